@@ -1,0 +1,42 @@
+"""The errors that the parts speak of: retry it, refuse it, or stop.
+
+Each adapter translates its driver's exceptions into these in one place. A message is a sentence
+with the cause and, where there is one, the way out; it never holds a value of a user's data.
+"""
+
+
+class ProfileError(Exception):
+    """The root of this tree."""
+
+
+class TransientError(ProfileError):
+    """The same call may succeed later: a lost connection, a deadlock, a server in recovery."""
+
+
+class InvalidError(ProfileError):
+    """The input can't be accepted, now or later: a dead letter (topics) or a 422 (HTTP).
+
+    `code` is a short stable name for headers, filters and metrics, such as `missing-field`.
+    """
+
+    def __init__(self, message: str, *, code: str = "invalid", field: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.field = field
+
+
+class AmbiguousReferenceError(InvalidError):
+    """A reference without a type that several entities bear."""
+
+    def __init__(self, reference: str, candidates: list[str]) -> None:
+        super().__init__(
+            f"The reference {reference!r} is borne by entities of the types {', '.join(candidates)}: "
+            "name source_type or target_type.",
+            code="ambiguous-reference",
+        )
+        self.reference = reference
+        self.candidates = candidates
+
+
+class FatalError(ProfileError):
+    """The process can't go on: the schema is older than the code, retries ran out, a setting is wrong."""

@@ -1,0 +1,120 @@
+"""The settings of a worker, read once from the environment (`PROFILE_…`) or a `.env` file.
+
+The defaults name the local stack of `python -m infra up` and are reachable from this machine alone.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.topics import TopicNames
+
+
+class Role(StrEnum):
+    """What one worker process does; each set of roles is a consumer group of its own."""
+
+    ENTITIES_EDGES = "entities-edges"
+    ENTITY_PROPERTIES = "entity-properties"
+    TEMPORAL_DATA = "temporal-data"
+    CDC = "cdc"
+    WEB = "web"
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _roles(value: object) -> object:
+    parts = _split(value)
+    return list(Role) if parts in (["all"], []) else parts
+
+
+CommaList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(BaseSettings):
+    """All knobs. Units stand in the names: `_s` seconds, `_ms` milliseconds, `_bytes` bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PROFILE_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    # --- what this process does
+    roles: Annotated[list[Role], NoDecode, BeforeValidator(_roles)] = Field(
+        default=list(Role), description="`all`, or a comma-separated list of roles"
+    )
+    app_id: str = Field(default="user-profile", description="prefix of the consumer groups")
+    log_format: str = Field(default="text", pattern="^(text|json)$")
+
+    # --- Kafka
+    kafka_brokers: CommaList = Field(default=["127.0.0.1:9092"])
+    topic_prefix: str = ""
+    topic_partitions: int = Field(default=4, ge=1)
+    source_topic_partitions: int = Field(default=4, ge=1)
+
+    # --- PostgreSQL
+    postgres_dsn: SecretStr = SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5432/user_profile_db")
+    postgres_replica_dsns: Annotated[list[SecretStr], NoDecode, BeforeValidator(_split)] = Field(
+        default=[
+            SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5433/user_profile_db"),
+            SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5434/user_profile_db"),
+        ]
+    )
+    postgres_pool_size: int = Field(default=8, ge=1)
+    postgres_acquire_timeout_s: float = 5.0
+    postgres_command_timeout_s: float = 30.0
+    partition_months_from: str = Field(
+        default="1990-01",
+        pattern=r"^\d{4}-\d\d$",
+        description="temporal rows from this month to a year ahead get monthly partitions, made on demand; "
+        "all others go to the default partition",
+    )
+    temporal_retention_months: int | None = Field(
+        default=None, ge=1, description="older temporal rows are left out of answers; unset: none"
+    )
+
+    # --- Redis
+    redis_nodes: CommaList = Field(default=["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
+    redis_timeout_s: float = 0.3
+    cache_enabled: bool = True
+    cache_prefix: str = "up"
+    cache_ttl_s: int = Field(default=6 * 3600, ge=1)
+
+    # --- ingestion windows: whichever limit comes first closes one
+    window_max_records: int = Field(default=5_000, ge=1)
+    window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    window_linger_s: float = Field(default=0.1, gt=0, description="since the window's first record")
+    flush_timeout_s: float = 30.0
+    flush_max_attempts: int = Field(default=8, ge=1)
+    fetch_max_records: int = Field(default=2_000, ge=1)
+    max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
+    max_edges_per_record: int = Field(default=10_000, ge=1)
+    dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)
+    dead_letter_min_records: int = Field(
+        default=1_000, ge=1, description="the ratio is judged over this many of the latest records"
+    )
+    dead_letter_max_run: int = Field(
+        default=1_000, ge=1, description="dead letters in a row that stop a worker"
+    )
+
+    # --- web
+    web_host: str = "127.0.0.1"
+    web_port: int = Field(default=8888, ge=0, le=65535)
+    web_max_body_bytes: int = 4 * 1024 * 1024
+    web_request_timeout_s: float = 10.0
+    graph_node_budget: int = Field(default=10_000, ge=1)
+
+    # --- Debezium
+    connect_url: str = "http://127.0.0.1:8083"
+
+    @property
+    def topics(self) -> TopicNames:
+        return TopicNames(prefix=self.topic_prefix)
+
+    @property
+    def group_id(self) -> str:
+        """The Faust app id: one per set of roles, so that they rebalance apart."""
+        chosen = [role for role in Role if role in self.roles]
+        return self.app_id if chosen == list(Role) else "-".join([self.app_id, *chosen])
