@@ -1,0 +1,1 @@
+"""One module per normalised topic: decode, fold and hand over to the writer."""

@@ -1,0 +1,1 @@
+"""The Faust application: settings, records, ports and the loop that feeds agents."""

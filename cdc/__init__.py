@@ -1,0 +1,1 @@
+"""Change data capture: Debezium envelopes become domain events."""

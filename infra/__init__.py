@@ -1,0 +1,1 @@
+"""The local stack, run natively on loopback."""

@@ -1,0 +1,1 @@
+"""Data generators, load tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""Everything that speaks to PostgreSQL or Redis; SQL lies in storage/sql/."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, schemas, problem+json, health and metrics."""
