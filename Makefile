@@ -1,0 +1,112 @@
+# User Profile. `make` prints this file's targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+FAUST := .venv/bin/faust
+STACK ?= native
+DATA ?= cdnow
+ARGS ?=
+
+.PHONY: help venv up down status reset demo demo-down test test-unit test-integration test-e2e test-chaos test-k6 lint \
+  run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
+  run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
+  run-datagen-temporal-data run-datagen-source-events entities-csv load lock
+
+help: ## This table
+	@printf '\n  \033[1mmake target\033[0m (variables: STACK=native|compose, DATA=cdnow|cdnow-master|generated, ARGS="…")\n\n'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  \033[36m%-36s\033[0m %s\n", $$1, $$2}'
+	@echo
+
+venv: ## Python packages of the lock file, in .venv
+	@infra/bootstrap.sh
+
+# --- the stack
+up: venv ## Start PostgreSQL, Redis, Kafka, Connect and Flink; create topics, schema, connector and jobs
+	@$(PY) -m infra up --stack $(STACK)
+
+down: venv ## Stop the stack; data stays
+	@$(PY) -m infra down --stack $(STACK)
+
+status: venv ## What runs, where, and how much memory it holds
+	@$(PY) -m infra status --stack $(STACK)
+
+reset: venv ## Stop the stack and remove its data
+	@$(PY) -m infra reset --stack $(STACK)
+
+# --- the main job
+demo: venv ## Everything at once: stack, worker, real purchases through Flink to HTTP and domain events
+	@$(PY) -m load demo --stack $(STACK) --data $(DATA) $(ARGS)
+
+demo-down: venv ## Stop the demo's worker and the stack
+	@$(PY) -m load demo --stop --stack $(STACK)
+
+# --- workers
+run-worker: venv ## All roles in one process, web on 8888
+	$(FAUST) -A app worker -l info
+
+run-server: venv ## HTTP only
+	PROFILE_ROLES=web $(FAUST) -A app worker -l info
+
+run-entities-edges-consumer: venv ## The agent of entities-edges
+	PROFILE_ROLES=entities-edges $(FAUST) -A app worker -l info
+
+run-entity-properties-consumer: venv ## The agent of entity-properties
+	PROFILE_ROLES=entity-properties $(FAUST) -A app worker -l info
+
+run-temporal-data-consumer: venv ## The agent of temporal-data
+	PROFILE_ROLES=temporal-data $(FAUST) -A app worker -l info
+
+run-cdc-transformer: venv ## The agent that turns changes into domain events
+	PROFILE_ROLES=cdc $(FAUST) -A app worker -l info
+
+# --- data and load
+run-datagen-postgres: venv ## 10,000 users with organisations, devices and 12 months, by COPY
+	@$(PY) -m load postgres $(ARGS)
+
+run-datagen-kafka-entities-edges: venv ## Entities and relationships to Kafka
+	@$(PY) -m load entities-edges $(ARGS)
+
+run-datagen-entity-properties: venv ## Properties with conflicting dates to Kafka
+	@$(PY) -m load entity-properties $(ARGS)
+
+run-datagen-temporal-data: venv ## Time series to Kafka
+	@$(PY) -m load temporal-data $(ARGS)
+
+run-datagen-source-events: venv ## Source events for Flink: DATA=cdnow (real purchases), cdnow-master or generated
+	@$(PY) -m load source-events --data $(DATA) $(ARGS)
+
+entities-csv: venv ## id,email,cpf of the users in the database, for the load tests
+	@$(PY) -m load entities-csv $(ARGS)
+
+load: entities-csv ## Two minutes of the k6 mix against the running worker, driven by wrk
+	@$(PY) -m load http $(ARGS)
+
+# --- tests
+test: venv lint ## Lint, unit, integration and end-to-end tests; sets up what it needs
+	@$(PY) -m infra install
+	@$(MAKE) --no-print-directory test-k6
+	$(PY) -m pytest -q -m "not chaos" $(ARGS)
+
+test-unit: venv ## Tests that need no server
+	$(PY) -m pytest -q tests/unit $(ARGS)
+
+test-integration: venv ## Tests on real servers, in a stack of their own
+	$(PY) -m pytest -q tests/integration $(ARGS)
+
+test-e2e: venv ## A worker as a process, from source events to answers
+	$(PY) -m pytest -q tests/e2e -m "not chaos" $(ARGS)
+
+test-chaos: venv ## Long fault tests: processes are killed
+	$(PY) -m pytest -q -m chaos $(ARGS)
+
+test-k6: ## Node tests and type check of the k6 scripts
+	@cd load/k6 && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent check && npm test --silent
+
+lint: venv ## ruff, mypy strict, import directions
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check -q .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports | tail -n 4
+
+lock: venv ## Resolve pyproject.toml again into requirements.lock (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
