@@ -102,8 +102,20 @@ class Settings(BaseSettings):
     # --- web
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8888, ge=0, le=65535)
-    web_max_body_bytes: int = 4 * 1024 * 1024
-    web_request_timeout_s: float = 10.0
+    web_allow_non_loopback: bool = Field(
+        default=False,
+        description="the API has no authentication yet, so it listens on other hosts only when told so",
+    )
+    web_max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
+    web_max_items: int = Field(
+        default=10_000,
+        ge=1,
+        description="entities and properties and relationships, or data points, of a POST",
+    )
+    web_request_timeout_s: float = Field(default=10.0, gt=0)
+    web_shutdown_timeout_s: float = Field(
+        default=10.0, ge=0, description="requests in flight get this long to finish on stop"
+    )
     graph_node_budget: int = Field(default=10_000, ge=1)
 
     # --- Debezium
