@@ -1,0 +1,72 @@
+"""`python -m load <command>`: data generators and load tests.
+
+Each command is a module with `add_arguments(parser)` and `run(args)`; it is imported when it is called, so
+that a command needs only what it uses. Errors are one line on stderr; the exit code is 1 for them and 2
+for wrong usage.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.errors import ProfileError
+from load.errors import LoadError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Where a command lives and what the help says of it."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "postgres": Command(
+        module="load.postgres", summary="users, organisations, devices and their months, by COPY"
+    ),
+    "entities-edges": Command(
+        module="load.entities_edges", summary="entities and relationships, to their Kafka topic"
+    ),
+    "entity-properties": Command(
+        module="load.entity_properties", summary="properties, some told twice out of order, to Kafka"
+    ),
+    "temporal-data": Command(module="load.temporal_data", summary="time series by month, to Kafka"),
+    "source-events": Command(module="load.source_events", summary="source events for Flink, to Kafka"),
+    "entities-csv": Command(module="load.entities_csv", summary="id,email,cpf of the users, for load tests"),
+    "http": Command(module="load.http", summary="the k6 mix against a running worker, driven by wrk"),
+    "bench-ingest": Command(
+        module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
+    ),
+    "demo": Command(module="load.demo.command", summary="the main job from source events to answers"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="python -m load", description="Data generators and load tests.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    chosen = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(name, help=command.summary, description=command.summary)
+        if name == chosen:
+            module = importlib.import_module(command.module)
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(arguments)
+    try:
+        code: object = args.run(args)
+    except (LoadError, ProfileError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
