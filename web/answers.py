@@ -1,0 +1,102 @@
+"""Answers to reads: Cache-Status, ETag, 304 and gzip.
+
+The ETag is the hash of the body, weak since gzip changes the bytes; `no-cache` lets a client keep an answer
+and ask with If-None-Match whether it still holds.
+"""
+
+import asyncio
+import re
+import zlib
+from base64 import urlsafe_b64encode
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from app.ports import Answer
+from web.boundary import CACHE_OUTCOME
+
+GZIP_FROM_BYTES: Final = 1024
+_GZIP_IN_THREAD_FROM_BYTES: Final = 64 * 1024
+_GZIP_LEVEL: Final = 1  # JSON trees shrink well already; higher levels cost more than they save here
+_GZIP_WBITS: Final = 31
+_NOT_MODIFIED: Final = 304
+
+_CODING: Final = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?\s*", re.ASCII)
+_BASE: Final = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "user-profile",
+}
+
+
+@lru_cache(maxsize=16)
+def _cache_status(outcome: str, stored: bool, verified: bool) -> str:
+    parts = ["user-profile", "hit" if outcome == "hit" else f"fwd={outcome}"]
+    if stored and outcome != "hit":
+        parts.append("stored")
+    if not verified:
+        parts.append("detail=unverified")
+    return "; ".join(parts)
+
+
+@lru_cache(maxsize=64)
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether the header Accept-Encoding asks for gzip, by name or by `*`, with a weight above 0."""
+    weights: dict[str, float] = {}
+    for part in accept_encoding.split(","):
+        match = _CODING.fullmatch(part)
+        if match is None:
+            continue
+        try:
+            weights[match[1].lower()] = float(match[2]) if match[2] else 1.0
+        except ValueError:
+            continue
+    return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
+
+
+def _etag(body: bytes) -> str:
+    return f'W/"{urlsafe_b64encode(blake2b(body, digest_size=12).digest()).decode()}"'
+
+
+def _still_holds(if_none_match: str, etag: str) -> bool:
+    # Tags are compared weakly; ours has no characters that could occur within another one's quotes.
+    return etag[2:] in if_none_match or if_none_match.strip() == "*"
+
+
+async def _gzip(body: bytes) -> bytes:
+    if len(body) < _GZIP_IN_THREAD_FROM_BYTES:
+        return zlib.compress(body, _GZIP_LEVEL, _GZIP_WBITS)
+    return await asyncio.to_thread(zlib.compress, body, _GZIP_LEVEL, _GZIP_WBITS)
+
+
+async def respond(
+    request: web.Request, answer: Answer, *, link: str | None = None, conditional: bool = True
+) -> web.Response:
+    """Answer a read with a body from the reader.
+
+    `conditional` is false for a POST, whose answers have no ETag.
+    """
+    body = answer.body
+    asked = request.headers
+    headers = CIMultiDict(_BASE)
+    headers["Cache-Status"] = _cache_status(answer.cache, answer.stored, answer.verified)
+    request[CACHE_OUTCOME] = answer.cache
+    if link is not None:
+        headers["Link"] = link
+    if conditional:
+        headers["ETag"] = etag = _etag(body)
+        if_none_match = asked.get("If-None-Match")
+        if if_none_match is not None and _still_holds(if_none_match, etag):
+            del headers["Content-Type"]
+            return web.Response(status=_NOT_MODIFIED, headers=headers)
+    if len(body) >= GZIP_FROM_BYTES:
+        accept_encoding = asked.get("Accept-Encoding")
+        if accept_encoding is not None and accepts_gzip(accept_encoding):
+            body = await _gzip(body)
+            headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)

@@ -1,0 +1,88 @@
+"""JSON bodies of POSTs: content type, size, time, syntax, schema."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from app.errors import InvalidError
+from web import diagnosis
+from web.boundary import READING_BODY
+from web.problems import ProblemError
+
+T = TypeVar("T")
+
+_PARSE_IN_THREAD_FROM_BYTES: Final = 64 * 1024
+_AT: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?`?\$\.?(?P<path>[^`]*)`\Z", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>\w+)`")
+_BYTE: Final = re.compile(r"\(byte (\d+)\)")
+
+
+async def read(request: web.Request, parse: Callable[[bytes], T]) -> T:
+    """Read and parse a JSON body. Raises ProblemError (400, 408, 415), 413, or InvalidError (422)."""
+    media_type = request.content_type
+    charset = (request.charset or "utf-8").lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    if "Content-Type" not in request.headers or not is_json or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(
+            "unsupported-media-type", "Send the body as UTF-8 with the header Content-Type: application/json."
+        )
+    length, most = request.content_length, request.client_max_size
+    if length is not None and length > most:
+        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=length)
+    request[READING_BODY] = True
+    try:
+        body = await request.read()
+    except (web.RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError) as error:
+        raise _unreadable() from error
+    request[READING_BODY] = False
+    if len(body) < _PARSE_IN_THREAD_FROM_BYTES:
+        return parse(body)
+    return await asyncio.to_thread(parse, body)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a body into its schema. Raises ProblemError (400) or InvalidError naming the field (422)."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise ProblemError(
+            "malformed-request", f"The body is not UTF-8: byte {error.start} can't be read."
+        ) from None
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid_schema(str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        found = diagnosis.explain(text)
+        if found is not None:
+            raise found from None
+        where = _BYTE.search(str(error))
+        raise ProblemError(
+            "malformed-request",
+            f"The body is not well-formed JSON{f', at byte {where[1]}' if where else ''}.",
+        ) from None
+
+
+def invalid_schema(message: str) -> InvalidError:
+    """A validator's message as an error that names the field: `… - at `$.entities[0].type``."""
+    at = _AT.match(message)
+    what, path = (at["what"], at["path"]) if at else (message, "")
+    missing = _MISSING.match(what)
+    if missing:
+        field = f"{path}.{missing['name']}" if path else missing["name"]
+        return InvalidError(f"{field} is missing.", code="missing-field", field=field)
+    what = what.replace("`", "")
+    return InvalidError(
+        f"{path or 'The body'} has the wrong type or range: {what[:1].lower()}{what[1:]}.",
+        code="ill-typed-field",
+        field=path or None,
+    )
+
+
+def _unreadable() -> ProblemError:
+    return ProblemError("malformed-request", "The body broke off or can't be decoded; send it again.")

@@ -1,0 +1,169 @@
+"""The one middleware: request id, time limit, errors to problems, access log.
+
+Logs hold the route's template and never the path, whose values may be somebody's e-mail address; of an
+unexpected error they hold its class and place and never its message, which may quote a row.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+import traceback
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
+from app.settings import Settings
+from web import problems
+from web.problems import ProblemError
+from web.services import WebServices
+
+logger = logging.getLogger(__name__)
+access = logging.getLogger("web.access")
+
+REQUEST_ID: Final = "X-Request-Id"
+CACHE_OUTCOME: Final = "cache_outcome"  # key of the request, set by a handler that read the graph
+READING_BODY: Final = "reading_body"  # key of the request, true while its body arrives
+
+_GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_RETRY_AFTER_S: Final = "1"
+_SERVER_ERROR: Final = 500
+_READS: Final = ("GET", "HEAD")
+_BY_STATUS: Final = {
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "content-too-large",
+    415: "unsupported-media-type",
+}
+
+
+def boundary(services: WebServices, settings: Settings) -> Middleware:
+    """Make the middleware. It never raises but for cancellation."""
+    clock = services.clock
+    limit_s = settings.web_request_timeout_s
+    observe = services.observe
+
+    @web.middleware
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = clock.monotonic()
+        request_id = _request_id(request)
+        try:
+            async with asyncio.timeout(limit_s):
+                response = await handler(request)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary answers everything
+            response = _answer(request, request_id, error)
+        response.headers[REQUEST_ID] = request_id
+        elapsed_s = clock.monotonic() - started
+        route = _route(request)
+        cache = request.get(CACHE_OUTCOME, "-")
+        if observe is not None:
+            observe(route, response.status, elapsed_s, cache)
+        if access.isEnabledFor(logging.INFO):
+            ms = round(elapsed_s * 1000, 3)
+            access.info(
+                "%s %s %d %.1f ms %s",
+                request.method,
+                route,
+                response.status,
+                ms,
+                cache,
+                extra={
+                    "method": request.method,
+                    "route": route,
+                    "status": response.status,
+                    "ms": ms,
+                    "cache": cache,
+                    "request_id": request_id,
+                },
+            )
+        return response
+
+    return handle
+
+
+def _request_id(request: web.Request) -> str:
+    given = request.headers.get(REQUEST_ID)
+    if given is not None and _GOOD_REQUEST_ID.fullmatch(given):
+        return given
+    return secrets.token_hex(16)
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "(none)"
+
+
+def _answer(request: web.Request, request_id: str, error: Exception) -> web.Response:
+    name, detail, status = "internal-error", "Something unexpected happened; nothing more is told here.", None
+    members: dict[str, object] = {}
+    headers: dict[str, str] = {}
+    match error:
+        case ProblemError():
+            name, detail, members = error.name, error.detail, dict(error.members)
+        case web.HTTPException():
+            name, detail, status = _of_http(error, request)
+            if "Allow" in error.headers:
+                headers["Allow"] = ", ".join(sorted(error.headers["Allow"].replace(" ", "").split(",")))
+        case InvalidError():
+            is_read = request.method in _READS
+            name, detail = "invalid-parameter" if is_read else "invalid-content", str(error)
+            members = {"code": error.code}
+            if error.field is not None:
+                members["parameter" if is_read else "field"] = error.field
+            if isinstance(error, AmbiguousReferenceError):
+                name = "ambiguous-reference"
+                members["candidates"] = error.candidates
+        case TransientError():
+            name, detail = "unavailable", "A dependency is not available now; try again in a moment."
+            headers["Retry-After"] = _RETRY_AFTER_S
+        case TimeoutError() if request.get(READING_BODY):
+            name, detail = "request-timeout", "The body did not arrive in time; send it again."
+        case TimeoutError():
+            name, detail = "timeout", "The request took longer than the server allows and was stopped."
+        case _:
+            pass
+    _log(error, name, request, request_id)
+    return problems.response(
+        name,
+        detail,
+        request_id=request_id,
+        instance=problems.instance_of(request.rel_url.raw_path),
+        status=status,
+        members=members,
+        headers=headers,
+    )
+
+
+def _of_http(error: web.HTTPException, request: web.Request) -> tuple[str, str, int | None]:
+    name = _BY_STATUS.get(error.status)
+    if name is None:
+        return "http-error", f"{error.reason}.", error.status
+    detail = {
+        "not-found": "No route answers to this path; GET / lists them.",
+        "method-not-allowed": f"{request.method} is not allowed here.",
+        "content-too-large": f"The body is larger than {request.client_max_size} bytes; split it.",
+    }.get(name, f"{error.reason}.")
+    return name, detail, None
+
+
+def _log(error: Exception, name: str, request: web.Request, request_id: str) -> None:
+    if problems.PROBLEMS[name].status < _SERVER_ERROR:
+        return
+    level = logging.WARNING if name in ("unavailable", "timeout") else logging.ERROR
+    if isinstance(error, FatalError):
+        level = logging.CRITICAL
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "nowhere"
+    logger.log(
+        level,
+        "%s %s failed with %s at %s",
+        request.method,
+        _route(request),
+        type(error).__name__,
+        place,
+        extra={"request_id": request_id},
+    )

@@ -1,0 +1,98 @@
+"""The handlers of reads."""
+
+from typing import Annotated, Final
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from app.errors import InvalidError
+from app.models import EntityKey
+from app.ports import Answer
+from web import bodies, cursors, parameters
+from web.answers import respond
+from web.problems import ProblemError, instance_of
+from web.services import SERVICES
+
+MAX_BATCH: Final = 100
+_PAGE_PARAMETERS: Final = ("depth", "depthLimit", "period", "startTime", "limit")
+
+
+class BatchIn(msgspec.Struct, frozen=True):
+    entity_ids: list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]]
+
+
+_BATCH: Final = msgspec.json.Decoder(BatchIn)
+
+
+async def get_by_id(request: web.Request) -> web.Response:
+    """The tree of one entity; 404 where there is none."""
+    entity_id = parameters.entity_id(request.match_info["id"])
+    depth, since = parameters.tree_query(request)
+    answer = await request.app[SERVICES].reader.graph(entity_id, depth=depth, since=since)
+    if answer is None:
+        raise _no_entity("this id")
+    return await respond(request, answer)
+
+
+async def get_by_reference(request: web.Request) -> web.Response:
+    """The tree of one entity by its type and reference; 404 where there is none."""
+    key = EntityKey(
+        parameters.entity_type(request.match_info["type"]),
+        parameters.entity_reference(request.match_info["reference"]),
+    )
+    depth, since = parameters.tree_query(request)
+    answer = await request.app[SERVICES].reader.by_reference(key, depth=depth, since=since)
+    if answer is None:
+        raise _no_entity("this type and reference")
+    return await respond(request, answer)
+
+
+async def get_by_property(request: web.Request) -> web.Response:
+    """A page of the trees whose property has the value, in order of id; `[]` where there is none.
+
+    A header `Link: <…>; rel="next"` leads to the next page; without it this one is the last.
+    """
+    path = parameters.property_path(request.match_info["prop"])
+    value = parameters.property_value(request.match_info["value"])
+    depth, since = parameters.tree_query(request)
+    limit = parameters.limit(request)
+    after = cursors.decode(parameters.cursor(request), path, value)
+    answer = await request.app[SERVICES].reader.by_property(
+        path, value, depth=depth, since=since, limit=limit, after=after
+    )
+    link = None
+    if answer.next_after is not None:
+        link = _next_page(request, cursors.encode(answer.next_after, path, value))
+    return await respond(request, answer, link=link)
+
+
+async def post_batch(request: web.Request) -> web.Response:
+    """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
+    depth, since = parameters.tree_query(request)
+    ids = await bodies.read(request, _parse_batch)
+    if not ids:
+        return await respond(request, Answer(body=b"[]", cache="bypass"), conditional=False)
+    answer = await request.app[SERVICES].reader.batch(ids, depth=depth, since=since)
+    return await respond(request, answer, conditional=False)
+
+
+def _parse_batch(body: bytes) -> list[int]:
+    ids = bodies.decode(body, _BATCH).entity_ids
+    if len(ids) > MAX_BATCH:
+        raise InvalidError(
+            f"entity_ids has {len(ids)} items; {MAX_BATCH} are the most. Split it.",
+            code="too-many-items",
+            field="entity_ids",
+        )
+    return ids
+
+
+def _no_entity(what: str) -> ProblemError:
+    return ProblemError("not-found", f"There is no entity with {what}.")
+
+
+def _next_page(request: web.Request, cursor: str) -> str:
+    query = request.rel_url.query
+    kept = [(name, query[name]) for name in _PAGE_PARAMETERS if name in query]
+    return f'<{instance_of(request.rel_url.raw_path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

@@ -1,0 +1,51 @@
+"""`/` and `/problems/…`: where a visitor finds the way."""
+
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from web.problems import PROBLEMS, ProblemError
+
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+}
+_INDEX: Final = msgspec.json.encode(
+    {
+        "name": "User Profile",
+        "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
+        "links": {
+            "graph": "/v1/graph/{id}{?depth,period}",
+            "graph_by_property": "/v1/graph/by-property/{prop}/value/{value}{?depth,period,limit,cursor}",
+            "graph_by_reference": "/v1/graph/by-reference/{type}/{reference}{?depth,period}",
+            "graph_batch": "/v1/graph/batch{?depth,period}",
+            "graph_sync": "/v1/graph/sync",
+            "temporal_ingest": "/v1/temporal/ingest",
+            "health": "/healthz",
+            "readiness": "/readyz",
+            "metrics": "/metrics",
+            "problems": [problem.type for problem in PROBLEMS.values()],
+        },
+    }
+)
+
+
+async def index(_request: web.Request) -> web.Response:
+    """The routes, as URI templates (RFC 6570)."""
+    return web.Response(body=_INDEX, headers=_HEADERS)
+
+
+async def problem(request: web.Request) -> web.Response:
+    """What a problem's `type` means."""
+    found = PROBLEMS.get(request.match_info["name"])
+    if found is None:
+        raise ProblemError("not-found", "There is no problem of this name; GET / lists them.")
+    body = {
+        "type": found.type,
+        "title": found.title,
+        "status": found.status,
+        "meaning": found.meaning,
+    }
+    return web.Response(body=msgspec.json.encode(body), headers=_HEADERS)

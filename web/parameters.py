@@ -1,0 +1,136 @@
+"""The query and path of a read, strictly.
+
+Unknown query parameters are ignored, so that a client's tracing parameters do no harm. A known one that is
+repeated, malformed, or contradicts its alias is a 400.
+"""
+
+import re
+from datetime import datetime
+from typing import Final, NamedTuple, TypeVar
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from app import dates
+from app.errors import InvalidError
+from app.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
+from web.problems import ProblemError, invalid_parameter
+
+DEFAULT_DEPTH: Final = 3
+MAX_DEPTH: Final = 10
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+MAX_PATH_BYTES: Final = 1024
+MAX_VALUE_BYTES: Final = 8192  # a request line can't hold more
+_MAX_ID: Final = 2**63 - 1
+_Given = TypeVar("_Given", int, datetime)
+
+_NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_LOST_PLUS: Final = re.compile(r" (\d\d:\d\d)\Z")  # an unencoded + of an offset arrives as a space
+
+
+class TreeQuery(NamedTuple):
+    """How deep, and since when temporal data is given (UTC; None: all that is retained)."""
+
+    depth: int
+    since: datetime | None
+
+
+_DEFAULTS: Final = TreeQuery(DEFAULT_DEPTH, None)
+
+
+def tree_query(request: web.Request) -> TreeQuery:
+    """Read `depth` (alias `depthLimit`) and `period` (alias `startTime`). Raises ProblemError."""
+    if not request.rel_url.raw_query_string:
+        return _DEFAULTS
+    query = request.rel_url.query
+    depth = _agreed("depth", _depth(query, "depth"), "depthLimit", _depth(query, "depthLimit"))
+    since = _agreed("period", _date(query, "period"), "startTime", _date(query, "startTime"))
+    return TreeQuery(DEFAULT_DEPTH if depth is None else depth, since)
+
+
+def limit(request: web.Request) -> int:
+    """Read `limit`: 1 to 100 items a page, 20 by default. Raises ProblemError."""
+    found = _number(request.rel_url.query, "limit", MAX_LIMIT)
+    return DEFAULT_LIMIT if found is None else found
+
+
+def cursor(request: web.Request) -> str | None:
+    """Read `cursor`, opaque. Raises ProblemError where it is repeated."""
+    return _single(request.rel_url.query, "cursor")
+
+
+def entity_id(text: str) -> int:
+    """Read an entity's id. Raises ProblemError."""
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 1 <= number <= _MAX_ID:
+        raise invalid_parameter("id", "id is not an entity's id: expected a whole number from 1.")
+    return number
+
+
+def property_path(text: str) -> str:
+    """Read the dotted path of a property. Raises ProblemError."""
+    return _name(text, "prop", MAX_PATH_BYTES)
+
+
+def property_value(text: str) -> str:
+    """Read the value that is looked for; it may be empty. Raises ProblemError."""
+    return _name(text, "value", MAX_VALUE_BYTES) if text else text
+
+
+def entity_type(text: str) -> str:
+    return _name(text, "type", MAX_TYPE_BYTES)
+
+
+def entity_reference(text: str) -> str:
+    return _name(text, "reference", MAX_REFERENCE_BYTES)
+
+
+def _name(text: str, parameter: str, max_bytes: int) -> str:
+    try:
+        return check_name(text, parameter, max_bytes)
+    except InvalidError as error:
+        raise invalid_parameter(parameter, str(error)) from None
+
+
+def _single(query: MultiMapping[str], name: str) -> str | None:
+    found = query.getall(name, ())
+    if len(found) > 1:
+        raise invalid_parameter(name, f"{name} is given {len(found)} times; give it once.")
+    return found[0] if found else None
+
+
+def _number(query: MultiMapping[str], name: str, highest: int) -> int | None:
+    text = _single(query, name)
+    if text is None:
+        return None
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 1 <= number <= highest:
+        raise invalid_parameter(name, f"{name} is out of range: expected a whole number from 1 to {highest}.")
+    return number
+
+
+def _depth(query: MultiMapping[str], name: str) -> int | None:
+    return _number(query, name, MAX_DEPTH)
+
+
+def _date(query: MultiMapping[str], name: str) -> datetime | None:
+    text = _single(query, name)
+    if text is None:
+        return None
+    try:
+        return dates.parse(_LOST_PLUS.sub(r"+\1", text), field=name)
+    except InvalidError as error:
+        raise invalid_parameter(name, str(error)) from None
+
+
+def _agreed(name: str, value: _Given | None, alias: str, other: _Given | None) -> _Given | None:
+    if value is None or other is None:
+        return other if value is None else value
+    if value != other:
+        raise _contradiction(name, alias)
+    return value
+
+
+def _contradiction(name: str, alias: str) -> ProblemError:
+    return invalid_parameter(name, f"{name} and its alias {alias} differ; give one of them.")

@@ -1,0 +1,169 @@
+"""Errors as RFC 9457 problem details: one catalogue, one way to say them.
+
+A problem's `type` is a path on this server that explains it in a line. A detail names the cause and the
+way out; it never holds a stack trace or a message of a driver.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+CONTENT_TYPE: Final = "application/problem+json"
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One kind of problem, as `/problems/{name}` explains it."""
+
+    name: str
+    status: int
+    title: str
+    meaning: str
+
+    @property
+    def type(self) -> str:
+        return f"/problems/{self.name}"
+
+
+_ALL: Final = (
+    Problem(
+        name="invalid-parameter",
+        status=400,
+        title="A parameter is not valid",
+        meaning="A part of the path or a query parameter is malformed, out of range, repeated, or contradicts "
+        "its alias; `parameter` names it. Correct it and send the request again.",
+    ),
+    Problem(
+        name="malformed-request",
+        status=400,
+        title="The request can't be read",
+        meaning="The request is not well-formed HTTP, or its body is not well-formed JSON in UTF-8.",
+    ),
+    Problem(
+        name="not-found",
+        status=404,
+        title="There is no such resource",
+        meaning="No route or entity answers to this address.",
+    ),
+    Problem(
+        name="method-not-allowed",
+        status=405,
+        title="The method is not allowed here",
+        meaning="The header Allow names the methods that are.",
+    ),
+    Problem(
+        name="request-timeout",
+        status=408,
+        title="The body took too long",
+        meaning="The body did not arrive in time; send it again.",
+    ),
+    Problem(
+        name="content-too-large",
+        status=413,
+        title="The body is too large",
+        meaning="Split it: the limit is the setting PROFILE_WEB_MAX_BODY_BYTES.",
+    ),
+    Problem(
+        name="unsupported-media-type",
+        status=415,
+        title="The body is not declared as JSON",
+        meaning="Send UTF-8 with the header `Content-Type: application/json`.",
+    ),
+    Problem(
+        name="invalid-content",
+        status=422,
+        title="The body's content is not valid",
+        meaning="The body is JSON, but a field is missing, has another type, or holds what can't be stored; "
+        "`field` is its path and `code` the reason. Nothing of the request was written.",
+    ),
+    Problem(
+        name="ambiguous-reference",
+        status=422,
+        title="A reference is ambiguous",
+        meaning="Several entities bear the reference; `candidates` holds their types. Name source_type or "
+        "target_type in the relationship. Nothing of the request was written.",
+    ),
+    Problem(
+        name="http-error",
+        status=400,
+        title="The request can't be served",
+        meaning="The status code says why.",
+    ),
+    Problem(
+        name="internal-error",
+        status=500,
+        title="Something unexpected happened",
+        meaning="This is a defect of the service. The log has a line with the same request_id.",
+    ),
+    Problem(
+        name="unavailable",
+        status=503,
+        title="A dependency is not available",
+        meaning="The database could not do it now. The header Retry-After says when to try again; repeating "
+        "a write is safe.",
+    ),
+    Problem(
+        name="timeout",
+        status=504,
+        title="The request took too long",
+        meaning="It was stopped. A write may or may not have been committed; repeating it is safe.",
+    ),
+)
+PROBLEMS: Final = {problem.name: problem for problem in _ALL}
+
+
+@dataclass(slots=True)
+class ProblemError(Exception):
+    """Raised by a handler; the boundary answers it."""
+
+    name: str
+    detail: str
+    members: Mapping[str, object] = field(default_factory=dict)
+
+
+def invalid_parameter(parameter: str, detail: str) -> ProblemError:
+    return ProblemError("invalid-parameter", detail, {"parameter": parameter})
+
+
+def instance_of(raw_path: str) -> str:
+    """The request's path as a URI reference, whatever bytes it came as."""
+    return quote(raw_path, safe=_PATH_SAFE, errors="surrogateescape")
+
+
+def response(
+    name: str,
+    detail: str,
+    *,
+    request_id: str,
+    instance: str,
+    status: int | None = None,
+    members: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
+    """The problem's answer; it is never stored by a cache."""
+    problem = PROBLEMS[name]
+    code = status or problem.status
+    body = {
+        "type": problem.type,
+        "title": problem.title,
+        "status": code,
+        "detail": detail,
+        "instance": instance,
+        "request_id": request_id,
+        **(members or {}),
+    }
+    return web.Response(
+        status=code,
+        body=msgspec.json.encode(body),
+        headers={
+            "Content-Type": CONTENT_TYPE,
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **(headers or {}),
+        },
+    )

@@ -1,0 +1,164 @@
+"""The listening socket: limits, loopback by default, a graceful stop."""
+
+import asyncio
+import ipaddress
+import logging
+import secrets
+from http import HTTPStatus
+from typing import Final, Self
+
+from aiohttp import web
+
+from app.errors import FatalError
+from app.settings import Settings
+from web import problems
+from web.boundary import REQUEST_ID
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE_BYTES: Final = 8190  # of the request line
+MAX_HEADER_BYTES: Final = 8190  # of one header
+KEEPALIVE_S: Final = 75.0
+LINGER_S: Final = 5.0  # how long the rest of a refused body is read
+_BACKLOG: Final = 1024
+
+
+class WebServer:
+    """Serves one application on one port, in the running event loop."""
+
+    def __init__(
+        self,
+        application: web.Application,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8888,
+        allow_non_loopback: bool = False,
+        reuse_port: bool = False,
+        shutdown_timeout_s: float = 10.0,
+    ) -> None:
+        """`port` 0 takes a free one; `reuse_port` lets several processes share it."""
+        self._application = application
+        self._host = host
+        self._port = port
+        self._allow_non_loopback = allow_non_loopback
+        self._reuse_port = reuse_port
+        self._shutdown_timeout_s = shutdown_timeout_s
+        self._runner: web.AppRunner | None = None
+
+    @classmethod
+    def from_settings(
+        cls, application: web.Application, settings: Settings, *, reuse_port: bool = False
+    ) -> Self:
+        return cls(
+            application,
+            host=settings.web_host,
+            port=settings.web_port,
+            allow_non_loopback=settings.web_allow_non_loopback,
+            reuse_port=reuse_port,
+            shutdown_timeout_s=settings.web_shutdown_timeout_s,
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; before the start, the one that was asked for."""
+        if self._runner is not None and self._runner.addresses:
+            return int(self._runner.addresses[0][1])
+        return self._port
+
+    async def start(self) -> None:
+        """Listen. Raises FatalError where the host is not allowed or the port is taken."""
+        if not self._allow_non_loopback and not _is_loopback(self._host):
+            raise FatalError(
+                f"The web server does not listen on {self._host or 'all hosts'}: it has no authentication. "
+                "Set PROFILE_WEB_HOST=127.0.0.1, or PROFILE_WEB_ALLOW_NON_LOOPBACK=true where the network "
+                "in front of it keeps strangers out."
+            )
+        runner = _ProblemRunner(
+            self._application,
+            access_log=None,  # the boundary logs
+            handle_signals=False,
+            # A client that hangs up does not stop a write in the middle.
+            handler_cancellation=False,
+            shutdown_timeout=self._shutdown_timeout_s,
+        )
+        await runner.setup()
+        site = web.TCPSite(
+            runner, self._host, self._port, backlog=_BACKLOG, reuse_port=self._reuse_port or None
+        )
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise FatalError(
+                f"The web server can't listen on {self._host}:{self._port} ({error.strerror}): stop what "
+                "holds the port, or set PROFILE_WEB_PORT to a free one."
+            ) from error
+        self._runner = runner
+        logger.info("listening on http://%s:%d", self._host, self.port)
+
+    async def stop(self) -> None:
+        """Stop accepting, let requests in flight finish within the time limit, close. Idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _ProblemRunner(web.AppRunner):
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return _ProblemServer(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            loop=asyncio.get_running_loop(),
+            access_log=None,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGER_S,
+        )
+
+
+class _ProblemServer(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _ProblemHandler(self, loop=self._loop, **self._kwargs)
+
+
+class _ProblemHandler(web.RequestHandler):
+    """Answers what never becomes a request, or escapes the application, as a problem too."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        logger.warning("answered %d to a broken request: %s", status, type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("The answer had begun when it broke.")
+        request_id = secrets.token_hex(16)
+        is_defect = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        response = problems.response(
+            "internal-error" if is_defect else "malformed-request",
+            "Something unexpected happened; nothing more is told here."
+            if is_defect
+            else "The request is not well-formed HTTP, or its line or headers are too long.",
+            request_id=request_id,
+            instance="/",
+            status=status,
+            headers={REQUEST_ID: request_id},
+        )
+        response.force_close()
+        return response

@@ -1,0 +1,33 @@
+"""What the HTTP surface is given by the composition root."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from app.clock import Clock
+from app.ports import EntityDirectory, GraphReader, Probe, ProfileWriter
+from app.settings import Settings
+
+Observe = Callable[[str, int, float, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebServices:
+    """The ports behind the routes.
+
+    `metrics` returns a Prometheus page and its content type. `observe` is told each answered request: its
+    route template, status, seconds and cache outcome (`hit`, `miss`, `bypass` or `-`).
+    """
+
+    reader: GraphReader
+    writer: ProfileWriter
+    directory: EntityDirectory
+    probes: Sequence[Probe]
+    clock: Clock
+    metrics: Callable[[], tuple[bytes, str]]
+    observe: Observe | None = None
+
+
+SERVICES = web.AppKey("services", WebServices)
+SETTINGS = web.AppKey("settings", Settings)

@@ -1,0 +1,62 @@
+"""The body of POST /v1/temporal/ingest: read, judged and turned into one batch."""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from app import dates
+from app.errors import InvalidError
+from app.models import Batch, TemporalRow
+from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
+from web import bodies
+from web.sync import check_type
+
+_Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class DataPointIn(msgspec.Struct, frozen=True):
+    entity_reference: str
+    entity_type: str
+    key: str
+    granularity: str
+    reference_date: str
+    value: msgspec.Raw
+    version: _Version = 0
+
+
+class IngestIn(msgspec.Struct, frozen=True):
+    data_points: list[DataPointIn]
+
+
+_DECODER: Final = msgspec.json.Decoder(IngestIn)
+
+
+def parse(body: bytes, *, max_items: int, max_value_bytes: int) -> Batch:
+    """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field)."""
+    points = bodies.decode(body, _DECODER).data_points
+    if len(points) > max_items:
+        raise InvalidError(
+            f"The request has {len(points)} data points; {max_items} are the most. Split it.",
+            code="too-many-items",
+            field="data_points",
+        )
+    return Batch(
+        temporal=[_row(point, f"data_points[{index}]", max_value_bytes) for index, point in enumerate(points)]
+    )
+
+
+def _row(point: DataPointIn, path: str, max_value_bytes: int) -> TemporalRow:
+    size = dates.granularity(point.granularity, field=f"{path}.granularity")
+    reference_date = dates.parse(point.reference_date, field=f"{path}.reference_date")
+    period_start, period = dates.period_of(reference_date, size)
+    return TemporalRow(
+        check_type(point.entity_type, f"{path}.entity_type"),
+        check_name(point.entity_reference, f"{path}.entity_reference", MAX_REFERENCE_BYTES),
+        check_name(point.key, f"{path}.key", MAX_KEY_BYTES),
+        size,
+        period_start,
+        period,
+        reference_date,
+        point.version,
+        check_json_text(bytes(point.value), f"{path}.value", max_value_bytes),
+    )
