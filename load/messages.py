@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -88,6 +88,6 @@ def _point(point: Point) -> Message:
     return _message(point.type, point.reference, body, point.date)
 
 
-def _message(kind: str, reference: str, body: dict[str, object], told_at: datetime) -> Message:
+def _message(kind: str, reference: str, body: Mapping[str, object], told_at: datetime) -> Message:
     timestamp_ms = (told_at - _EPOCH) // timedelta(milliseconds=1)
     return Message(f"{kind}:{reference}".encode(), orjson.dumps(body), timestamp_ms)

@@ -1,0 +1,61 @@
+/**
+ * The load test of the graph API, for k6:
+ *
+ *   k6 run -e CSV=../../.run/entities.csv -e BASE_URL=http://127.0.0.1:8888 load/k6/graph.js
+ *
+ * CSV is relative to this file. EMAIL_PATH is the property that holds the address (email.address).
+ */
+import { check } from "k6";
+import { SharedArray } from "k6/data";
+import http from "k6/http";
+import { Rate, Trend } from "k6/metrics";
+
+import { headerOf, isHit } from "./lib/cache-status.js";
+import { CHECKS, isError } from "./lib/checks.js";
+import { parseEntities } from "./lib/entities.js";
+import { DEFAULTS, nextRequest } from "./lib/mix.js";
+import { STAGES, THRESHOLDS } from "./lib/profile.js";
+import { describe } from "./lib/summary.js";
+
+const BASE_URL = __ENV.BASE_URL || "http://127.0.0.1:8888";
+const CSV = __ENV.CSV || "../../.run/entities.csv";
+const EMAIL_PATH = __ENV.EMAIL_PATH || DEFAULTS.emailPath;
+
+/** @type {import("k6/options").Options} */
+export const options = {
+  stages: STAGES,
+  thresholds: THRESHOLDS,
+  summaryTrendStats: ["avg", "min", "p(50)", "p(90)", "p(95)", "p(99)", "max"],
+};
+
+const errors = new Rate("errors");
+const cacheHits = new Rate("cache_hits");
+const responseTime = new Trend("response_time", true);
+
+// Read once for all virtual users.
+const entities = new SharedArray("entities", () => parseEntities(open(CSV)));
+
+export default function () {
+  const { kind, path } = nextRequest(entities, Math.random, {
+    ...DEFAULTS,
+    emailPath: EMAIL_PATH,
+    now: new Date(),
+  });
+  // One name for each kind, or every URL would be a time series of its own.
+  const response = http.get(BASE_URL + path, { tags: { name: `graph by ${kind}` } });
+  const outcome = {
+    kind,
+    status: response.status,
+    body: typeof response.body === "string" ? response.body : "",
+    cacheStatus: headerOf(response.headers, "Cache-Status"),
+  };
+  check(outcome, CHECKS);
+  errors.add(isError(outcome));
+  cacheHits.add(isHit(outcome.cacheStatus));
+  responseTime.add(response.timings.duration);
+}
+
+/** @param {import("./lib/summary.js").Summary} data */
+export function handleSummary(data) {
+  return { stdout: describe(data) };
+}
