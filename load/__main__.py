@@ -36,7 +36,7 @@ COMMANDS = {
     "temporal-data": Command(module="load.temporal_data", summary="time series by month, to Kafka"),
     "source-events": Command(module="load.source_events", summary="source events for Flink, to Kafka"),
     "entities-csv": Command(module="load.entities_csv", summary="id,email,cpf of the users, for load tests"),
-    "http": Command(module="load.http", summary="the k6 mix against a running worker, driven by wrk"),
+    "http": Command(module="load.mix", summary="the k6 mix against a running worker, driven by wrk"),
     "bench-ingest": Command(
         module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
     ),
