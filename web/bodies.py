@@ -56,16 +56,27 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        _check_syntax(body, text)  # the validator stops at the first field of a wrong type
         raise invalid_schema(str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        found = diagnosis.explain(text)
-        if found is not None:
-            raise found from None
-        where = _BYTE.search(str(error))
-        raise ProblemError(
-            "malformed-request",
-            f"The body is not well-formed JSON{f', at byte {where[1]}' if where else ''}.",
-        ) from None
+        raise _not_json(text, error) from None
+
+
+def _check_syntax(body: bytes, text: str) -> None:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_json(text, error) from None
+
+
+def _not_json(text: str, error: Exception) -> InvalidError | ProblemError:
+    found = diagnosis.explain(text)
+    if found is not None:
+        return found
+    where = _BYTE.search(str(error))
+    return ProblemError(
+        "malformed-request", f"The body is not well-formed JSON{f', at byte {where[1]}' if where else ''}."
+    )
 
 
 def invalid_schema(message: str) -> InvalidError:

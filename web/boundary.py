@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("web.access")
 
 REQUEST_ID: Final = "X-Request-Id"
-CACHE_OUTCOME: Final = "cache_outcome"  # key of the request, set by a handler that read the graph
-READING_BODY: Final = "reading_body"  # key of the request, true while its body arrives
+CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
+READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
 _GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _RETRY_AFTER_S: Final = "1"

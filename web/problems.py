@@ -35,8 +35,8 @@ _ALL: Final = (
         name="invalid-parameter",
         status=400,
         title="A parameter is not valid",
-        meaning="A part of the path or a query parameter is malformed, out of range, repeated, or contradicts "
-        "its alias; `parameter` names it. Correct it and send the request again.",
+        meaning="A part of the path or a query parameter is malformed, out of range, repeated, or differs "
+        "from its alias; `parameter` names it. Correct it and send the request again.",
     ),
     Problem(
         name="malformed-request",

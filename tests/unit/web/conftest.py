@@ -1,0 +1,32 @@
+"""A client of the whole application, on fakes."""
+
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from app.settings import Settings
+from tests.unit.web.fakes import World
+from web.application import build
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def web_settings() -> Settings:
+    return Settings(
+        _env_file=None,
+        web_max_body_bytes=4096,
+        web_max_items=5,
+        web_request_timeout_s=0.2,
+        max_value_bytes=512,
+    )
+
+
+@pytest.fixture
+async def client(aiohttp_client: Any, world: World, web_settings: Settings) -> TestClient[Any, Any]:
+    client: TestClient[Any, Any] = await aiohttp_client(build(world.services(), web_settings))
+    return client

@@ -1,0 +1,151 @@
+"""Ports that answer from memory and remember what they were asked."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from app.models import Batch, Changes, EntityKey
+from app.ports import Answer, DependencyState
+from web.services import WebServices
+
+NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
+TREE = b'{"id":7,"type":"user","reference":"u-7","properties":{},"edges":[],"temporal_data":null}'
+
+
+@dataclass
+class FakeReader:
+    """Knows the entity 7 (user, u-7). `error` is raised by every call; `delay_s` passes before it."""
+
+    body: bytes = TREE
+    cache: str = "hit"
+    stored: bool = False
+    verified: bool = True
+    next_after: int | None = None
+    error: Exception | None = None
+    delay_s: float = 0.0
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def _answer(
+        self, *call: object, body: bytes | None = None, next_after: int | None = None
+    ) -> Answer:
+        self.calls.append(call)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+        return Answer(
+            body=self.body if body is None else body,
+            cache=self.cache,  # type: ignore[arg-type]
+            stored=self.stored,
+            verified=self.verified,
+            next_after=next_after,
+        )
+
+    async def graph(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+        answer = await self._answer("graph", entity_id, depth, since)
+        return answer if entity_id == 7 else None
+
+    async def by_reference(self, key: EntityKey, *, depth: int, since: datetime | None) -> Answer | None:
+        answer = await self._answer("by_reference", key, depth, since)
+        return answer if key == ("user", "u-7") else None
+
+    async def batch(self, ids: Sequence[int], *, depth: int, since: datetime | None) -> Answer:
+        body = b"[" + b",".join(self.body if number == 7 else b"null" for number in ids) + b"]"
+        return await self._answer("batch", list(ids), depth, since, body=body)
+
+    async def by_property(
+        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+    ) -> Answer:
+        found = self.next_after is not None
+        return await self._answer(
+            "by_property",
+            path,
+            value,
+            depth,
+            since,
+            limit,
+            after,
+            body=b"[" + self.body + b"]" if found else b"[]",
+            next_after=self.next_after,
+        )
+
+
+@dataclass
+class FakeWriter:
+    error: Exception | None = None
+    delay_s: float = 0.0
+    batches: list[Batch] = field(default_factory=list)
+
+    async def write(self, batch: Batch) -> Changes:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+        self.batches.append(batch)
+        return Changes(position=1)
+
+    async def now(self) -> datetime:
+        return NOW
+
+
+@dataclass
+class FakeDirectory:
+    types: dict[str, list[str]] = field(default_factory=dict)
+    asked: list[list[str]] = field(default_factory=list)
+
+    async def keys_of(self, ids: Sequence[int]) -> Mapping[int, EntityKey]:
+        raise NotImplementedError
+
+    async def types_of(self, references: Sequence[str]) -> Mapping[str, list[str]]:
+        self.asked.append(list(references))
+        return {reference: self.types[reference] for reference in references if reference in self.types}
+
+
+@dataclass
+class FakeProbe:
+    states: list[DependencyState] = field(default_factory=list)
+    error: Exception | None = None
+    delay_s: float = 0.0
+
+    async def check(self) -> list[DependencyState]:
+        await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+        return self.states
+
+
+@dataclass
+class FakeClock:
+    """Each look at the clock is 5 ms later."""
+
+    ticks: Iterator[float] = field(default_factory=lambda: itertools.count(0, 0.005))
+
+    def monotonic(self) -> float:
+        return next(self.ticks)
+
+    def now(self) -> datetime:
+        return NOW
+
+
+@dataclass
+class World:
+    """Everything behind one application."""
+
+    reader: FakeReader = field(default_factory=FakeReader)
+    writer: FakeWriter = field(default_factory=FakeWriter)
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    probes: list[FakeProbe] = field(default_factory=list)
+    observed: list[tuple[str, int, float, str]] = field(default_factory=list)
+
+    def services(self) -> WebServices:
+        return WebServices(
+            reader=self.reader,
+            writer=self.writer,
+            directory=self.directory,
+            probes=self.probes,
+            clock=FakeClock(),
+            metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+            observe=lambda *seen: self.observed.append(seen),
+        )

@@ -1,0 +1,132 @@
+"""The socket: where it listens, how it stops, what it does with broken requests."""
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import pytest
+
+from app.errors import FatalError
+from app.settings import Settings
+from tests.unit.web.fakes import TREE, World
+from web.application import build
+from web.server import WebServer
+
+
+@pytest.fixture
+async def server(world: World) -> Any:
+    settings = Settings(_env_file=None, web_port=0, web_shutdown_timeout_s=2)
+    server = WebServer.from_settings(build(world.services(), settings), settings)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def raw_exchange(port: int, sent: bytes) -> tuple[bytes, bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    await writer.drain()
+    async with asyncio.timeout(5):
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        body = await reader.readexactly(length)
+    writer.close()
+    await writer.wait_closed()
+    return head, body
+
+
+async def test_serves(server: WebServer) -> None:
+    assert server.port > 0
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{server.port}/v1/graph/7") as response,
+    ):
+        assert (response.status, await response.read()) == (200, TREE)
+        assert response.headers["Server"] == "user-profile"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    ],
+)
+async def test_a_broken_request_is_a_problem(
+    server: WebServer, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    head, body = await raw_exchange(server.port, sent)
+    assert head.startswith(b"HTTP/1.1 400 ") or head.startswith(b"HTTP/1.0 400 ")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["type"] == "/problems/malformed-request"
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "target", [b"/v1/graph/\xff", b"/v1/graph/%ff?depth=%ff", b"/\xc3\xa9<>\"'", b"//x//"]
+)
+async def test_strange_bytes_in_the_path_are_no_500(server: WebServer, target: bytes) -> None:
+    head, body = await raw_exchange(server.port, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.split(b" ")[1] in (b"400", b"404")
+    assert json.loads(body)["status"] in (400, 404)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "example.org", "10.0.0.1"])
+async def test_refuses_to_listen_beyond_this_machine(world: World, web_settings: Settings, host: str) -> None:
+    server = WebServer(build(world.services(), web_settings), host=host, port=0)
+    with pytest.raises(FatalError, match="PROFILE_WEB_ALLOW_NON_LOOPBACK"):
+        await server.start()
+
+
+async def test_listens_beyond_when_told_so(world: World, web_settings: Settings) -> None:
+    server = WebServer(build(world.services(), web_settings), host="0.0.0.0", port=0, allow_non_loopback=True)
+    await server.start()
+    await server.stop()
+    await server.stop()
+
+
+async def test_a_taken_port_is_told(server: WebServer, world: World, web_settings: Settings) -> None:
+    other = WebServer(build(world.services(), web_settings), port=server.port)
+    with pytest.raises(FatalError, match="PROFILE_WEB_PORT"):
+        await other.start()
+
+
+async def test_several_servers_can_share_a_port(world: World, web_settings: Settings) -> None:
+    first = WebServer(build(world.services(), web_settings), port=0, reuse_port=True)
+    await first.start()
+    second = WebServer(build(world.services(), web_settings), port=first.port, reuse_port=True)
+    await second.start()
+    await second.stop()
+    await first.stop()
+
+
+async def test_a_stop_lets_requests_finish(server: WebServer, world: World) -> None:
+    world.reader.delay_s = 0.3
+    async with aiohttp.ClientSession() as session:
+        asked = asyncio.create_task(session.get(f"http://127.0.0.1:{server.port}/v1/graph/7"))
+        await asyncio.sleep(0.1)
+        await server.stop()
+        response = await asked
+        assert (response.status, await response.read()) == (200, TREE)
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await session.get(f"http://127.0.0.1:{server.port}/")
+
+
+async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, world: World) -> None:
+    world.writer.delay_s = 0.3
+    body = b'{"entities":[{"reference":"u","type":"user"}]}'
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    await writer.wait_closed()
+    await asyncio.sleep(0.4)
+    assert len(world.writer.batches) == 1

@@ -1,0 +1,395 @@
+"""Writes: the rows that a body becomes, and what is refused."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from app.dates import to_text
+from app.errors import InvalidError
+from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from tests.unit.web.fakes import NOW, World
+from web.application import build
+
+Client = TestClient[Any, Any]
+ACCEPTED = {"status": "sync request accepted for processing"}
+JSON = {"Content-Type": "application/json"}
+
+SEED_SYNC = """{
+    "entities": [
+      {
+        "reference": "user-12345",
+        "type": "user",
+        "properties": {
+          "name": "João Silva Updated",
+          "status": "premium"
+        }
+      }
+    ],
+    "relationships": [
+      {
+        "source_reference": "user-12345",
+        "target_reference": "subscription-premium",
+        "relationship_type": "has_subscription"
+      }
+    ]
+  }"""
+SEED_INGEST = """{
+    "data_points": [
+      {
+        "entity_reference": "user-12345",
+        "entity_type": "user",
+        "key": "payment_metrics",
+        "granularity": "daily",
+        "reference_date": "2025-01-15T23:59:59Z",
+        "value": {
+          "transactions": 5,
+          "total_amount": 2450.00,
+          "average_ticket": 490.00
+        }
+      }
+    ]
+  }"""
+
+
+async def post(client: Client, body: str | bytes, path: str = "/v1/graph/sync") -> tuple[int, dict[str, Any]]:
+    data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
+    response = await client.post(path, data=data, headers=JSON)
+    return response.status, await response.json(content_type=None)
+
+
+def entity(properties: str) -> str:
+    return f'{{"entities": [{{"reference": "u", "type": "user", "properties": {properties}}}]}}'
+
+
+async def test_syncs_the_example(client: Client, world: World) -> None:
+    assert await post(client, SEED_SYNC) == (202, ACCEPTED)
+    assert world.writer.batches == [
+        Batch(
+            entities=[EntityKey("user", "user-12345")],
+            properties=[
+                PropertyRow("user", "user-12345", "name", '"João Silva Updated"', to_text(NOW)),
+                PropertyRow("user", "user-12345", "status", '"premium"', to_text(NOW)),
+            ],
+            edges=[
+                EdgeRow(
+                    "user",
+                    "user-12345",
+                    "unknown",
+                    "subscription-premium",
+                    "has_subscription",
+                    None,
+                    NOW,
+                )
+            ],
+        )
+    ]
+
+
+async def test_ingests_the_example(client: Client, world: World) -> None:
+    assert await post(client, SEED_INGEST, "/v1/temporal/ingest") == (202, ACCEPTED)
+    ((row,),) = [batch.temporal for batch in world.writer.batches]
+    assert row == TemporalRow(
+        "user",
+        "user-12345",
+        "payment_metrics",
+        "day",
+        datetime(2025, 1, 15, tzinfo=UTC),
+        "2025-01-15",
+        datetime(2025, 1, 15, 23, 59, 59, tzinfo=UTC),
+        0,
+        row.value,
+    )
+    assert "2450.00" in row.value
+
+
+@pytest.mark.parametrize(
+    ("sent", "value", "date"),
+    [
+        ("12345678901234567890.123", "12345678901234567890.123", to_text(NOW)),
+        ("1E400", "1E400", to_text(NOW)),
+        ("null", "null", to_text(NOW)),
+        (
+            '{"value": 1.0, "reference_date": "2025-01-01T03:00:00+03:00"}',
+            "1.0",
+            "2025-01-01T00:00:00.000000Z",
+        ),
+        ('{"reference_date": "2025-01-01", "value": [1]}', "[1]", "2025-01-01T00:00:00.000000Z"),
+        ('{"value": 1}', '{"value": 1}', to_text(NOW)),
+        (
+            '{"value": 1, "reference_date": "x", "more": 2}',
+            '{"value": 1, "reference_date": "x", "more": 2}',
+            to_text(NOW),
+        ),
+    ],
+)
+async def test_keeps_a_value_as_it_was_sent(
+    client: Client, world: World, sent: str, value: str, date: str
+) -> None:
+    assert (await post(client, entity(f'{{"p": {sent}}}')))[0] == 202
+    assert world.writer.batches[0].properties == [PropertyRow("user", "u", "p", value, date)]
+
+
+async def test_a_plain_value_takes_the_date_of_its_entity(client: Client, world: World) -> None:
+    body = (
+        '{"entities": [{"reference": "u", "type": "user", "reference_date": "2024-02-29", "properties": '
+        '{"a": 1, "b": {"value": 2, "reference_date": "2023-01-01"}}}]}'
+    )
+    assert (await post(client, body))[0] == 202
+    assert [row.reference_date[:10] for row in world.writer.batches[0].properties] == [
+        "2024-02-29",
+        "2023-01-01",
+    ]
+
+
+def related(**extra: object) -> str:
+    plain = {"source_reference": "a", "target_reference": "b", "relationship_type": "knows"}
+    return json.dumps({"relationships": [{**plain, **extra}]})
+
+
+@pytest.mark.parametrize(
+    ("body", "types", "expected"),
+    [
+        (related(), {}, ("unknown", "unknown")),
+        (related(), {"a": ["user"]}, ("user", "unknown")),
+        (related(), {"a": ["unknown", "user"], "b": ["unknown"]}, ("user", "unknown")),
+        (related(source_type="user", target_type="org"), {"a": ["x", "y"]}, ("user", "org")),
+        (related(source_type="user"), {"b": ["org"]}, ("user", "org")),
+    ],
+)
+async def test_resolves_references_without_type(
+    client: Client, world: World, body: str, types: dict[str, list[str]], expected: tuple[str, str]
+) -> None:
+    world.directory.types = types
+    assert (await post(client, body))[0] == 202
+    (edge,) = world.writer.batches[0].edges
+    assert (edge.left_type, edge.right_type) == expected
+
+
+async def test_looks_up_only_what_has_no_type(client: Client, world: World) -> None:
+    assert (await post(client, related(source_type="user", target_type="org")))[0] == 202
+    assert world.directory.asked == []
+
+
+async def test_an_ambiguous_reference_names_the_candidates(client: Client, world: World) -> None:
+    world.directory.types = {"b": ["org", "user"]}
+    status, problem = await post(client, related())
+    assert (status, problem["type"]) == (422, "/problems/ambiguous-reference")
+    assert problem["candidates"] == ["org", "user"]
+    assert problem["field"] == "relationships[0].target_reference"
+    assert world.writer.batches == []
+
+
+async def test_the_requests_own_entities_count_as_candidates(client: Client, world: World) -> None:
+    world.directory.types = {"u": ["org"]}
+    body = (
+        '{"entities": [{"reference": "u", "type": "user"}], "relationships": '
+        '[{"source_reference": "u", "target_reference": "v", "relationship_type": "knows"}]}'
+    )
+    status, problem = await post(client, body)
+    assert (status, problem["candidates"]) == (422, ["org", "user"])
+
+
+@pytest.mark.parametrize(("metadata", "kept"), [('{"a": 1.0}', '{"a": 1.0}'), ("null", None), ("{}", "{}")])
+async def test_keeps_metadata(client: Client, world: World, metadata: str, kept: str | None) -> None:
+    body = related(metadata=0).replace('"metadata": 0', f'"metadata": {metadata}')
+    assert (await post(client, body))[0] == 202
+    (edge,) = world.writer.batches[0].edges
+    assert (edge.metadata, edge.told_at) == (kept, NOW)
+
+
+DEEP = "[" * 65 + "]" * 65
+VERY_DEEP = "[" * 1500 + "]" * 1500
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "code"),
+    [
+        (entity('{"name": "\\u0000"}'), "entities[0].properties.name", "unstorable-text"),
+        (entity('{"name": "\\ud800"}'), "entities[0].properties.name", "unstorable-text"),
+        (entity('{"name": ["x", "\\udc00 "]}'), "entities[0].properties.name", "unstorable-text"),
+        (entity('{"name": NaN}'), "entities[0].properties.name", "not-a-number"),
+        (entity('{"name": [1, {"a": -Infinity}]}'), "entities[0].properties.name", "not-a-number"),
+        (entity(f'{{"name": {DEEP}}}'), "entities[0].properties.name", "nested-too-deep"),
+        (entity(f'{{"name": {VERY_DEEP}}}'), "entities[0].properties.name", "nested-too-deep"),
+        (entity('{"name": "' + "x" * 511 + '"}'), "entities[0].properties.name", "value-too-large"),
+        (entity('{"": 1}'), 'entities[0].properties[""]', "empty-name"),
+        (entity('{"a b": "\\u0000"}'), 'entities[0].properties["a b"]', "unstorable-text"),
+        (entity('{"\\u0000": 1}'), 'entities[0].properties["\\u0000"]', "unstorable-text"),
+        (entity('{"n": 1e1000}'), "entities[0].properties.n", "number-out-of-range"),
+        (entity("[]"), "entities[0].properties", "ill-typed-field"),
+        (
+            entity('{"n": {"value": 1, "reference_date": "soon"}}'),
+            "entities[0].properties.n.reference_date",
+            "invalid-date",
+        ),
+        (
+            entity('{"n": {"value": 1, "reference_date": 5}}'),
+            "entities[0].properties.n.reference_date",
+            "invalid-date",
+        ),
+        (
+            entity('{"n": {"value": "\\u0000", "reference_date": "2025-01-01"}}'),
+            "entities[0].properties.n.value",
+            "unstorable-text",
+        ),
+        (
+            entity('{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}'),
+            "entities",
+            "too-many-items",
+        ),
+        ('{"entities": [{"type": "user"}]}', "entities[0].reference", "missing-field"),
+        ('{"entities": [{"type": "user", "reference": ""}]}', "entities[0].reference", "empty-name"),
+        ('{"entities": [{"type": "", "reference": "u"}]}', "entities[0].type", "empty-name"),
+        ('{"entities": [{"type": "unknown", "reference": "u"}]}', "entities[0].type", "reserved-type"),
+        ('{"entities": [{"type": 5, "reference": "u"}]}', "entities[0].type", "ill-typed-field"),
+        (
+            json.dumps({"entities": [{"type": "t" * 256, "reference": "u"}]}),
+            "entities[0].type",
+            "name-too-long",
+        ),
+        (
+            json.dumps({"entities": [{"type": "t", "reference": "é" * 513}]}),
+            "entities[0].reference",
+            "name-too-long",
+        ),
+        (
+            '{"entities": [{"type": "t", "reference": "u", "reference_date": "x"}]}',
+            "entities[0].reference_date",
+            "invalid-date",
+        ),
+        ("{}", "entities", "missing-field"),
+        ("[]", None, "ill-typed-field"),
+        ('"x"', None, "ill-typed-field"),
+        (related(relationship_type=""), "relationships[0].relationship_type", "empty-name"),
+        (related(source_type="unknown"), "relationships[0].source_type", "reserved-type"),
+        (related(target_type=""), "relationships[0].target_type", "empty-name"),
+        (related(metadata=[1]), "relationships[0].metadata", "ill-typed-field"),
+        (related(metadata={"a": "\0"}), "relationships[0].metadata", "unstorable-text"),
+    ],
+)
+async def test_refuses_bad_content_by_its_path(
+    client: Client, world: World, body: str, field: str | None, code: str
+) -> None:
+    status, problem = await post(client, body)
+    assert (status, problem.get("field"), problem.get("code")) == (422, field, code)
+    assert problem["type"] == "/problems/invalid-content"
+    assert world.writer.batches == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"granularity": "fortnight"}, "granularity"),
+        ({"reference_date": "2025-02-30"}, "reference_date"),
+        ({"entity_type": "unknown"}, "entity_type"),
+        ({"entity_reference": ""}, "entity_reference"),
+        ({"key": "k" * 256}, "key"),
+        ({"version": 1.5}, "version"),
+        ({"version": 2**63}, "version"),
+        ({"value": "\0"}, "value"),
+    ],
+)
+async def test_refuses_a_bad_data_point(
+    client: Client, world: World, change: dict[str, object], field: str
+) -> None:
+    point = json.loads(SEED_INGEST)["data_points"][0] | change
+    status, problem = await post(client, json.dumps({"data_points": [point]}), "/v1/temporal/ingest")
+    assert (status, problem["field"]) == (422, f"data_points[0].{field}")
+    assert world.writer.batches == []
+
+
+async def test_a_data_point_needs_a_value(client: Client) -> None:
+    point = json.loads(SEED_INGEST)["data_points"][0]
+    del point["value"]
+    status, problem = await post(client, json.dumps({"data_points": [point]}), "/v1/temporal/ingest")
+    assert (status, problem["field"]) == (422, "data_points[0].value")
+
+
+async def test_limits_data_points(client: Client) -> None:
+    points = json.loads(SEED_INGEST)["data_points"] * 6
+    status, problem = await post(client, json.dumps({"data_points": points}), "/v1/temporal/ingest")
+    assert (status, problem["field"], problem["code"]) == (422, "data_points", "too-many-items")
+
+
+async def test_version_and_alias_reach_the_row(client: Client, world: World) -> None:
+    point = json.loads(SEED_INGEST)["data_points"][0] | {"version": 10**12 + 3, "granularity": "quarterly"}
+    assert (await post(client, json.dumps({"data_points": [point]}), "/v1/temporal/ingest"))[0] == 202
+    (row,) = world.writer.batches[0].temporal
+    assert (row.version, row.granularity, row.period) == (10**12 + 3, "quarter", "2025-Q1")
+
+
+@pytest.mark.parametrize("body", ['{"entities": [], "relationships": []}', '{"entities": []}'])
+async def test_an_empty_request_writes_nothing(client: Client, world: World, body: str) -> None:
+    assert await post(client, body) == (202, ACCEPTED)
+    assert world.writer.batches == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "{",
+        "{]",
+        "]",
+        '{"entities": [],}',
+        '{"entities": [1 2]}',
+        "{'entities': []}",
+        '{"a": "\n"}',
+        b"\xff",
+        b'{"a": "\xff"}',
+    ],
+)
+async def test_refuses_what_is_not_json(client: Client, body: str | bytes) -> None:
+    status, problem = await post(client, body)
+    assert (status, problem["type"]) == (400, "/problems/malformed-request")
+
+
+@pytest.mark.parametrize("path", ["/v1/graph/sync", "/v1/temporal/ingest", "/v1/graph/batch"])
+@pytest.mark.parametrize(
+    "content_type",
+    [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"],
+)
+async def test_wants_json_declared(client: Client, path: str, content_type: str | None) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    skip = ["Content-Type"] if content_type is None else []
+    response = await client.post(path, data=b"{}", headers=headers, skip_auto_headers=skip)
+    problem = await response.json(content_type=None)
+    assert (response.status, problem["type"]) == (415, "/problems/unsupported-media-type")
+
+
+async def test_takes_json_with_a_charset(client: Client) -> None:
+    response = await client.post(
+        "/v1/graph/sync",
+        data=SEED_SYNC.encode(),
+        headers={"Content-Type": "application/json; charset=UTF-8"},
+    )
+    assert response.status == 202
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_limits_the_body(client: Client, chunked: bool) -> None:
+    async def pieces() -> Any:
+        for _ in range(5):
+            yield b" " * 1000
+
+    data = pieces() if chunked else b" " * 5000
+    response = await client.post("/v1/graph/sync", data=data, headers=JSON)
+    problem = await response.json(content_type=None)
+    assert (response.status, problem["type"]) == (413, "/problems/content-too-large")
+
+
+async def test_a_refusal_by_the_database_is_a_422(client: Client, world: World) -> None:
+    world.writer.error = InvalidError("The value of a field is not storable.", code="refused")
+    status, problem = await post(client, SEED_SYNC)
+    assert (status, problem["code"]) == (422, "refused")
+
+
+async def test_large_bodies_are_parsed_too(aiohttp_client: Any, world: World, web_settings: Any) -> None:
+    settings = web_settings.model_copy(update={"web_max_body_bytes": 10**6, "max_value_bytes": 10**6})
+    client = await aiohttp_client(build(world.services(), settings))
+    value = "x" * 100_000
+    assert (await post(client, entity(f'{{"p": "{value}"}}')))[0] == 202
+    assert world.writer.batches[0].properties[0].value == f'"{value}"'
