@@ -1,0 +1,107 @@
+"""`python -m infra up|down|status|logs|reset|install|env [service…]`: the local stack."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from infra import provision, stack
+from infra.errors import InfraError
+from infra.services import SERVICES, select
+from infra.settings import InfraSettings
+
+_EPILOG = (
+    f"Services: {', '.join(SERVICES)}; all of them if none is named. "
+    "Settings: INFRA_PORT_OFFSET moves all ports and the data directory; see infra/settings.py for the others."
+)
+
+
+def _up(settings: InfraSettings, options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    services = stack.up(settings, options.services)
+    if not options.bare:
+        provision.provision(settings, [service.name for service in services])
+    print(f"The stack is up ({time.monotonic() - began:.1f} s): {', '.join(s.name for s in services)}.")
+
+
+def _install(settings: InfraSettings, options: argparse.Namespace) -> None:
+    stack.install(settings, options.services)
+
+
+def _down(settings: InfraSettings, options: argparse.Namespace) -> None:
+    stack.down(settings, options.services)
+    print(f"Stopped; the data stays in {settings.data_dir}.")
+
+
+def _reset(settings: InfraSettings, options: argparse.Namespace) -> None:
+    stack.reset(settings, options.services)
+    print(f"Stopped, and removed from {settings.data_dir}: {', '.join(options.services or SERVICES)}.")
+
+
+def _status(settings: InfraSettings, _: argparse.Namespace) -> None:
+    lines = stack.status(settings)
+    print(f"{'SERVICE':<10}{'PROCESS':<14}{'STATE':<10}{'PORT':>6}{'PID':>9}{'MEMORY':>10}")
+    for line in lines:
+        memory = f"{line.memory_bytes / 2**20:.0f} MB" if line.memory_bytes else "-"
+        pid = line.pid or "-"
+        print(f"{line.service:<10}{line.process:<14}{line.state:<10}{line.port:>6}{pid:>9}{memory:>10}")
+    print(f"{'together':<49}{sum(line.memory_bytes for line in lines) / 2**20:>7.0f} MB")
+
+
+def _logs(settings: InfraSettings, options: argparse.Namespace) -> None:
+    for service in select(settings, options.services, with_required=False):
+        for process in service.processes():
+            print(f"==> {process.log_file}\n{process.log_tail(options.lines)}\n")
+
+
+def _env(settings: InfraSettings, _: argparse.Namespace) -> None:
+    for name, value in settings.app_environment().items():
+        print(f"export {name}='{value}'")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra", description="The local stack.", epilog=_EPILOG)
+    parser.add_argument("--stack", choices=["native", "compose"], default="native", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, action, text in (
+        ("up", _up, "install, start and await; then topics, schema, connector and Flink jobs"),
+        ("down", _down, "stop; data stays"),
+        ("status", _status, "what runs, where, and how much memory it holds"),
+        ("logs", _logs, "the end of the logs"),
+        ("reset", _reset, "stop and remove the data"),
+        ("install", _install, "put the programs on this machine, without starting them"),
+        ("env", _env, "the PROFILE_… variables with which a worker uses this stack"),
+    ):
+        command = commands.add_parser(name, help=text, epilog=_EPILOG)
+        command.set_defaults(action=action)
+        command.add_argument("services", nargs="*", metavar="service")
+        command.add_argument("--stack", choices=["native", "compose"], default="native")
+        if name == "up":
+            command.add_argument("--bare", action="store_true", help="servers only")
+        if name == "logs":
+            command.add_argument("-n", "--lines", type=int, default=40)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0, or 1 with the reason on stderr."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        options.action(InfraSettings(), options)
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        print(f"The settings (INFRA_…) can't be used: {reasons}", file=sys.stderr)
+        return 1
+    except InfraError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What a running stack needs before a worker can use it: topics, schema, connector, Flink jobs.
+
+The order matters: the connector needs the publication that the migrations make, and the topic that it
+writes to; the jobs need their topics. Every step may be repeated without harm.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from app.settings import Settings
+from infra.connector import CONNECTOR_NAME, ConnectClient, connector_config
+from infra.settings import InfraSettings
+
+logger = logging.getLogger(__name__)
+
+
+def app_settings(settings: InfraSettings) -> Settings:
+    """The application's settings of the environment, but on the servers of this stack."""
+    return Settings.model_validate(
+        Settings().model_dump()
+        | {
+            "kafka_brokers": [settings.kafka_broker],
+            "postgres_dsn": settings.postgres_dsn(),
+            "postgres_replica_dsns": [settings.postgres_dsn(node) for node in (1, 2)],
+            "redis_nodes": settings.redis_nodes,
+            "connect_url": settings.connect_url,
+        }
+    )
+
+
+def provision(settings: InfraSettings, services: Collection[str]) -> None:
+    """Do the steps whose servers are among `services`, all of which are ready."""
+    application = app_settings(settings)
+    if "kafka" in services:
+        create_topics(application)
+    if "postgres" in services:
+        migrate(application)
+    if {"postgres", "kafka", "connect"} <= set(services):
+        register_connector(settings, application)
+    if {"kafka", "flink"} <= set(services):
+        submit_jobs(settings, application)
+
+
+def create_topics(application: Settings) -> None:
+    """Create every topic that is missing; existing ones are left as they are."""
+    from app.topic_admin import create_topics as create
+
+    specs = application.topics.specs(
+        partitions=application.topic_partitions, source_partitions=application.source_topic_partitions
+    )
+    asyncio.run(create(application.kafka_brokers, specs))
+    logger.info("%d topics are there", len(specs))
+
+
+def migrate(application: Settings) -> None:
+    """Bring the schema up to date."""
+    from storage.migrator import migrate as apply
+
+    applied = asyncio.run(apply(application.postgres_dsn.get_secret_value()))
+    logger.info("The schema is up to date (%d migrations applied now)", len(applied))
+
+
+def register_connector(settings: InfraSettings, application: Settings) -> None:
+    """Register the Debezium connector and return when it runs."""
+    config = connector_config(
+        database_dsn=settings.postgres_dsn(),
+        cdc_topic=application.topics.cdc,
+        topic_prefix=application.topic_prefix,
+    )
+    ConnectClient(settings.connect_url).register(CONNECTOR_NAME, config)
+    logger.info("The connector %s runs", CONNECTOR_NAME)
+
+
+def submit_jobs(settings: InfraSettings, application: Settings) -> None:
+    """Submit the Flink jobs that do not run."""
+    from infra.flink_jobs import submit
+
+    submit(settings, topic_prefix=application.topic_prefix)

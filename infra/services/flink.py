@@ -1,0 +1,108 @@
+"""A Flink session cluster: one job manager and one task manager."""
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import ClassVar, Final
+
+from infra.errors import InfraError, NotReadyError
+from infra.install.apt import ensure_programs
+from infra.install.artifacts import POM, installed, maven_jars, pip_target
+from infra.process import ServerProcess
+from infra.rest import request
+from infra.service import Service
+from infra.templates import render
+
+logger = logging.getLogger(__name__)
+
+_REQUIREMENTS: Final = POM.with_name("flink-requirements.txt")
+
+
+class FlinkService(Service):
+    """The cluster alone; jobs are submitted by `infra.flink_jobs`, and again after a restart."""
+
+    name: ClassVar[str] = "flink"
+
+    def install(self) -> None:
+        ensure_programs(self.settings, {"java": "openjdk-17-jre-headless"})
+        _ = self.home
+
+    @property
+    def home(self) -> Path:
+        """FLINK_HOME: the PyPI distribution with the Kafka connector and the SQL gateway; made on first use."""
+        distribution = pip_target(self.settings, "flink-distribution", _REQUIREMENTS)
+        connector = maven_jars(self.settings, "flink-connector")
+        gateway = maven_jars(self.settings, "flink-gateway")
+
+        def build(directory: Path) -> None:
+            # Hard links: the jars take 350 MB.
+            shutil.copytree(
+                distribution / "pyflink", directory, dirs_exist_ok=True, copy_function=_link_or_copy
+            )
+            for jars, folder in ((connector, "lib"), (gateway, "opt")):
+                for jar in jars.glob("*.jar"):
+                    _link_or_copy(jar, directory / folder / jar.name)
+            for script in (directory / "bin").iterdir():
+                script.chmod(0o755)
+
+        fingerprint = "-".join(path.name.rpartition("-")[2] for path in (distribution, connector))
+        return installed(self.settings, "flink-home", fingerprint, build)
+
+    @property
+    def conf_dir(self) -> Path:
+        """FLINK_CONF_DIR of this stack, for the SQL client too."""
+        return self.directory / "conf"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Flink's scripts need to work with this stack's cluster."""
+        return {
+            "FLINK_HOME": str(self.home),
+            "FLINK_CONF_DIR": str(self.conf_dir),
+            "FLINK_LOG_DIR": str(self.directory / "log"),
+            "JAVA_HOME": str(Path(shutil.which("java") or "java").resolve().parents[1]),
+        }
+
+    def configure(self) -> None:
+        for name in ("log", "tmp", "checkpoints", "savepoints"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        shutil.copytree(self.home / "conf", self.conf_dir, dirs_exist_ok=True)
+        settings = self.settings
+        text = render(
+            "flink.yaml",
+            rpc_port=settings.flink_rpc_port,
+            port=settings.flink_port,
+            directory=self.directory,
+            jobmanager_heap_mb=settings.flink_jobmanager_heap_mb,
+            task_heap_mb=settings.flink_task_heap_mb,
+            slots=settings.flink_task_slots,
+        )
+        (self.conf_dir / "config.yaml").write_text(text)
+
+    def processes(self) -> list[ServerProcess]:
+        return [
+            ServerProcess(name="jobmanager", directory=self.conf_dir, port=self.settings.flink_port),
+            ServerProcess(name="taskmanager", directory=self.conf_dir, port=self.settings.flink_rpc_port),
+        ]
+
+    def start(self) -> None:
+        environment = {**os.environ, **self.environment}
+        for process in self.processes():
+            process.start([str(self.home / "bin" / f"{process.name}.sh"), "start-foreground"], environment)
+
+    def ready(self) -> None:
+        """The REST interface answers, and the task manager has offered its slots."""
+        try:
+            code, overview = request("GET", f"{self.settings.flink_url}/overview", timeout_s=5)
+        except InfraError as error:
+            raise NotReadyError(str(error)) from error
+        if code != 200 or not isinstance(overview, dict) or not overview.get("taskmanagers"):
+            raise NotReadyError("no task manager has registered yet")
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
