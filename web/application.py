@@ -1,10 +1,16 @@
 """The routes, put together."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+
 from aiohttp import web
 
 from app.settings import Settings
 from web import graph, health, index, writes
 from web.boundary import boundary
+from web.deadlines import Deadlines
 from web.services import SERVICES, SETTINGS, WebServices
 
 __all__ = ["WebServices", "build"]
@@ -15,9 +21,11 @@ def build(services: WebServices, settings: Settings) -> web.Application:
 
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
     """
+    deadlines = Deadlines(limit_s=settings.web_request_timeout_s, clock=services.clock)
     application = web.Application(
-        middlewares=[boundary(services, settings)], client_max_size=settings.web_max_body_bytes
+        middlewares=[boundary(services, deadlines)], client_max_size=settings.web_max_body_bytes
     )
+    application.cleanup_ctx.append(partial(_watch, deadlines))
     application[SERVICES] = services
     application[SETTINGS] = settings
     router = application.router
@@ -33,3 +41,11 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     router.add_get("/problems/{name:[^/]*}", index.problem)
     router.add_get("/", index.index)
     return application
+
+
+async def _watch(deadlines: Deadlines, _application: web.Application) -> AsyncIterator[None]:
+    watcher = asyncio.create_task(deadlines.watch(), name="request deadlines")
+    yield
+    watcher.cancel()
+    with suppress(asyncio.CancelledError):
+        await watcher

@@ -15,8 +15,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
-from app.settings import Settings
 from web import problems
+from web.deadlines import Deadlines
 from web.problems import ProblemError
 from web.services import WebServices
 
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 access = logging.getLogger("web.access")
 
 REQUEST_ID: Final = "X-Request-Id"
+SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
@@ -39,10 +40,9 @@ _BY_STATUS: Final = {
 }
 
 
-def boundary(services: WebServices, settings: Settings) -> Middleware:
+def boundary(services: WebServices, deadlines: Deadlines) -> Middleware:
     """Make the middleware. It never raises but for cancellation."""
     clock = services.clock
-    limit_s = settings.web_request_timeout_s
     observe = services.observe
 
     @web.middleware
@@ -50,13 +50,14 @@ def boundary(services: WebServices, settings: Settings) -> Middleware:
         started = clock.monotonic()
         request_id = _request_id(request)
         try:
-            async with asyncio.timeout(limit_s):
+            with deadlines.begin(started):
                 response = await handler(request)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary answers everything
             response = _answer(request, request_id, error)
         response.headers[REQUEST_ID] = request_id
+        response.headers["Server"] = SERVER_NAME
         elapsed_s = clock.monotonic() - started
         route = _route(request)
         cache = request.get(CACHE_OUTCOME, "-")

@@ -12,7 +12,7 @@ from aiohttp import web
 from app.errors import FatalError
 from app.settings import Settings
 from web import problems
-from web.boundary import REQUEST_ID
+from web.boundary import REQUEST_ID, SERVER_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class _ProblemHandler(web.RequestHandler):
             request_id=request_id,
             instance="/",
             status=status,
-            headers={REQUEST_ID: request_id},
+            headers={REQUEST_ID: request_id, "Server": SERVER_NAME},
         )
         response.force_close()
         return response

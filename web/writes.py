@@ -15,7 +15,6 @@ _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Server": "user-profile",
 }
 
 
