@@ -15,7 +15,7 @@ from infra.settings import InfraSettings
 
 _EPILOG = (
     f"Services: {', '.join(SERVICES)}; all of them if none is named. "
-    "Settings: INFRA_PORT_OFFSET moves all ports and the data directory; see infra/settings.py for the others."
+    "INFRA_PORT_OFFSET moves all ports and the data directory; infra/settings.py names the other settings."
 )
 
 

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +14,10 @@ logger = logging.getLogger(__name__)
 
 CONNECTOR_NAME: Final = "user-profile-cdc"
 PUBLICATION: Final = "user_profile_cdc"  # made by the migrations
-HEARTBEAT_QUERY: Final = "INSERT INTO public.dbz_heartbeat (id, ts) VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET ts = EXCLUDED.ts"
+HEARTBEAT_QUERY: Final = (
+    "INSERT INTO public.dbz_heartbeat (id, ts) VALUES (1, now()) "
+    "ON CONFLICT (id) DO UPDATE SET ts = EXCLUDED.ts"
+)
 
 
 def connector_config(
@@ -122,7 +126,7 @@ class ConnectClient:
     def status(self, name: str) -> dict[str, Any]:
         """Connect's own status answer; an empty one while Connect does not know it yet."""
         code, answer = self._request("GET", f"/connectors/{quote(name)}/status")
-        if code == 404:
+        if code == HTTPStatus.NOT_FOUND:
             return {}
         return self._checked("GET", name, code, answer)  # type: ignore[no-any-return]
 
@@ -141,7 +145,7 @@ class ConnectClient:
     def delete(self, name: str) -> None:
         """Remove the connector, if it is there; its replication slot is the caller's to drop."""
         code, answer = self._request("DELETE", f"/connectors/{quote(name)}")
-        if code != 404:
+        if code != HTTPStatus.NOT_FOUND:
             self._checked("DELETE", name, code, answer)
 
     def _call(self, method: str, path: str, body: object = None) -> Any:
@@ -149,16 +153,16 @@ class ConnectClient:
         return self._checked(method, path, code, answer)
 
     def _request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        # 409: the worker is rebalancing; it asks to be called again.
+        # A conflict means that the worker is rebalancing; it asks to be called again.
         for _ in range(50):
             code, answer = request(method, f"{self._url}{path}", body)
-            if code != 409:
+            if code != HTTPStatus.CONFLICT:
                 break
             time.sleep(0.2)
         return code, answer
 
     def _checked(self, method: str, what: str, code: int, answer: Any) -> Any:
-        if code >= 400:
+        if code >= HTTPStatus.BAD_REQUEST:
             reason = answer.get("message", answer) if isinstance(answer, dict) else answer
             raise InfraError(f"Kafka Connect refuses {method} {what} ({code}): {reason}")
         return answer

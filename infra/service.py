@@ -57,7 +57,7 @@ class Service(ABC):
         return all(process.pid() is not None for process in self.processes())
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
-        """Poll `ready` until it is. Raises InfraError with a log's tail when a process ended or time is over."""
+        """Poll `ready` until it is. Raises InfraError with a log's tail if a process ended or time is over."""
         limit = self.settings.start_timeout_s if timeout_s is None else timeout_s
         self._wait(self.ready, self.processes(), limit)
 
@@ -85,7 +85,7 @@ class Service(ABC):
         ports = ", ".join(str(each.port) for each in self.processes())
         return (
             f"{self.name}: {culprit.name} {what}. The end of {culprit.log_file}:\n\n{culprit.log_tail()}\n\n"
-            f"Ways out: if a port ({ports}) is taken, set INFRA_PORT_OFFSET or the port's own INFRA_… variable; "
+            f"Ways out: if a port ({ports}) is taken, set INFRA_PORT_OFFSET or the port's own variable; "
             f"if its data is damaged, `python -m infra reset {self.name}` starts it empty."
         )
 
@@ -100,7 +100,7 @@ def run(
     user: str | None = None,
     stdin: str = "",
 ) -> str:
-    """Run a program to its end and return what it printed. Raises InfraError naming `purpose` and the output."""
+    """Run a program to its end and return what it printed. Raises InfraError with `purpose` and output."""
     try:
         done = subprocess.run(
             argv,

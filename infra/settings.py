@@ -70,7 +70,7 @@ class InfraSettings(BaseSettings):
     )
 
     postgres_user: str = "poc_user"
-    postgres_password: str = "poc_password"
+    postgres_password: str = "poc_password"  # noqa: S105 - the demo's, on loopback
     postgres_database: str = "user_profile_db"
     postgres_max_connections: int = Field(default=200, ge=20)
     postgres_shared_buffers_mb: int = Field(default=128, ge=16)

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_MAIN_CLUSTER = Path("/etc/postgresql-common/createcluster.d/user-profile.conf")
+_OLDEST_POSTGRES = 15
 _POSTGRES_LIB = Path("/usr/lib/postgresql")
 _POSTGRES_SHARE = Path("/usr/share/postgresql")
 
@@ -64,7 +65,11 @@ def find_postgres_bin() -> Path | None:
     )
     for version in versions:
         control = _POSTGRES_SHARE / version.name / "extension" / "pg_partman.control"
-        if int(version.name) >= 15 and (version / "bin" / "initdb").exists() and control.exists():
+        if (
+            int(version.name) >= _OLDEST_POSTGRES
+            and (version / "bin" / "initdb").exists()
+            and control.exists()
+        ):
             return version / "bin"
     initdb = shutil.which("initdb")
     if not versions and initdb is not None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from http import HTTPStatus
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -30,7 +31,7 @@ class FlinkService(Service):
 
     @property
     def home(self) -> Path:
-        """FLINK_HOME: the PyPI distribution with the Kafka connector and the SQL gateway; made on first use."""
+        """FLINK_HOME: PyPI's distribution with the Kafka connector and the SQL gateway; made on first use."""
         distribution = pip_target(self.settings, "flink-distribution", _REQUIREMENTS)
         connector = maven_jars(self.settings, "flink-connector")
         gateway = maven_jars(self.settings, "flink-gateway")
@@ -97,7 +98,7 @@ class FlinkService(Service):
             code, overview = request("GET", f"{self.settings.flink_url}/overview", timeout_s=5)
         except InfraError as error:
             raise NotReadyError(str(error)) from error
-        if code != 200 or not isinstance(overview, dict) or not overview.get("taskmanagers"):
+        if code != HTTPStatus.OK or not isinstance(overview, dict) or not overview.get("taskmanagers"):
             raise NotReadyError("no task manager has registered yet")
 
 

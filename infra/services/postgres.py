@@ -20,7 +20,7 @@ _NODES: Final = ("primary", "replica1", "replica2")
 
 
 class PostgresService(Service):
-    """The user of the settings is the superuser, as in the official image; extensions are the migrations' task."""
+    """The settings' user is the superuser, as in the official image; extensions are the migrations' task."""
 
     name: ClassVar[str] = "postgres"
 
