@@ -63,27 +63,41 @@ def boundary(services: WebServices, deadlines: Deadlines) -> Middleware:
         cache = request.get(CACHE_OUTCOME, "-")
         if observe is not None:
             observe(route, response.status, elapsed_s, cache)
-        if access.isEnabledFor(logging.INFO):
-            ms = round(elapsed_s * 1000, 3)
-            access.info(
-                "%s %s %d %.1f ms %s",
-                request.method,
-                route,
-                response.status,
-                ms,
-                cache,
-                extra={
-                    "method": request.method,
-                    "route": route,
-                    "status": response.status,
-                    "ms": ms,
-                    "cache": cache,
-                    "request_id": request_id,
-                },
+        # Whoever finds a line for each read too dear sets `web.access` to WARNING and keeps the failures.
+        level = logging.WARNING if response.status >= _SERVER_ERROR else logging.INFO
+        if access.isEnabledFor(level):
+            _log_access(
+                level,
+                method=request.method,
+                route=route,
+                status=response.status,
+                ms=round(elapsed_s * 1000, 3),
+                cache=cache,
+                request_id=request_id,
             )
         return response
 
     return handle
+
+
+def _log_access(
+    level: int, *, method: str, route: str, status: int, ms: float, cache: str, request_id: str
+) -> None:
+    # Made by hand, since Logger.info walks the stack to find its caller.
+    record = logging.LogRecord(
+        access.name,
+        level,
+        __file__,
+        0,
+        "%s %s %d %.1f ms %s",
+        (method, route, status, ms, cache),
+        None,
+        "access",
+    )
+    record.__dict__.update(
+        method=method, route=route, status=status, ms=ms, cache=cache, request_id=request_id
+    )
+    access.handle(record)
 
 
 def _request_id(request: web.Request) -> str:
