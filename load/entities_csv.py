@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and print the number of users in it."""
-    rows, nested = asyncio.run(_select(Settings(), args.limit))
+    rows, nested = asyncio.run(select(Settings(), args.limit))
     if not rows:
         raise LoadError(
             "There are no users with an e-mail and a CPF; generate some with `make run-datagen-postgres`."
@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _select(settings: Settings, limit: int) -> tuple[list[tuple[int, str, str]], bool]:
+async def select(settings: Settings, limit: int) -> tuple[list[tuple[int, str, str]], bool]:
+    """The first users by id, and whether their e-mails are objects rather than text."""
     pool = await connect(settings, 1)
     try:
         found = await pool.fetch(_SELECT, limit)
