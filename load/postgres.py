@@ -186,7 +186,10 @@ async def connect(settings: Settings, size: int) -> "Pool":
 async def _prepare_partitions(pool: "Pool", data: World) -> None:
     """Make the monthly partitions, which a row does not make by itself: it would go to the default one."""
     months = sorted({start for start, _ in data.periods()})
-    await pool.execute("SELECT ensure_temporal_partitions($1::timestamptz[])", months)
+    try:
+        await pool.execute("SELECT ensure_temporal_partitions($1::timestamptz[])", months)
+    except asyncpg.UndefinedFunctionError:
+        raise LoadError("The schema is an older one; `python -m app migrate` brings it up to date.") from None
 
 
 async def _load(
