@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from infra import provision, stack
+from infra import compose, provision, stack
 from infra.errors import InfraError
 from infra.services import SERVICES, select
 from infra.settings import InfraSettings
@@ -21,27 +21,42 @@ _EPILOG = (
 
 def _up(settings: InfraSettings, options: argparse.Namespace) -> None:
     began = time.monotonic()
-    services = stack.up(settings, options.services)
+    if options.stack == "compose":
+        names = compose.up(settings, options.services)
+    else:
+        names = [service.name for service in stack.up(settings, options.services)]
     if not options.bare:
-        provision.provision(settings, [service.name for service in services])
-    print(f"The stack is up ({time.monotonic() - began:.1f} s): {', '.join(s.name for s in services)}.")
+        provision.provision(settings, names, in_containers=options.stack == "compose")
+    print(f"The stack is up ({time.monotonic() - began:.1f} s): {', '.join(names)}.")
 
 
 def _install(settings: InfraSettings, options: argparse.Namespace) -> None:
-    stack.install(settings, options.services)
+    if options.stack == "native":  # the images are built by `up`
+        stack.install(settings, options.services)
 
 
 def _down(settings: InfraSettings, options: argparse.Namespace) -> None:
+    if options.stack == "compose":
+        compose.down(settings, options.services)
+        print("Stopped; the data stays in Docker's volumes.")
+        return
     stack.down(settings, options.services)
     print(f"Stopped; the data stays in {settings.data_dir}.")
 
 
 def _reset(settings: InfraSettings, options: argparse.Namespace) -> None:
+    if options.stack == "compose":
+        compose.reset(settings, options.services)
+        print("Stopped, and removed with Docker's volumes.")
+        return
     stack.reset(settings, options.services)
     print(f"Stopped, and removed from {settings.data_dir}: {', '.join(options.services or SERVICES)}.")
 
 
-def _status(settings: InfraSettings, _: argparse.Namespace) -> None:
+def _status(settings: InfraSettings, options: argparse.Namespace) -> None:
+    if options.stack == "compose":
+        compose.show(settings, "ps")
+        return
     lines = stack.status(settings)
     print(f"{'SERVICE':<10}{'PROCESS':<14}{'STATE':<10}{'PORT':>6}{'PID':>9}{'MEMORY':>10}")
     for line in lines:
@@ -52,6 +67,10 @@ def _status(settings: InfraSettings, _: argparse.Namespace) -> None:
 
 
 def _logs(settings: InfraSettings, options: argparse.Namespace) -> None:
+    if options.stack == "compose":
+        containers = [part for name in options.services for part in compose.SERVICE_CONTAINERS.get(name, ())]
+        compose.show(settings, "logs", f"--tail={options.lines}", *containers)
+        return
     for service in select(settings, options.services, with_required=False):
         for process in service.processes():
             print(f"==> {process.log_file}\n{process.log_tail(options.lines)}\n")
@@ -64,7 +83,6 @@ def _env(settings: InfraSettings, _: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra", description="The local stack.", epilog=_EPILOG)
-    parser.add_argument("--stack", choices=["native", "compose"], default="native", help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, action, text in (
         ("up", _up, "install, start and await; then topics, schema, connector and Flink jobs"),
@@ -78,7 +96,9 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, epilog=_EPILOG)
         command.set_defaults(action=action)
         command.add_argument("services", nargs="*", metavar="service")
-        command.add_argument("--stack", choices=["native", "compose"], default="native")
+        command.add_argument(
+            "--stack", choices=["native", "compose"], default="native", help="servers, or containers"
+        )
         if name == "up":
             command.add_argument("--bare", action="store_true", help="servers only")
         if name == "logs":

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Collection
 
 from app.settings import Settings
+from infra.compose import primary_dsn_inside
 from infra.connector import CONNECTOR_NAME, ConnectClient, connector_config
 from infra.settings import InfraSettings
 
@@ -29,7 +30,7 @@ def app_settings(settings: InfraSettings) -> Settings:
     )
 
 
-def provision(settings: InfraSettings, services: Collection[str]) -> None:
+def provision(settings: InfraSettings, services: Collection[str], *, in_containers: bool = False) -> None:
     """Do the steps whose servers are among `services`, all of which are ready."""
     application = app_settings(settings)
     if "kafka" in services:
@@ -37,7 +38,7 @@ def provision(settings: InfraSettings, services: Collection[str]) -> None:
     if "postgres" in services:
         migrate(application)
     if {"postgres", "kafka", "connect"} <= set(services):
-        register_connector(settings, application)
+        register_connector(settings, application, in_containers=in_containers)
     if {"kafka", "flink"} <= set(services):
         submit_jobs(settings, application)
 
@@ -61,10 +62,12 @@ def migrate(application: Settings) -> None:
     logger.info("The schema is up to date (%d migrations applied now)", len(applied))
 
 
-def register_connector(settings: InfraSettings, application: Settings) -> None:
+def register_connector(
+    settings: InfraSettings, application: Settings, *, in_containers: bool = False
+) -> None:
     """Register the Debezium connector and return when it runs."""
     config = connector_config(
-        database_dsn=settings.postgres_dsn(),
+        database_dsn=primary_dsn_inside(settings) if in_containers else settings.postgres_dsn(),
         cdc_topic=application.topics.cdc,
         topic_prefix=application.topic_prefix,
     )

@@ -57,7 +57,7 @@ class Service(ABC):
         return all(process.pid() is not None for process in self.processes())
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
-        """Poll `ready` until it is. Raises InfraError with a log's tail if a process ended or time is over."""
+        """Poll `ready` until it is. InfraError has the log's tail if a process ended or time ran out."""
         limit = self.settings.start_timeout_s if timeout_s is None else timeout_s
         self._wait(self.ready, self.processes(), limit)
 

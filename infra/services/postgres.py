@@ -84,7 +84,6 @@ class PostgresService(Service):
             port=self.settings.postgres_ports[index],
             max_connections=self.settings.postgres_max_connections,
             shared_buffers_mb=self.settings.postgres_shared_buffers_mb,
-            slot="" if index == 0 else _NODES[index],
             database=self.settings.postgres_database,
             user=self.settings.postgres_user,
         )

@@ -1,0 +1,126 @@
+"""The stack in containers (`infra/compose.yaml`), on the same ports, for people who have Docker."""
+
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from infra.errors import InfraError
+from infra.service import run
+from infra.settings import InfraSettings
+
+logger = logging.getLogger(__name__)
+
+COMPOSE_FILE: Final = Path(__file__).with_name("compose.yaml")
+
+# What each service of the native stack is in the compose file.
+SERVICE_CONTAINERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "postgres": ("postgres-primary", "postgres-replica1", "postgres-replica2"),
+    "redis": ("redis-1", "redis-2", "redis-3"),
+    "kafka": ("kafka",),
+    "connect": ("connect",),
+    "flink": ("flink-jobmanager", "flink-taskmanager"),
+}
+TOOLS: Final = ("kafka-ui", "redisinsight")
+
+_KAFKA_UI_PORT: Final = 8080
+_REDISINSIGHT_PORT: Final = 5540
+
+
+def primary_dsn_inside(settings: InfraSettings) -> str:
+    """The DSN with which another container reaches the primary."""
+    user, password = settings.postgres_user, settings.postgres_password
+    return f"postgresql://{user}:{password}@postgres-primary:5432/{settings.postgres_database}"
+
+
+def environment(settings: InfraSettings) -> dict[str, str]:
+    """The variables of the compose file; its defaults are those of the default settings."""
+    return {
+        "INFRA_POSTGRES_USER": settings.postgres_user,
+        "INFRA_POSTGRES_PASSWORD": settings.postgres_password,
+        "INFRA_POSTGRES_DATABASE": settings.postgres_database,
+        "INFRA_POSTGRES_PRIMARY_PORT": str(settings.postgres_ports[0]),
+        "INFRA_POSTGRES_REPLICA1_PORT": str(settings.postgres_ports[1]),
+        "INFRA_POSTGRES_REPLICA2_PORT": str(settings.postgres_ports[2]),
+        "INFRA_REDIS_PORT_1": str(settings.redis_ports[0]),
+        "INFRA_REDIS_PORT_2": str(settings.redis_ports[1]),
+        "INFRA_REDIS_PORT_3": str(settings.redis_ports[2]),
+        "INFRA_KAFKA_PORT": str(settings.kafka_port),
+        "INFRA_KAFKA_HEAP_MB": str(settings.kafka_heap_mb),
+        "INFRA_CONNECT_PORT": str(settings.connect_port),
+        "INFRA_CONNECT_HEAP_MB": str(settings.connect_heap_mb),
+        "INFRA_FLINK_PORT": str(settings.flink_port),
+        "INFRA_FLINK_TASK_SLOTS": str(settings.flink_task_slots),
+        "INFRA_KAFKA_UI_PORT": str(_KAFKA_UI_PORT + settings.port_offset),
+        "INFRA_REDISINSIGHT_PORT": str(_REDISINSIGHT_PORT + settings.port_offset),
+    }
+
+
+def up(settings: InfraSettings, names: Sequence[str] = ()) -> list[str]:
+    """Build, start and await the named services (all, and the two user interfaces, if none is named)."""
+    containers = _containers(names)
+    _compose(settings, "up", "--detach", "--build", "--wait", *containers)
+    logger.info("Kafka UI: http://127.0.0.1:%d", _KAFKA_UI_PORT + settings.port_offset)
+    logger.info("RedisInsight: http://127.0.0.1:%d", _REDISINSIGHT_PORT + settings.port_offset)
+    return [*(names or SERVICE_CONTAINERS)]
+
+
+def down(settings: InfraSettings, names: Sequence[str] = ()) -> None:
+    """Stop the containers; the volumes keep the data."""
+    _compose(settings, *(("stop", *_containers(names)) if names else ("down",)))
+
+
+def reset(settings: InfraSettings, names: Sequence[str] = ()) -> None:
+    """Remove the containers and their data."""
+    if names:
+        raise InfraError("With containers, reset removes the data of all services: name none.")
+    _compose(settings, "down", "--volumes", "--remove-orphans")
+
+
+def show(settings: InfraSettings, *arguments: str) -> None:
+    """Run a compose command that prints (`ps`, `logs`) on this terminal."""
+    _require_engine()
+    subprocess.run(
+        [*_command(settings), *arguments], check=False, env={**os.environ, **environment(settings)}
+    )
+
+
+def _containers(names: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in SERVICE_CONTAINERS:
+            raise InfraError(f"There is no service {name!r}: choose from {', '.join(SERVICE_CONTAINERS)}.")
+    return [container for name in names for container in SERVICE_CONTAINERS[name]]
+
+
+def _command(settings: InfraSettings) -> list[str]:
+    project = "user-profile" + (f"-{settings.port_offset}" if settings.port_offset else "")
+    return ["docker", "compose", "--project-name", project, "--file", str(COMPOSE_FILE)]
+
+
+def _compose(settings: InfraSettings, *arguments: str) -> None:
+    _require_engine()
+    run(
+        [*_command(settings), *arguments],
+        purpose="Docker Compose",
+        timeout_s=1800,
+        environment={**os.environ, **environment(settings)},
+    )
+
+
+def _require_engine() -> None:
+    if shutil.which("docker") is not None:
+        try:
+            run(["docker", "info"], purpose="Asking Docker", timeout_s=20)
+        except InfraError as error:
+            reason = str(error).splitlines()[-1]
+        else:
+            return
+    else:
+        reason = "there is no program named docker"
+    raise InfraError(
+        f"No Docker engine answers ({reason}): start or install Docker Engine with the compose plugin, "
+        "or, on Debian, use the native stack (STACK=native)."
+    )

@@ -1,0 +1,10 @@
+# Flink with the Kafka connector of infra/pom.xml; the image brings the SQL client and its gateway.
+FROM maven:3.9.9-eclipse-temurin-17 AS jars
+COPY pom.xml /build/pom.xml
+RUN mvn -B -ntp -q -f /build/pom.xml -P flink-connector \
+    org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
+    -DincludeScope=runtime -DoutputDirectory=/build/lib
+
+FROM flink:2.2.1-java17
+COPY --from=jars /build/lib/*.jar /opt/flink/lib/
+RUN mkdir /checkpoints && chown flink:flink /checkpoints

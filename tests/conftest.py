@@ -1,0 +1,121 @@
+"""Fixtures for tests on real servers. Unit tests use none of them."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app.settings import Settings
+from app.topics import TopicNames
+from infra.settings import InfraSettings
+from tests.stack import TestStack, create_database, drop_database, infra_settings
+
+
+@pytest.fixture(scope="session")
+def test_stack() -> Iterator[TestStack]:
+    """The session's servers; ask for the fixtures below instead."""
+    stack = TestStack(infra_settings())
+    yield stack
+    stack.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_stack(test_stack: TestStack) -> InfraSettings:
+    """A PostgreSQL primary and two replicas."""
+    return test_stack.need("postgres")
+
+
+@pytest.fixture(scope="session")
+def redis_stack(test_stack: TestStack) -> InfraSettings:
+    """A Redis Cluster."""
+    return test_stack.need("redis")
+
+
+@pytest.fixture(scope="session")
+def kafka_stack(test_stack: TestStack) -> InfraSettings:
+    """A Kafka broker; it creates no topic by itself (see `topics`)."""
+    return test_stack.need("kafka")
+
+
+@pytest.fixture(scope="session")
+def connect_stack(test_stack: TestStack) -> InfraSettings:
+    """Kafka Connect with Debezium, on Kafka and PostgreSQL; tests register connectors of their own."""
+    return test_stack.need("postgres", "kafka", "connect")
+
+
+@pytest.fixture(scope="session")
+def flink_stack(test_stack: TestStack) -> InfraSettings:
+    """A Flink session cluster, on Kafka, without jobs."""
+    return test_stack.need("kafka", "flink")
+
+
+@pytest.fixture
+def run_id() -> str:
+    """Unique to one test; every name that it makes on a shared server holds it."""
+    return uuid.uuid4().hex[:12]
+
+
+@pytest.fixture
+async def database(postgres_stack: InfraSettings, run_id: str) -> AsyncIterator[str]:
+    """The name of a fresh, migrated database, on the replicas too; dropped afterwards, with its slots."""
+    name = f"test_{run_id}"
+    await create_database(postgres_stack, name)
+    yield name
+    await drop_database(postgres_stack, name)
+
+
+@pytest.fixture
+def topic_prefix(run_id: str) -> str:
+    """The prefix of the test's topics, which `topics` creates."""
+    return f"t-{run_id}."
+
+
+@pytest.fixture
+def cache_prefix(run_id: str) -> str:
+    """The prefix of the test's keys in Redis."""
+    return f"t-{run_id}"
+
+
+@pytest.fixture
+def settings(
+    database: str,
+    topic_prefix: str,
+    cache_prefix: str,
+    test_stack: TestStack,
+) -> Settings:
+    """The application's settings on this test's own database, topics and cache keys; web on any port."""
+    servers = test_stack.need("postgres", "redis", "kafka")
+    return Settings.model_validate(
+        {
+            "app_id": topic_prefix.rstrip("."),
+            "kafka_brokers": [servers.kafka_broker],
+            "topic_prefix": topic_prefix,
+            "topic_partitions": 2,
+            "source_topic_partitions": 2,
+            "postgres_dsn": servers.postgres_dsn(database=database),
+            "postgres_replica_dsns": [servers.postgres_dsn(node, database=database) for node in (1, 2)],
+            "redis_nodes": servers.redis_nodes,
+            "cache_prefix": cache_prefix,
+            "web_port": 0,
+            "connect_url": servers.connect_url,
+        }
+    )
+
+
+@pytest.fixture
+async def topics(settings: Settings) -> AsyncIterator[TopicNames]:
+    """All topics of the service under the test's prefix, created; deleted afterwards."""
+    from app.topic_admin import create_topics  # noqa: PLC0415 - only tests with topics need it
+
+    specs = settings.topics.specs(
+        partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
+    )
+    await create_topics(settings.kafka_brokers, specs)
+    yield settings.topics
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    await admin.start()
+    try:
+        await admin.delete_topics([spec.name for spec in specs])
+    finally:
+        await admin.close()

@@ -1,0 +1,158 @@
+"""The servers that tests use: a stack of their own, beside a running demo.
+
+Natively (the default) it is that of `python -m infra` with all ports moved by INFRA_PORT_OFFSET (20000
+here, if unset), so `INFRA_PORT_OFFSET=20000 python -m infra status` shows it. Only what a test asks for is
+started. What a session started it stops and empties at its end, unless TEST_STACK_KEEP=1; what ran before
+the session stays as it was.
+
+TEST_STACK=containers takes the servers of infra/compose.yaml through testcontainers instead, where a Docker
+engine answers. This path was not run on a machine without one.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+from testcontainers.compose import DockerCompose
+
+from infra import stack
+from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment
+from infra.locking import file_lock
+from infra.services import SERVICES
+from infra.settings import InfraSettings
+
+DEFAULT_OFFSET: Final = 20_000
+MIGRATIONS: Final = Path(__file__).parents[1] / "storage" / "migrations"
+
+
+def infra_settings() -> InfraSettings:
+    """The settings of the tests' stack: the environment's, on the tests' ports unless it names others."""
+    if "INFRA_PORT_OFFSET" in os.environ:
+        return InfraSettings()
+    return InfraSettings(port_offset=DEFAULT_OFFSET)
+
+
+class TestStack:
+    """Starts services once per session, and stops what it started."""
+
+    __test__ = False
+
+    def __init__(self, settings: InfraSettings) -> None:
+        self.settings = settings
+        self._ready: set[str] = set()
+        self._started: set[str] = set()
+        self._containers: list[DockerCompose] = []
+
+    def need(self, *names: str) -> InfraSettings:
+        """Return when these services answer. Raises InfraError with the reason when they can't."""
+        missing = [name for name in names if name not in self._ready]
+        if missing:
+            if os.environ.get("TEST_STACK") == "containers":
+                self._start_containers(missing)
+            else:
+                self._start_natively(missing)
+            self._ready.update(missing)
+        return self.settings
+
+    def _start_natively(self, names: list[str]) -> None:
+        before = {name for name, kind in SERVICES.items() if kind(self.settings).running()}
+        services = stack.up(self.settings, names)
+        self._started |= {service.name for service in services} - before
+
+    def _start_containers(self, names: list[str]) -> None:
+        os.environ.update(environment(self.settings))
+        compose = DockerCompose(
+            context=COMPOSE_FILE.parent,
+            compose_file_name=COMPOSE_FILE.name,
+            build=True,
+            services=[container for name in names for container in SERVICE_CONTAINERS[name]],
+        )
+        self._containers.append(compose)
+        compose.start()
+
+    def close(self) -> None:
+        """Stop and empty what this session started, unless it is to be kept."""
+        if os.environ.get("TEST_STACK_KEEP") == "1":
+            return
+        if self._started:
+            stack.reset(self.settings, sorted(self._started))
+        for compose in self._containers:
+            compose.stop()
+
+
+async def migrated_template(settings: InfraSettings) -> str:
+    """The name of a database with the schema of the migrations as they are now; made once, then copied."""
+    from storage.migrator import migrate  # noqa: PLC0415 - only tests with a database need the migrator
+
+    content = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.sql")))
+    name = f"template_{hashlib.sha256(content).hexdigest()[:12]}"
+    with file_lock(settings.data_root / f"stack-{settings.port_offset}.template.lock"):
+        connection = await asyncpg.connect(settings.postgres_dsn(database="postgres"))
+        try:
+            if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+                return name
+            scratch = f"{name}_new"
+            await connection.execute(f"DROP DATABASE IF EXISTS {scratch} WITH (FORCE)")
+            await connection.execute(f"CREATE DATABASE {scratch}")
+            await migrate(settings.postgres_dsn(database=scratch))
+            # Nobody may be connected to a template while it is copied.
+            await connection.execute(f"ALTER DATABASE {scratch} ALLOW_CONNECTIONS false")
+            await connection.execute(f"ALTER DATABASE {scratch} RENAME TO {name}")
+        finally:
+            await connection.close()
+    return name
+
+
+async def create_database(settings: InfraSettings, name: str) -> None:
+    """A fresh, migrated database that both replicas have too."""
+    template = await migrated_template(settings)
+    connection = await asyncpg.connect(settings.postgres_dsn(database="postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await wait_for_replicas(connection)
+    finally:
+        await connection.close()
+
+
+async def wait_for_replicas(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Return when both replicas have replayed what the primary has flushed now."""
+    await connection.execute(
+        """
+        DO $$
+        DECLARE position pg_lsn := pg_current_wal_flush_lsn();
+        BEGIN
+            FOR attempt IN 1 .. 3000 LOOP
+                PERFORM pg_stat_clear_snapshot();
+                EXIT WHEN (SELECT count(*) FROM pg_stat_replication
+                           WHERE application_name = 'walreceiver' AND replay_lsn >= position) >= 2;
+                PERFORM pg_sleep(0.01);
+            END LOOP;
+        END $$
+        """
+    )
+
+
+async def drop_database(settings: InfraSettings, name: str) -> None:
+    """Drop a test's database with its replication slots, whoever is still connected."""
+    connection = await asyncpg.connect(settings.postgres_dsn(database="postgres"))
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
+            "WHERE database = $1 AND active",
+            name,
+        )
+        for _ in range(100):
+            active = await connection.fetchval(
+                "SELECT count(*) FROM pg_replication_slots WHERE database = $1 AND active", name
+            )
+            if not active:
+                break
+            await connection.execute("SELECT pg_sleep(0.05)")
+        await connection.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1", name
+        )
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        await connection.close()
