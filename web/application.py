@@ -4,16 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from app.settings import Settings
 from web import graph, health, index, writes
-from web.boundary import boundary
+from web.boundary import guarded
 from web.deadlines import Deadlines
 from web.services import SERVICES, SETTINGS, WebServices
 
 __all__ = ["WebServices", "build"]
+
+_READ: Final = ("GET", "HEAD")
 
 
 def build(services: WebServices, settings: Settings) -> web.Application:
@@ -22,25 +26,42 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
     """
     deadlines = Deadlines(limit_s=settings.web_request_timeout_s, clock=services.clock)
-    application = web.Application(
-        middlewares=[boundary(services, deadlines)], client_max_size=settings.web_max_body_bytes
-    )
+    application = web.Application(client_max_size=settings.web_max_body_bytes)
     application.cleanup_ctx.append(partial(_watch, deadlines))
     application[SERVICES] = services
     application[SETTINGS] = settings
-    router = application.router
-    router.add_get("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id)
-    router.add_get("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property)
-    router.add_get("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference)
-    router.add_post("/v1/graph/batch", graph.post_batch)
-    router.add_post("/v1/graph/sync", writes.post_sync)
-    router.add_post("/v1/temporal/ingest", writes.post_ingest)
-    router.add_get("/healthz", health.healthz)
-    router.add_get("/readyz", health.readyz)
-    router.add_get("/metrics", health.metrics)
-    router.add_get("/problems/{name:[^/]*}", index.problem)
-    router.add_get("/", index.index)
+
+    def add(path: str, handler: Handler, *methods: str) -> None:
+        resource = application.router.add_resource(path)
+        surrounded = guarded(handler, resource.canonical, services, deadlines)
+        for method in methods:
+            resource.add_route(method, surrounded)
+
+    add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
+    add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
+    add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)
+    add("/v1/graph/batch", graph.post_batch, "POST")
+    add("/v1/graph/sync", writes.post_sync, "POST")
+    add("/v1/temporal/ingest", writes.post_ingest, "POST")
+    add("/healthz", health.healthz, *_READ)
+    add("/readyz", health.readyz, *_READ)
+    add("/metrics", health.metrics, *_READ)
+    add("/problems/{name:[^/]*}", index.problem, *_READ)
+    add("/", index.index, *_READ)
+    add(r"/{unrouted:[\s\S]*}", _unrouted, "*")
     return application
+
+
+async def _unrouted(request: web.Request) -> web.StreamResponse:
+    """Refuse what no other route takes: 405 where one takes the path with another method, else 404."""
+    own = request.match_info.route.resource
+    allowed: set[str] = set()
+    for resource in request.app.router.resources():
+        if resource is not own:
+            allowed |= (await resource.resolve(request))[1]
+    if allowed:
+        raise web.HTTPMethodNotAllowed(request.method, allowed)
+    raise web.HTTPNotFound
 
 
 async def _watch(deadlines: Deadlines, _application: web.Application) -> AsyncIterator[None]:

@@ -1,4 +1,6 @@
-"""The one middleware: request id, time limit, errors to problems, access log.
+"""What surrounds every handler: request id, time limit, errors to problems, access log.
+
+It wraps handlers as routes are made; aiohttp's middlewares cost more and know the route no better.
 
 Logs hold the route's template and never the path, whose values may be somebody's e-mail address; of an
 unexpected error they hold its class and place and never its message, which may quote a row.
@@ -12,7 +14,7 @@ import traceback
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
 from web import problems
@@ -40,13 +42,12 @@ _BY_STATUS: Final = {
 }
 
 
-def boundary(services: WebServices, deadlines: Deadlines) -> Middleware:
-    """Make the middleware. It never raises but for cancellation."""
+def guarded(handler: Handler, route: str, services: WebServices, deadlines: Deadlines) -> Handler:
+    """Wrap a handler; `route` is its path's template. The result never raises but for cancellation."""
     clock = services.clock
     observe = services.observe
 
-    @web.middleware
-    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         started = clock.monotonic()
         request_id = _request_id(request)
         try:
@@ -55,11 +56,10 @@ def boundary(services: WebServices, deadlines: Deadlines) -> Middleware:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary answers everything
-            response = _answer(request, request_id, error)
+            response = _answer(request, route, request_id, error)
         response.headers[REQUEST_ID] = request_id
         response.headers["Server"] = SERVER_NAME
         elapsed_s = clock.monotonic() - started
-        route = _route(request)
         cache = request.get(CACHE_OUTCOME, "-")
         if observe is not None:
             observe(route, response.status, elapsed_s, cache)
@@ -107,12 +107,7 @@ def _request_id(request: web.Request) -> str:
     return secrets.token_hex(16)
 
 
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "(none)"
-
-
-def _answer(request: web.Request, request_id: str, error: Exception) -> web.Response:
+def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:
     name, detail, status = "internal-error", "Something unexpected happened; nothing more is told here.", None
     members: dict[str, object] = {}
     headers: dict[str, str] = {}
@@ -141,7 +136,7 @@ def _answer(request: web.Request, request_id: str, error: Exception) -> web.Resp
             name, detail = "timeout", "The request took longer than the server allows and was stopped."
         case _:
             pass
-    _log(error, name, request, request_id)
+    _log(error, name, request.method, route=route, request_id=request_id)
     return problems.response(
         name,
         detail,
@@ -165,7 +160,7 @@ def _of_http(error: web.HTTPException, request: web.Request) -> tuple[str, str, 
     return name, detail, None
 
 
-def _log(error: Exception, name: str, request: web.Request, request_id: str) -> None:
+def _log(error: Exception, name: str, method: str, *, route: str, request_id: str) -> None:
     if problems.PROBLEMS[name].status < _SERVER_ERROR:
         return
     level = logging.WARNING if name in ("unavailable", "timeout") else logging.ERROR
@@ -176,8 +171,8 @@ def _log(error: Exception, name: str, request: web.Request, request_id: str) -> 
     logger.log(
         level,
         "%s %s failed with %s at %s",
-        request.method,
-        _route(request),
+        method,
+        route,
         type(error).__name__,
         place,
         extra={"request_id": request_id},
