@@ -13,9 +13,8 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -28,18 +27,11 @@ from app.topic_admin import create_topics
 from app.settings import Role, Settings
 from load import messages
 from load.bare_loop import DECODERS, topic_of
+from load.commits import Commit, rate
 from load.errors import LoadError
 from load.options import positive
 from load.sending import Message, send
 from load.world import World, month_start
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commit:
-    """What a group had committed at a time."""
-
-    at_s: float
-    records: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,15 +66,6 @@ def run(args: argparse.Namespace) -> int:
         line = f"{role:20}{medians[0]:>12,.0f}{medians[1]:>12,.0f}{medians[2]:>8.2f}"
         print(f"{line}   {min(ratios):.2f} to {max(ratios):.2f}", flush=True)
     return 0
-
-
-def rate(commits: Sequence[Commit]) -> float:
-    """Records per second between the first and the last commit. Raises LoadError where it can't be told."""
-    moved = [commit for commit in commits if commit.records > 0]
-    first, last = (moved[0], moved[-1]) if moved else (None, None)
-    if first is None or last is None or last.records == first.records:
-        raise LoadError("All records were committed at once, which gives no rate; use more --records.")
-    return (last.records - first.records) / (last.at_s - first.at_s)
 
 
 def _readers(role: Role) -> list[tuple[str, list[str]]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from load.bench_ingest import Commit, rate
+from load.commits import Commit, rate
 from load.errors import LoadError
 
 
