@@ -14,12 +14,8 @@ import pytest
 from infra.process import ServerProcess, memory_bytes, process_identity
 
 SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(60)"]
-STUBBORN = [
-    sys.executable,
-    "-c",
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    "print('here', flush=True); time.sleep(60)",
-]
+_IGNORE = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+STUBBORN = [sys.executable, "-c", f"{_IGNORE}; print('here', flush=True); time.sleep(60)"]
 
 
 @pytest.fixture
