@@ -38,6 +38,7 @@ def connector_config(
     """
     dsn = urlsplit(database_dsn)
     logical_name = f"{topic_prefix}user-profile"
+    escaped = re.escape(logical_name)
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "tasks.max": "1",
@@ -69,11 +70,14 @@ def connector_config(
         "message.key.columns": (
             "public.entities:id;public.edges:left_entity_id;public.temporal_properties:entity_id"
         ),
-        "transforms": "key,route",
-        "transforms.key.type": "org.apache.kafka.connect.transforms.ReplaceField$Key",
-        "transforms.key.renames": "id:entity_id,left_entity_id:entity_id",
+        # One rename per table, and only there: ReplaceField keeps a map from new to old names, so it fails
+        # with two old names for one new one, and on a key that bears the new name already.
+        "transforms": "entityKey,edgeKey,route",
+        **_key_rename("entityKey", "id", rf"{escaped}\.public\.entities"),
+        **_key_rename("edgeKey", "left_entity_id", rf"{escaped}\.public\.edges"),
+        "predicates": "entityKey,edgeKey",
         "transforms.route.type": "org.apache.kafka.connect.transforms.RegexRouter",
-        "transforms.route.regex": rf"{re.escape(logical_name)}\.public\.(?!dbz_).*",
+        "transforms.route.regex": rf"{escaped}\.public\.(?!dbz_).*",
         "transforms.route.replacement": cdc_topic,
         "key.converter": "org.apache.kafka.connect.json.JsonConverter",
         "key.converter.schemas.enable": "false",
@@ -86,6 +90,17 @@ def connector_config(
         "producer.override.max.request.size": "16777216",
         "errors.log.enable": "true",
         "errors.log.include.messages": "false",
+    }
+
+
+def _key_rename(transform: str, field: str, topic_pattern: str) -> dict[str, str]:
+    """A transformation that renames the key's `field` to entity_id on the topics of a pattern."""
+    return {
+        f"transforms.{transform}.type": "org.apache.kafka.connect.transforms.ReplaceField$Key",
+        f"transforms.{transform}.renames": f"{field}:entity_id",
+        f"transforms.{transform}.predicate": transform,
+        f"predicates.{transform}.type": "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+        f"predicates.{transform}.pattern": topic_pattern,
     }
 
 

@@ -39,8 +39,15 @@ class Cdc:
         await asyncio.to_thread(self.client.register, self.name, self.config)
 
     async def read(self, count: int) -> "list[ConsumerRecord[bytes, bytes]]":
-        async with asyncio.timeout(30):
-            return [await self.consumer.getone() for _ in range(count)]
+        """The next `count` records; fails with what came when no more do."""
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        try:
+            async with asyncio.timeout(30):
+                while len(found) < count:
+                    found.append(await self.consumer.getone())
+        except TimeoutError:
+            pytest.fail(f"{len(found)} of {count} records came: {[(r.partition, r.key) for r in found]}")
+        return found
 
 
 @pytest.fixture
