@@ -1,0 +1,71 @@
+"""PostgreSQL's errors in the words of app.errors, by SQLSTATE and never by the text of a message.
+
+The message of an InvalidError holds no value: what PostgreSQL says may quote somebody's data.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+from app.errors import FatalError, InvalidError, ProfileError, TransientError
+
+# Classes 40: rollback (deadlock, serialization); 08: connection; 53: resources; 57: shut down, cancelled,
+# starting; 58: system; 55: object in use; 25: read-only, after a failover.
+_TRANSIENT_CLASSES: Final = frozenset({"40", "08", "53", "57", "58", "55", "25"})
+_INVALID_CLASSES: Final = frozenset({"22", "23", "54"})
+
+_SENTENCES: Final = {
+    "22003": "a number is out of PostgreSQL's range",
+    "22008": "a date is out of PostgreSQL's range",
+    "22P05": "a text holds U+0000, which can't be stored",
+    "22P02": "a value is not JSON that PostgreSQL accepts",
+    "22021": "a text is not valid UTF-8",
+    "54000": "a value is larger than PostgreSQL can store or index",
+    "54001": "a value is nested too deeply",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise TransientError, InvalidError or FatalError in place of the driver's errors."""
+    try:
+        yield
+    except ProfileError:
+        raise
+    except asyncpg.PostgresError as error:
+        raise from_postgres(error) from error
+    except asyncpg.InterfaceError as error:
+        raise TransientError(f"The connection to PostgreSQL can't be used: {error}") from error
+    except TimeoutError as error:
+        raise TransientError("PostgreSQL did not answer in time.") from error
+    except OSError as error:
+        raise TransientError(
+            f"PostgreSQL is not reachable: {error.strerror or type(error).__name__}."
+        ) from error
+
+
+def from_postgres(error: asyncpg.PostgresError) -> ProfileError:
+    """The one table of SQLSTATEs."""
+    state = error.sqlstate or ""
+    group = state[:2]
+    if group in _INVALID_CLASSES:
+        cause = _SENTENCES.get(state, f"PostgreSQL refuses a value (SQLSTATE {state})")
+        return InvalidError(f"It can't be stored: {cause}.", code=f"refused-{state}")
+    if group in _TRANSIENT_CLASSES:
+        return TransientError(f"PostgreSQL could not do it now (SQLSTATE {state}, {type(error).__name__}).")
+    if group == "28":
+        return FatalError(
+            f"PostgreSQL refuses the user or password (SQLSTATE {state}): check PROFILE_POSTGRES_DSN."
+        )
+    if group == "3D":
+        return FatalError(
+            "The database of PROFILE_POSTGRES_DSN does not exist: create it, then `python -m app migrate`."
+        )
+    if group in ("42", "3F"):
+        return FatalError(
+            f"The schema does not fit this code (SQLSTATE {state}, {type(error).__name__}): "
+            "run `python -m app migrate`."
+        )
+    return TransientError(f"PostgreSQL failed (SQLSTATE {state}, {type(error).__name__}).")
