@@ -120,6 +120,10 @@ class Settings(BaseSettings):
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"
+    cdc_publish_snapshot: bool = Field(
+        default=False,
+        description="publish rows that were there before the connector as …_created; a new snapshot repeats",
+    )
 
     @property
     def topics(self) -> TopicNames:

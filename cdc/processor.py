@@ -1,0 +1,182 @@
+"""The CDC agent's work: windows of changes become domain events."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from app.clock import Clock, SystemClock
+from app.dates import from_epoch_ms
+from app.errors import InvalidError
+from app.models import EntityKey
+from app.ports import (
+    DeadLetter,
+    DeadLetterSink,
+    EntityDirectory,
+    EventSink,
+    OutgoingEvent,
+    Record,
+)
+from cdc import metrics
+from cdc.envelope import Change, EntityChange, Skipped, decode
+from cdc.events import events_of, referenced_ids
+from cdc.references import References
+
+logger = logging.getLogger(__name__)
+
+_SLICE: Final = 250  # changes that are handled before other tasks of the loop may run
+
+Verdict = Callable[[Sequence[bool]], None]
+
+
+class CdcProcessor:
+    """A RecordProcessor: a window of the CDC topic becomes domain events.
+
+    At least once, in the order of the window; so, as all rows of one entity share a partition there, in the
+    order of its commits for each entity. An event that is published again bears the same idempotency key.
+    Returns when the broker has acknowledged every event and every dead letter. A record that can't be read is
+    dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
+    (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
+
+    `judge`, where given, is told of each window before anything is published which of its records are dead,
+    in order, and may raise FatalError when they are too many. An event larger than `max_event_bytes` is a
+    dead letter, since the broker would refuse it each time.
+    """
+
+    def __init__(
+        self,
+        *,
+        directory: EntityDirectory,
+        events: EventSink,
+        dead_letters: DeadLetterSink,
+        publish_snapshot: bool = False,
+        judge: Verdict | None = None,
+        clock: Clock | None = None,
+        references_capacity: int = 200_000,
+        max_event_bytes: int = 15 * 1024 * 1024,
+    ) -> None:
+        self._references = References(directory, capacity=references_capacity)
+        self._events = events
+        self._dead_letters = dead_letters
+        self._publish_snapshot = publish_snapshot
+        self._judge = judge
+        self._clock = clock or SystemClock()
+        self._max_event_bytes = max_event_bytes
+
+    async def process(self, records: Sequence[Record]) -> None:
+        window = _Window(records)
+        for start in range(0, len(records), _SLICE):
+            for record in records[start : start + _SLICE]:
+                self._read(record, window)
+            await asyncio.sleep(0)
+        keys = await self._references.resolve(window.ids, told=window.told)
+        for start in range(0, len(window.changes), _SLICE):
+            for position, change in window.changes[start : start + _SLICE]:
+                self._transform(position, change, keys, window)
+            await asyncio.sleep(0)
+        await self._publish(window)
+
+    def _read(self, record: Record, window: "_Window") -> None:
+        position = window.read
+        window.read += 1
+        try:
+            change = decode(record.value)
+        except InvalidError as error:
+            window.refuse(position, error)
+            return
+        if isinstance(change, Skipped):
+            window.skipped[change.reason] += 1
+            return
+        if isinstance(change, EntityChange):
+            row = change.after or change.before
+            if row is not None:
+                window.told[row.id] = EntityKey(row.type, row.reference)
+        if change.operation == "r" and not self._publish_snapshot:
+            window.skipped["snapshot"] += 1
+            return
+        window.ids.update(referenced_ids(change))
+        window.changes.append((position, change))
+
+    def _transform(
+        self, position: int, change: Change, keys: dict[int, EntityKey], window: "_Window"
+    ) -> None:
+        try:
+            events = events_of(change, keys)
+            self._check_size(events)
+        except InvalidError as error:
+            window.refuse(position, error)
+            return
+        if not events:
+            window.skipped["no-change"] += 1
+        for kind, event in events:
+            window.kinds[kind] += 1
+            window.events.append(event)
+        window.newest_ms = max(window.newest_ms, change.source.ts_ms)
+
+    def _check_size(self, events: list[tuple[str, OutgoingEvent]]) -> None:
+        if any(len(event.value) > self._max_event_bytes for _, event in events):
+            raise InvalidError(
+                f"The domain event is larger than {self._max_event_bytes} bytes.", code="event-too-large"
+            )
+
+    async def _publish(self, window: "_Window") -> None:
+        if self._judge is not None:
+            self._judge([position in window.refused for position in range(len(window.records))])
+        if window.refused:
+            logger.warning("Dead-lettering %d of %d changes.", len(window.refused), len(window.records))
+            await self._dead_letters.publish(window.letters())
+        if window.events:
+            await self._events.publish(window.events)
+        self._count(window)
+
+    def _count(self, window: "_Window") -> None:
+        for kind, count in window.kinds.items():
+            metrics.EVENTS.labels(kind).inc(count)
+        for reason, count in window.skipped.items():
+            metrics.SKIPPED.labels(reason).inc(count)
+        for error in window.refused.values():
+            metrics.DEAD_LETTERS.labels(error.code).inc()
+        if window.newest_ms:
+            metrics.LAG.set(age_s(window.newest_ms, self._clock.now()))
+
+
+class _Window:
+    """What became of one window's records so far."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.read = 0
+        self.told: dict[int, EntityKey] = {}
+        self.ids: set[int] = set()
+        self.changes: list[tuple[int, Change]] = []  # with their positions in the window
+        self.refused: dict[int, InvalidError] = {}
+        self.events: list[OutgoingEvent] = []
+        self.kinds: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.newest_ms = 0
+
+    def refuse(self, position: int, error: InvalidError) -> None:
+        self.refused[position] = error
+
+    def letters(self) -> list[DeadLetter]:
+        return [
+            DeadLetter(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                timestamp_ms=record.timestamp,
+                key=record.key,
+                value=record.value,
+                error=error.code,
+                reason=str(error),
+            )
+            for position, error in sorted(self.refused.items())
+            for record in (self.records[position],)
+        ]
+
+
+def age_s(milliseconds: int, now: datetime) -> float:
+    """Seconds since a commit, not negative where the clocks differ."""
+    return max(0.0, (now.astimezone(UTC) - from_epoch_ms(milliseconds)).total_seconds())
