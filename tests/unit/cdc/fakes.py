@@ -1,0 +1,92 @@
+"""The ports that the CDC parts need, in memory."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from app.errors import TransientError
+from app.models import Changes, EntityKey
+from app.ports import DeadLetter, OutgoingEvent
+
+
+class FakeDirectory:
+    def __init__(self, keys: Mapping[int, EntityKey] | None = None) -> None:
+        self.keys = dict(keys or {})
+        self.asked: list[list[int]] = []
+
+    async def keys_of(self, ids: Sequence[int]) -> Mapping[int, EntityKey]:
+        self.asked.append(list(ids))
+        return {number: self.keys[number] for number in ids if number in self.keys}
+
+    async def types_of(self, references: Sequence[str]) -> Mapping[str, list[str]]:
+        raise NotImplementedError
+
+
+class FakeSink:
+    def __init__(self, *, failures: int = 0) -> None:
+        self.events: list[OutgoingEvent] = []
+        self.failures = failures
+
+    async def publish(self, events: Sequence[OutgoingEvent]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise TransientError("The broker is away.")
+        self.events.extend(events)
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(event.value) for event in self.events]
+
+    @property
+    def headers(self) -> list[dict[str, str]]:
+        return [headers_of(event) for event in self.events]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [headers["event_type"] for headers in self.headers]
+
+
+class FakeDeadLetters:
+    def __init__(self) -> None:
+        self.letters: list[DeadLetter] = []
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        self.letters.extend(letters)
+
+
+class FakeClock:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def now(self) -> datetime:
+        return datetime(2025, 9, 22, 22, 6, 50, tzinfo=UTC)
+
+
+class FakeInvalidator:
+    def __init__(self, *, refusals: int = 0) -> None:
+        self.refusals = refusals
+        self.attempts: list[Changes] = []
+
+    async def invalidate(self, changes: Changes) -> bool:
+        self.attempts.append(changes)
+        self.refusals -= 1
+        return self.refusals < 0
+
+
+class FakeCommitLog:
+    def __init__(self, *, position: int = 5000, time_outs: int = 0) -> None:
+        self.position = position
+        self.time_outs = time_outs
+        self.asked: list[list[int]] = []
+
+    async def visible_position(self, xids: Sequence[int], *, timeout_s: float) -> int:
+        self.asked.append(list(xids))
+        if self.time_outs:
+            self.time_outs -= 1
+            raise TransientError("Not visible yet.")
+        return self.position
+
+
+def headers_of(event: OutgoingEvent) -> dict[str, str]:
+    return {name: value.decode() for name, value in event.headers}

@@ -1,0 +1,143 @@
+import json
+from typing import Any
+
+import pytest
+
+from app.errors import FatalError, TransientError
+from app.models import EntityKey
+from cdc.processor import CdcProcessor
+from tests.unit.cdc import envelopes as e
+from tests.unit.cdc.envelopes import FakeRecord
+from tests.unit.cdc.fakes import FakeClock, FakeDeadLetters, FakeDirectory, FakeSink
+
+
+class Agent:
+    """A processor on fakes."""
+
+    def __init__(self, *, keys: dict[int, EntityKey] | None = None, failures: int = 0, **more: Any) -> None:
+        self.directory = FakeDirectory(keys)
+        self.sink = FakeSink(failures=failures)
+        self.dead = FakeDeadLetters()
+        self.processor = CdcProcessor(
+            directory=self.directory, events=self.sink, dead_letters=self.dead, clock=FakeClock(), **more
+        )
+
+    async def process(self, *values: bytes | None) -> None:
+        await self.processor.process([FakeRecord(value=v, offset=n) for n, v in enumerate(values)])
+
+
+async def test_a_bad_record_is_dead_lettered_and_its_neighbours_are_published_in_order() -> None:
+    agent = Agent()
+    await agent.process(
+        e.create("entities", e.entity(id=1, reference="a")),
+        b"not json",
+        e.create("entities", e.entity(id=2, reference="b", properties="[]")),
+        e.create("entities", e.entity(id=3, reference="c")),
+    )
+    assert [body["data"]["reference"] for body in agent.sink.bodies] == ["a", "c"]
+    assert [(letter.offset, letter.value is not None, letter.error) for letter in agent.dead.letters] == [
+        (1, True, "malformed-envelope"),
+        (2, True, "malformed-jsonb"),
+    ]
+    assert agent.dead.letters[0].value == b"not json"
+
+
+async def test_interleaved_entities_keep_the_order_of_their_commits() -> None:
+    agent = Agent()
+    rows = {n: [f'{{"n": {version}}}' for version in range(40)] for n in (1, 2, 3)}
+    values = []
+    for version in range(1, 40):
+        for n, texts in rows.items():
+            before, after = (
+                e.entity(id=n, reference=str(n), properties=text) for text in texts[version - 1 : version + 1]
+            )
+            values.append(e.update("entities", before, after, lsn=version * 10 + n))
+    await agent.process(*values)
+    for n in rows:
+        mine = [body["data"] for body in agent.sink.bodies if body["data"]["reference"] == str(n)]
+        assert [data["properties"]["n"]["new"] for data in mine] == list(range(1, 40))
+
+
+async def test_windows_larger_than_a_slice_lose_nothing() -> None:
+    agent = Agent()
+    await agent.process(*(e.create("entities", e.entity(id=n, reference=str(n))) for n in range(1001)))
+    assert [body["data"]["reference"] for body in agent.sink.bodies] == [str(n) for n in range(1001)]
+
+
+async def test_ids_become_keys_with_one_query_for_what_the_stream_did_not_tell() -> None:
+    agent = Agent(keys={13: EntityKey("organization", "org-13")})
+    await agent.process(
+        e.create("edges", e.edge()),
+        e.create("entities", e.entity()),
+        e.create("temporal_properties", e.point(entity_id=13)),
+    )
+    assert agent.directory.asked == [[13]]
+    edge, _, point = (body["data"] for body in agent.sink.bodies)
+    assert (edge["reference"], edge["target_entity_reference"]) == ("u-7", "org-13")
+    assert point["type"] == "organization"
+
+
+async def test_a_deleted_entity_names_the_rows_that_went_with_it() -> None:
+    agent = Agent()
+    await agent.process(e.delete("entities", e.entity()), e.delete("temporal_properties", e.point()))
+    assert agent.sink.bodies[1]["data"]["reference"] == "u-7"
+    assert agent.sink.kinds == ["entity_deleted", "temporal_data_deleted"]
+
+
+async def test_what_speaks_of_no_change_is_passed_over() -> None:
+    agent = Agent()
+    await agent.process(
+        None,
+        e.envelope("entities", "t", None, None),
+        e.update("entities", e.entity(updated_at="a"), e.entity(updated_at="b")),
+    )
+    assert agent.sink.events == []
+    assert agent.dead.letters == []
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(False, []), (True, ["entity_created"])])
+async def test_snapshot_reads_are_published_only_on_demand(wanted: bool, expected: list[str]) -> None:
+    agent = Agent(publish_snapshot=wanted)
+    await agent.process(e.captured("entity-snapshot"))
+    assert agent.sink.kinds == expected
+
+
+async def test_a_snapshot_that_is_not_published_still_names_entities() -> None:
+    agent = Agent()
+    await agent.process(
+        e.envelope("entities", "r", None, e.entity(id=7)),
+        e.envelope("entities", "r", None, e.entity(id=13, reference="o")),
+        e.create("edges", e.edge()),
+    )
+    assert agent.directory.asked == []
+
+
+async def test_a_broker_that_is_away_is_an_error_and_the_same_window_gives_the_same_events() -> None:
+    agent = Agent(failures=1)
+    value = e.create("entities", e.entity())
+    with pytest.raises(TransientError):
+        await agent.process(value)
+    await agent.process(value)
+    await agent.process(value)
+    first, second = agent.sink.events
+    assert first == second
+
+
+async def test_too_many_dead_letters_stop_before_anything_is_published() -> None:
+    def judge(dead: Any) -> None:
+        assert list(dead) == [True, False]
+        raise FatalError("Too many dead letters.")
+
+    agent = Agent(judge=judge)
+    with pytest.raises(FatalError):
+        await agent.process(b"bad", e.create("entities", e.entity()))
+    assert agent.sink.events == []
+    assert agent.dead.letters == []
+
+
+async def test_an_event_that_the_broker_would_refuse_is_a_dead_letter() -> None:
+    agent = Agent(max_event_bytes=1000)
+    long = json.dumps({"bio": "x" * 1000})
+    await agent.process(e.create("entities", e.entity(properties=long)), e.create("entities", e.entity()))
+    assert [letter.error for letter in agent.dead.letters] == ["event-too-large"]
+    assert len(agent.sink.events) == 1
