@@ -1,0 +1,68 @@
+"""The fold: of rows about the same thing in one batch, drop what is strictly older.
+
+Ties stay, since they are decided in one place, in SQL. The results are sorted by key, so that writers of the same
+rows wait for each other in one order.
+"""
+
+from collections.abc import Iterable
+from operator import itemgetter
+
+from app.models import EdgeRow, EntityKey, PropertyRow, TemporalRow
+
+
+def entities(rows: Iterable[EntityKey]) -> list[EntityKey]:
+    """Each key once."""
+    return sorted(set(rows))
+
+
+def properties(rows: Iterable[PropertyRow]) -> list[PropertyRow]:
+    """Of one field of one entity, the rows of the latest date."""
+    newest: dict[tuple[str, str, str], list[PropertyRow]] = {}
+    for row in rows:
+        key = row[:3]
+        kept = newest.get(key)
+        if kept is None or row.reference_date > kept[0].reference_date:
+            newest[key] = [row]
+        elif row.reference_date == kept[0].reference_date and row not in kept:
+            kept.append(row)
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in kept]
+
+
+def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
+    """Of one relationship, the rows of the newest metadata, and the latest one of those without any."""
+    plain: dict[tuple[str, ...], EdgeRow] = {}
+    told: dict[tuple[str, ...], list[EdgeRow]] = {}
+    for row in rows:
+        key: tuple[str, ...] = row[:5]
+        if row.metadata is None:
+            if key not in plain or row.told_at > plain[key].told_at:
+                plain[key] = row
+            continue
+        kept = told.get(key)
+        if kept is None or row.told_at > kept[0].told_at:
+            told[key] = [row]
+        elif row.told_at == kept[0].told_at and row not in kept:
+            kept.append(row)
+    for key, kept in told.items():
+        if key in plain and plain[key].told_at > kept[0].told_at:
+            kept.append(plain[key])
+        else:
+            plain.pop(key, None)
+    return [row for key in sorted(plain.keys() | told.keys()) for row in told.get(key) or [plain[key]]]
+
+
+def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
+    """Of one point, the rows of the latest (reference date, version)."""
+    newest: dict[tuple[object, ...], list[TemporalRow]] = {}
+    for row in rows:
+        key = row[:5]
+        kept = newest.get(key)
+        if kept is None:
+            newest[key] = [row]
+            continue
+        ours, theirs = (row.reference_date, row.version), (kept[0].reference_date, kept[0].version)
+        if ours > theirs:
+            newest[key] = [row]
+        elif ours == theirs and row not in kept:
+            kept.append(row)
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in kept]

@@ -1,0 +1,86 @@
+"""The fragment: everything of one entity that an answer needs, already serialised.
+
+Trees are put together from fragments by joining bytes, so that depth, period and root all meet the same ones.
+"""
+
+from hashlib import blake2b
+from typing import Final
+
+import asyncpg
+import msgspec
+import orjson
+
+
+class Fragment(msgspec.Struct, frozen=True, array_like=True):
+    """One entity.
+
+    `head` is the JSON object up to `edges`, without its closing brace; `stub` stands where the entity occurs again.
+    `edges` holds the opening bytes of each edge and the target's id, by (relationship type, id); `temporal` holds
+    for each key, in order, the opening bytes and the points by reference date. `position` is the WAL position that
+    the content has reached at least; `digest` is over the content alone.
+    """
+
+    id: int
+    head: bytes
+    stub: bytes
+    edges: list[tuple[bytes, int]]
+    edges_total: int
+    temporal: list[tuple[bytes, list[tuple[str, bytes]]]]
+    position: int
+    digest: bytes
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Fragment)
+
+
+def encode(fragment: Fragment) -> bytes:
+    """The cache's form of a fragment."""
+    return _ENCODER.encode(fragment)
+
+
+def decode(data: bytes) -> Fragment | None:
+    """Read the cache's form; None for bytes that are not one."""
+    try:
+        return _DECODER.decode(data)
+    except msgspec.MsgspecError:
+        return None
+
+
+def from_row(row: asyncpg.Record, *, position: int) -> Fragment:
+    """Serialise a row of the query `fragments`."""
+    entity_id: int = row["id"]
+    type_json, reference_json = orjson.dumps(row["type"]), orjson.dumps(row["reference"])
+    name = b'{"id":%d,"type":%b,"reference":%b' % (entity_id, type_json, reference_json)
+    head = b'%b,"properties":%b,"created_at":"%b","updated_at":"%b"' % (
+        name,
+        row["properties"].encode(),
+        row["created_at"].encode(),
+        row["updated_at"].encode(),
+    )
+    edges = [
+        (b'{"type":%b,"entity":' % orjson.dumps(kind), target)
+        for kind, target in zip(row["types"] or (), row["targets"] or (), strict=True)
+    ]
+    temporal = _temporal(row)
+    digest = blake2b(head, digest_size=12)
+    digest.update(_ENCODER.encode((edges, row["edges_total"], temporal)))
+    return Fragment(
+        id=entity_id,
+        head=head,
+        stub=name + b',"repeated":true}',
+        edges=edges,
+        edges_total=row["edges_total"],
+        temporal=temporal,
+        position=position,
+        digest=digest.digest(),
+    )
+
+
+def _temporal(row: asyncpg.Record) -> list[tuple[bytes, list[tuple[str, bytes]]]]:
+    series: dict[str, list[tuple[str, bytes]]] = {}
+    columns = (row["keys"] or (), row["granularities"] or (), row["dates"] or (), row["points"] or ())
+    for key, granularity, date, value in zip(*columns, strict=True):
+        point = f'{{"value":{value},"granularity":"{granularity}","reference_date":"{date}"}}'.encode()
+        series.setdefault(key, []).append((date, point))
+    return [(orjson.dumps(key) + b":[", points) for key, points in series.items()]

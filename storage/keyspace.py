@@ -1,0 +1,49 @@
+"""The names of cache keys.
+
+Keys fall into groups, each with one hash tag, so that one command reaches many keys of a flush. The prefix holds
+the entry format's version and the identity of the database, so that another database, or the same one after a
+failover, starts with an empty cache.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from redis.crc import key_slot
+
+from app.models import EntityKey, Lookup
+
+FORMAT_VERSION: Final = 1
+GROUPS: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKey:
+    """A key and the number of its group."""
+
+    group: int
+    name: bytes
+
+
+class Keyspace:
+    """Makes keys. Values of properties and references occur only as hashes."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = f"{prefix}:v{FORMAT_VERSION}"
+        self._tags = [f"{self.prefix}:{{g{group}}}:".encode() for group in range(GROUPS)]
+        self.slots: list[int] = [key_slot(tag) for tag in self._tags]
+
+    def fragment(self, entity_id: int) -> CacheKey:
+        group = entity_id % GROUPS
+        return CacheKey(group, b"%bf:%d" % (self._tags[group], entity_id))
+
+    def lookup(self, lookup: Lookup) -> CacheKey:
+        return self._hashed(b"p:", f"{lookup.path}\0{lookup.value}")
+
+    def reference(self, key: EntityKey) -> CacheKey:
+        return self._hashed(b"r:", f"{key.type}\0{key.reference}")
+
+    def _hashed(self, kind: bytes, text: str) -> CacheKey:
+        digest = blake2b(text.encode(), digest_size=16).digest()
+        group = digest[0] % GROUPS
+        return CacheKey(group, self._tags[group] + kind + digest)

@@ -1,0 +1,109 @@
+"""Look-ups by property: how paths and values are spelled, so that a change names exactly the answers it touches.
+
+The path leaves out the storage's `value` segment after the field name. A value's canonical text is a number in its
+shortest plain form (`1`, `1.0` and `1e0` are `1`), and all else as it is; a string that spells a number shares its
+text. Elements of arrays don't match.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Final
+
+from app.models import Lookup
+
+MAX_DEPTH: Final = 8  # segments of a path
+MAX_BYTES: Final = 256  # of a canonical text
+
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
+_LITERALS: Final = frozenset({"true", "false", "null"})
+
+
+class _Number(str):
+    """A JSON number as it was spelled."""
+
+    __slots__ = ()
+
+
+def canonical_path(path: str) -> str:
+    """`document.value.number` and `document.number` are the same look-up."""
+    field, *rest = path.split(".")
+    if rest and rest[0] == "value":
+        rest = rest[1:]
+    return ".".join([field, *rest])
+
+
+def canonical_number(text: str) -> str | None:
+    """The shortest plain form of a JSON number, or None where that is longer than MAX_BYTES."""
+    sign, digits, exponent = Decimal(text).as_tuple()
+    if not isinstance(exponent, int):
+        return None
+    figures = "".join(map(str, digits)).lstrip("0")
+    stripped = figures.rstrip("0")
+    exponent += len(figures) - len(stripped)
+    if not stripped:
+        return "0"
+    if max(len(stripped), len(stripped) + exponent, -exponent) > MAX_BYTES:
+        return None
+    if exponent >= 0:
+        plain = stripped + "0" * exponent
+    elif len(stripped) > -exponent:
+        plain = f"{stripped[:exponent]}.{stripped[exponent:]}"
+    else:
+        plain = f"0.{stripped.rjust(-exponent, '0')}"
+    return f"-{plain}" if sign else plain
+
+
+def canonical_value(text: str) -> str | None:
+    """The canonical text of what a look-up asks for, or None where it is too long to be cached."""
+    found = canonical_number(text) if len(text) <= MAX_BYTES and _NUMBER.match(text) else text
+    return found if found is not None and len(found.encode()) <= MAX_BYTES else None
+
+
+def is_number(text: str) -> bool:
+    """Whether the text spells a JSON number."""
+    return _NUMBER.match(text) is not None
+
+
+def json_literal(text: str) -> str | None:
+    """The JSON number, boolean or null that the text spells, or None."""
+    return text if text in _LITERALS or is_number(text) else None
+
+
+def cacheable(path: str, value: str) -> Lookup | None:
+    """The look-up's name in the cache, or None where it is answered without one."""
+    name = canonical_path(path)
+    text = canonical_value(value)
+    if text is None or name.count(".") >= MAX_DEPTH:
+        return None
+    return Lookup(name, text)
+
+
+def lookups_of(field: str, value_json: str) -> Iterator[Lookup]:
+    """Every cacheable look-up that a property with this value answers."""
+    value = json.loads(value_json, parse_int=_Number, parse_float=_Number)
+    yield from _leaves(field, value, 1)
+
+
+def _leaves(path: str, value: object, depth: int) -> Iterator[Lookup]:
+    text: str | None
+    match value:
+        case dict():
+            if depth < MAX_DEPTH:
+                for name, inner in value.items():
+                    # A dot within a name is a path of more segments to whoever asks.
+                    yield from _leaves(f"{path}.{name}", inner, depth + 1)
+            return
+        case list():
+            return
+        case _Number():
+            text = canonical_number(value)
+        case str():
+            text = canonical_value(value)
+        case None:
+            text = "null"
+        case _:
+            text = "true" if value else "false"
+    if text is not None and len(text.encode()) <= MAX_BYTES:
+        yield Lookup(path, text)

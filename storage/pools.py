@@ -1,0 +1,76 @@
+"""Connection pools and what every session of ours is set to."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from app.settings import Settings
+from storage.queries import query
+
+Connection = asyncpg.Connection | PoolConnectionProxy  # a pool hands out proxies
+
+# Each commit must be durable and visible before it is announced; the cache's rules rest on it.
+_SESSION: Final = {
+    "timezone": "UTC",
+    "jit": "off",  # compiling costs more than any of our statements
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+}
+# A plan made for an empty table is kept by the session; without this it would go on scanning the grown one.
+_WRITER: Final = {**_SESSION, "enable_seqscan": "off", "enable_mergejoin": "off"}
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+
+def _encode_jsonb(text: str) -> bytes:
+    return b"\x01" + text.encode()
+
+
+def _decode_jsonb(data: bytes) -> str:
+    return data[1:].decode()
+
+
+async def _as_text(connection: Connection) -> None:
+    """Pass jsonb as JSON text, byte for byte, in parameters and in COPY."""
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+    )
+
+
+async def _as_writer(connection: Connection) -> None:
+    await _as_text(connection)
+    await connection.execute(query("create_staging"))
+
+
+async def open_writer(settings: Settings) -> asyncpg.Pool:
+    """The pool of writes; each of its connections has the staging tables. Connects when first used."""
+    return await _open(
+        settings.postgres_dsn.get_secret_value(), settings, role="writer", session=_WRITER, init=_as_writer
+    )
+
+
+async def open_reader(dsn: str, settings: Settings, *, name: str) -> asyncpg.Pool:
+    """A pool of reads, on the primary or a replica. Connects when first used."""
+    return await _open(dsn, settings, role=f"reader-{name}", session=_SESSION, init=_as_text)
+
+
+async def _open(
+    dsn: str,
+    settings: Settings,
+    *,
+    role: str,
+    session: dict[str, str],
+    init: Callable[[Connection], Awaitable[None]],
+) -> asyncpg.Pool:
+    pool: asyncpg.Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # init= gets a proxy
+        dsn,
+        min_size=0,
+        max_size=settings.postgres_pool_size,
+        max_inactive_connection_lifetime=300,
+        timeout=_CONNECT_TIMEOUT_S,
+        command_timeout=settings.postgres_command_timeout_s,
+        server_settings={**session, "application_name": f"user-profile {role}"},
+        init=init,
+    )
+    return pool

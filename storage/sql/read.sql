@@ -1,0 +1,73 @@
+-- The reads of the graph.
+
+-- name: fragments
+-- Everything that is needed to answer for these entities, each from one snapshot.
+-- $1 ids; $2 the most edges of one entity.
+SELECT e.id, e.type, e.reference, e.properties::text AS properties,
+       utc_text(e.created_at) AS created_at, utc_text(e.updated_at) AS updated_at,
+       g.types, g.targets, n.edges_total, t.keys, t.granularities, t.dates, t.points
+FROM unnest($1::bigint[]) AS wanted (id)
+JOIN entities e ON e.id = wanted.id
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.relationship_type) AS types, array_agg(x.right_entity_id) AS targets
+    FROM (SELECT relationship_type, right_entity_id FROM edges
+          WHERE left_entity_id = e.id AND removed_at IS NULL
+          ORDER BY relationship_type COLLATE "C", right_entity_id
+          LIMIT $2) AS x) AS g
+CROSS JOIN LATERAL (
+    SELECT count(*) AS edges_total FROM edges WHERE left_entity_id = e.id AND removed_at IS NULL) AS n
+CROSS JOIN LATERAL (
+    SELECT array_agg(x.key) AS keys, array_agg(x.granularity) AS granularities,
+           array_agg(utc_text(x.reference_date)) AS dates, array_agg(x.value::text) AS points
+    FROM (SELECT key, granularity, reference_date, value FROM temporal_properties
+          WHERE entity_id = e.id
+          ORDER BY key COLLATE "C", reference_date, granularity COLLATE "C", period_start) AS x) AS t;
+
+-- name: ids_by_property
+-- Entities whose property at a path is one of two JSON values, in order of id.
+-- $1, $3 containment patterns; $2 the path below properties; $4, $5 the values; $6 ids after this one; $7 at most.
+SELECT e.id
+FROM entities e
+WHERE ((e.properties @> $1::jsonb AND e.properties #> $2::text[] = $4::jsonb)
+    OR (e.properties @> $3::jsonb AND e.properties #> $2::text[] = $5::jsonb))
+  AND e.id > $6
+ORDER BY e.id
+LIMIT $7;
+
+-- name: id_by_key
+-- The id of one entity. $1 type, $2 reference.
+SELECT id FROM entities WHERE type = $1 AND reference = $2;
+
+-- name: keys_of_ids
+-- Business keys. $1 ids.
+SELECT id, type, reference FROM entities WHERE id = ANY ($1::bigint[]);
+
+-- name: types_of_references
+-- The types that bear each reference. $1 references.
+SELECT reference, array_agg(type ORDER BY type COLLATE "C") AS types
+FROM entities
+WHERE reference = ANY ($1::text[])
+GROUP BY reference;
+
+-- name: replay_position
+-- How far a replica has replayed, as a number; null on a primary.
+SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint;
+
+-- name: visible_transactions
+-- Whether all these transactions are visible now. A 32-bit id belongs to the newest epoch in which it is not in
+-- the future. $1 ids.
+SELECT coalesce(bool_and(pg_visible_in_snapshot(
+           (CASE WHEN x.xid <= s.newest % 4294967296 THEN s.newest / 4294967296 * 4294967296 + x.xid
+                 ELSE (s.newest / 4294967296 - 1) * 4294967296 + x.xid END)::text::xid8, s.snapshot)), true)
+FROM unnest($1::bigint[]) AS x (xid),
+     (SELECT pg_current_snapshot() AS snapshot, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS newest) AS s;
+
+-- name: identity
+-- What a cache of this database is valid for: the cluster, its timeline and the database.
+SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
+       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
+       (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database;
+
+-- name: ping
+-- Whether the server answers, and whether it is in recovery.
+SELECT pg_is_in_recovery();

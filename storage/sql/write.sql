@@ -1,0 +1,214 @@
+-- The writes of one batch. Several statements instead of one, because a CTE's snapshot does not see the rows that
+-- another transaction inserted meanwhile: edges to them would be lost without an error.
+
+-- name: candidate_entities
+-- Which of these entities do not exist. Read-only.
+-- $1 types, $2 references; returns positions from 1.
+SELECT r.ord
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS r (type, reference, ord)
+WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = r.type AND e.reference = r.reference);
+
+-- name: candidate_properties
+-- Which of these fields could win over what is stored. Read-only: winning is monotonic, so what loses against an
+-- older state loses against every later one.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text, $5 reference dates; returns positions from 1.
+SELECT r.ord
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
+LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
+WHERE e.id IS NULL
+   OR NOT e.properties ? r.field
+   OR r.reference_date COLLATE "C" > (e.properties -> r.field ->> 'reference_date') COLLATE "C"
+   OR (r.reference_date = e.properties -> r.field ->> 'reference_date'
+       AND r.value::jsonb::text COLLATE "C" > (e.properties -> r.field -> 'value')::text COLLATE "C");
+
+-- name: candidate_edges
+-- Which of these edges are missing, tell newer metadata, or were told after a removal. Read-only.
+-- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types,
+-- $6 metadata as JSON text or null, $7 timestamps of the records; returns positions from 1.
+SELECT r.ord
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+    WITH ORDINALITY AS r (left_type, left_reference, right_type, right_reference, relationship_type, metadata,
+                          told_at, ord)
+LEFT JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
+LEFT JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
+LEFT JOIN edges e ON e.left_entity_id = l.id AND e.right_entity_id = t.id
+    AND e.relationship_type = r.relationship_type
+WHERE e.id IS NULL
+   OR r.told_at > e.removed_at
+   OR (e.removed_at IS NULL AND r.metadata IS NOT NULL
+       AND (e.metadata_date IS NULL
+            OR r.told_at > e.metadata_date
+            OR (r.told_at = e.metadata_date
+                AND r.metadata::jsonb::text COLLATE "C" > e.metadata::text COLLATE "C")));
+
+-- name: candidate_temporal
+-- Which of these points could win over what is stored. Read-only.
+-- $1 types, $2 references, $3 keys, $4 granularities, $5 starts of periods, $6 reference dates, $7 versions,
+-- $8 values as JSON text; returns positions from 1.
+SELECT r.ord
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
+            $8::text[])
+    WITH ORDINALITY AS r (type, reference, key, granularity, period_start, reference_date, version, value, ord)
+LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
+LEFT JOIN temporal_properties p ON p.entity_id = e.id AND p.key = r.key AND p.granularity = r.granularity
+    AND p.period_start = r.period_start
+WHERE p.entity_id IS NULL
+   OR (r.reference_date, r.version) > (p.reference_date, p.version)
+   OR ((r.reference_date, r.version) = (p.reference_date, p.version)
+       AND r.value::jsonb::text COLLATE "C" > p.value::text COLLATE "C");
+
+-- name: create_staging
+-- The session's staging tables, once for a connection: to make and drop them for each flush costs milliseconds and
+-- grows the catalogue.
+CREATE TEMP TABLE IF NOT EXISTS staging_entities (type text, reference text) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS staging_properties (
+    type text, reference text, field text, value jsonb, reference_date text COLLATE "C"
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS staging_edges (
+    left_type text, left_reference text, right_type text, right_reference text, relationship_type text,
+    metadata jsonb, told_at timestamptz
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
+    type text, reference text, key text, granularity text, period_start timestamptz, period text,
+    reference_date timestamptz, version bigint, value jsonb
+) ON COMMIT DELETE ROWS;
+
+-- name: insert_missing_entities
+-- Insert every entity that the staged rows name and that does not exist, with its staged properties, so that a new
+-- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
+-- insert is merged by the next statement.
+WITH named AS (
+    SELECT type, reference FROM staging_entities
+    UNION SELECT type, reference FROM staging_properties
+    UNION SELECT left_type, left_reference FROM staging_edges
+    UNION SELECT right_type, right_reference FROM staging_edges
+    UNION SELECT type, reference FROM staging_temporal
+), folded AS (
+    SELECT type, reference,
+           jsonb_object_agg(field, jsonb_build_object('value', value, 'reference_date', reference_date)) AS properties
+    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
+          FROM staging_properties
+          ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC) AS winners
+    GROUP BY type, reference
+)
+INSERT INTO entities (type, reference, properties)
+SELECT n.type, n.reference, coalesce(f.properties, '{}')
+FROM named n
+LEFT JOIN folded f ON f.type = n.type AND f.reference = n.reference
+WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = n.type AND e.reference = n.reference)
+ORDER BY n.type, n.reference
+ON CONFLICT (type, reference) DO NOTHING
+RETURNING id, type, reference, properties;
+
+-- name: merge_staged
+-- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
+-- new, read from the locked row (the snapshot may be older); for edges the left entity; for temporal points theirs.
+WITH patches AS MATERIALIZED (
+    SELECT type, reference,
+           jsonb_object_agg(field, jsonb_build_object('value', value, 'reference_date', reference_date)) AS patch
+    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
+          FROM staging_properties
+          ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC) AS winners
+    GROUP BY type, reference
+), locked AS MATERIALIZED (
+    -- After the wait for a lock the condition is checked again, on the new row.
+    SELECT e.id, e.properties AS stored, winning_properties(e.properties, p.patch) AS won
+    FROM entities e
+    JOIN patches p ON e.type = p.type AND e.reference = p.reference
+    WHERE winning_properties(e.properties, p.patch) <> '{}'
+    ORDER BY e.type, e.reference
+    FOR NO KEY UPDATE OF e
+), merged AS (
+    UPDATE entities e
+    SET properties = l.stored || l.won, updated_at = now()
+    FROM locked l
+    WHERE e.id = l.id
+    RETURNING e.id, l.stored, l.won
+), edge_rows AS MATERIALIZED (
+    -- Of an edge told twice: the newest metadata, and the latest time that it was told at all.
+    SELECT DISTINCT ON (l.id, t.id, s.relationship_type)
+           l.id AS left_id, t.id AS right_id, s.relationship_type, s.metadata,
+           CASE WHEN s.metadata IS NOT NULL THEN s.told_at END AS metadata_date,
+           max(s.told_at) OVER (PARTITION BY l.id, t.id, s.relationship_type) AS told_at
+    FROM staging_edges s
+    JOIN entities l ON l.type = s.left_type AND l.reference = s.left_reference
+    JOIN entities t ON t.type = s.right_type AND t.reference = s.right_reference
+    ORDER BY l.id, t.id, s.relationship_type, s.metadata IS NULL, s.told_at DESC, s.metadata::text COLLATE "C" DESC
+), edges_written AS (
+    INSERT INTO edges AS e (left_entity_id, right_entity_id, relationship_type, metadata, metadata_date)
+    SELECT n.left_id, n.right_id, n.relationship_type, n.metadata, n.metadata_date
+    FROM edge_rows n
+    -- A conflict that changes nothing would still lock the row and take a sequence value.
+    WHERE NOT EXISTS (
+        SELECT FROM edges x
+        WHERE x.left_entity_id = n.left_id AND x.right_entity_id = n.right_id
+          AND x.relationship_type = n.relationship_type
+          AND (x.removed_at IS NOT NULL OR n.metadata IS NULL
+               OR (x.metadata_date, x.metadata::text COLLATE "C") >= (n.metadata_date, n.metadata::text COLLATE "C")))
+    ORDER BY n.left_id, n.right_id, n.relationship_type
+    ON CONFLICT (left_entity_id, right_entity_id, relationship_type) DO UPDATE
+    SET metadata = excluded.metadata, metadata_date = excluded.metadata_date, updated_at = now()
+    WHERE e.removed_at IS NULL AND excluded.metadata IS NOT NULL
+      AND (e.metadata_date IS NULL
+           OR (excluded.metadata_date, excluded.metadata::text COLLATE "C")
+            > (e.metadata_date, e.metadata::text COLLATE "C"))
+    RETURNING e.left_entity_id
+), edges_restored AS (
+    UPDATE edges e
+    SET removed_at = NULL, metadata = n.metadata, metadata_date = n.metadata_date, updated_at = now()
+    FROM edge_rows n
+    WHERE e.left_entity_id = n.left_id AND e.right_entity_id = n.right_id
+      AND e.relationship_type = n.relationship_type AND n.told_at > e.removed_at
+    RETURNING e.left_entity_id
+), points AS MATERIALIZED (
+    SELECT DISTINCT ON (e.id, s.key, s.granularity, s.period_start)
+           e.id AS entity_id, s.key, s.granularity, s.period_start, s.period, s.reference_date, s.version, s.value
+    FROM staging_temporal s
+    JOIN entities e ON e.type = s.type AND e.reference = s.reference
+    ORDER BY e.id, s.key, s.granularity, s.period_start, s.reference_date DESC, s.version DESC,
+             s.value::text COLLATE "C" DESC
+), points_written AS (
+    INSERT INTO temporal_properties AS t
+        (entity_id, key, granularity, period_start, reference_date, version, value, idempotency_key)
+    SELECT p.entity_id, p.key, p.granularity, p.period_start, p.reference_date, p.version, p.value,
+           concat_ws(':', p.entity_id, p.key, p.granularity, p.period)
+    FROM points p
+    WHERE NOT EXISTS (
+        SELECT FROM temporal_properties x
+        WHERE x.entity_id = p.entity_id AND x.key = p.key AND x.granularity = p.granularity
+          AND x.period_start = p.period_start
+          AND (x.reference_date, x.version, x.value::text COLLATE "C")
+           >= (p.reference_date, p.version, p.value::text COLLATE "C"))
+    ORDER BY p.entity_id, p.key, p.granularity, p.period_start
+    ON CONFLICT (entity_id, key, granularity, period_start) DO UPDATE
+    SET reference_date = excluded.reference_date, version = excluded.version, value = excluded.value,
+        updated_at = now()
+    WHERE (excluded.reference_date, excluded.version, excluded.value::text COLLATE "C")
+        > (t.reference_date, t.version, t.value::text COLLATE "C")
+    RETURNING t.entity_id
+)
+SELECT 'property' AS kind, m.id, 1::bigint AS rows,
+       (SELECT jsonb_object_agg(k, m.stored -> k) FROM jsonb_object_keys(m.won) AS k WHERE m.stored ? k) AS old,
+       m.won AS new
+FROM merged m
+UNION ALL
+SELECT 'edge', w.left_entity_id, count(*), NULL, NULL
+FROM (SELECT left_entity_id FROM edges_written UNION ALL SELECT left_entity_id FROM edges_restored) AS w
+GROUP BY w.left_entity_id
+UNION ALL
+SELECT 'temporal', w.entity_id, count(*), NULL, NULL
+FROM points_written w
+GROUP BY w.entity_id;
+
+-- name: ensure_partitions
+-- Make the monthly partitions of these months where they are missing. $1 starts of months.
+SELECT ensure_temporal_partitions($1::timestamptz[]);
+
+-- name: flush_position
+-- The WAL position that is safely on disk, as a number. After a commit on the same connection it covers that commit.
+SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint;
+
+-- name: primary_clock
+-- The primary's time.
+SELECT clock_timestamp();

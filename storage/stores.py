@@ -1,0 +1,114 @@
+"""Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
+
+from contextlib import AsyncExitStack
+from typing import Self
+
+import asyncpg
+
+from app.clock import Clock, SystemClock
+from app.ports import CommitLog, EntityDirectory, GraphReader, Invalidator, Probe, ProfileWriter
+from app.settings import Settings
+from storage.cache import CacheLevel, NoCache, RedisCache
+from storage.directory import PostgresCommitLog, PostgresDirectory
+from storage.errors import translated
+from storage.invalidation import CacheInvalidator, PendingInvalidations
+from storage.keyspace import Keyspace
+from storage.pools import open_reader, open_writer
+from storage.probes import PostgresProbe, RedisProbe
+from storage.queries import query
+from storage.reader import CachedGraphReader
+from storage.redis_nodes import RedisNodes
+from storage.source import ReadSource, Replica
+from storage.writer import PostgresWriter
+
+
+class Stores:
+    """The ports of app.ports on real servers."""
+
+    writer: ProfileWriter
+    reader: GraphReader
+    directory: EntityDirectory
+    invalidator: Invalidator
+    commit_log: CommitLog
+    cache: CacheLevel
+    probes: list[Probe]
+
+    def __init__(self) -> None:
+        self._resources = AsyncExitStack()
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+        """Open the pools. The primary must answer; replicas and Redis may be down.
+
+        Raises TransientError (not reachable) or FatalError (wrong password, no such database).
+        """
+        stores = cls()
+        try:
+            await stores._open(settings, clock or SystemClock())
+        except BaseException:
+            await stores.close()
+            raise
+        return stores
+
+    async def _open(self, settings: Settings, clock: Clock) -> None:
+        close = self._resources.push_async_callback
+        acquire_s = settings.postgres_acquire_timeout_s
+
+        writer = await open_writer(settings)
+        close(_close_pool, writer)
+        primary = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="primary")
+        close(_close_pool, primary)
+        self.probes = [PostgresProbe("postgres-primary", primary, primary=True)]
+        replicas = []
+        for number, dsn in enumerate(settings.postgres_replica_dsns, start=1):
+            name = f"postgres-replica-{number}"
+            pool = await open_reader(dsn.get_secret_value(), settings, name=f"replica-{number}")
+            close(_close_pool, pool)
+            replicas.append(Replica(name, pool, clock))
+            self.probes.append(PostgresProbe(name, pool, primary=False))
+
+        keyspace = Keyspace(await _prefix(primary, settings, acquire_s))
+        self.cache = NoCache()
+        if settings.cache_enabled:
+            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+            close(nodes.close)
+            self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
+            self.probes.append(RedisProbe(nodes))
+        pending = PendingInvalidations(self.cache, keyspace)
+        close(pending.close)
+
+        self.invalidator = CacheInvalidator(self.cache, keyspace)
+        self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
+        self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self.writer = PostgresWriter(
+            writer,
+            pending,
+            clock,
+            acquire_timeout_s=acquire_s,
+            partition_months_from=settings.partition_months_from,
+        )
+        self.reader = CachedGraphReader(
+            self.cache,
+            keyspace,
+            ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock),
+            clock,
+            node_budget=settings.graph_node_budget,
+            retention_months=settings.temporal_retention_months,
+        )
+
+    async def close(self) -> None:
+        """Close everything, in reverse order."""
+        await self._resources.aclose()
+
+
+async def _prefix(pool: asyncpg.Pool, settings: Settings, acquire_timeout_s: float) -> str:
+    with translated():
+        async with pool.acquire(timeout=acquire_timeout_s) as connection:
+            row = await connection.fetchrow(query("identity"))
+    assert row is not None  # noqa: S101 — three scalar subqueries are one row
+    return f"{settings.cache_prefix}:{row['system_identifier']}.{row['timeline']}.{row['database']}"
+
+
+async def _close_pool(pool: asyncpg.Pool) -> None:
+    # terminate: a statement that hangs must not hold up the end of the process.
+    pool.terminate()
