@@ -2,13 +2,23 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from app.models import EntityKey, Lookup
 from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
 from cdc.events import is_rename, object_of
 
 LookupsOf = Callable[[str, str], Iterable[Lookup]]
-"""(field, stored JSON text of the property, `{"value": …, "reference_date": …}`) → its cached look-ups."""
+"""(field, JSON text of its value, without the date) → the look-ups that it answers. Pure."""
+
+
+class _Stored(msgspec.Struct):
+    value: msgspec.Raw
+
+
+_stored: Final = msgspec.json.Decoder(_Stored)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,9 +62,17 @@ def _changed_lookups(change: EntityChange, lookups_of: LookupsOf) -> set[Lookup]
 
 
 def _properties(row: EntityRow | None) -> dict[str, str]:
+    """The JSON text of each field's value, which is stored beside its date."""
     if row is None:
         return {}
-    return {name: bytes(raw).decode() for name, raw in object_of(row.properties, "properties").items()}
+    return {name: bytes(_told(raw)).decode() for name, raw in object_of(row.properties, "properties").items()}
+
+
+def _told(stored: msgspec.Raw) -> msgspec.Raw:
+    try:
+        return _stored.decode(stored).value
+    except msgspec.MsgspecError:
+        return stored  # not written by this service: all of it is the value
 
 
 def _lookups(name: str, value: str | None, lookups_of: LookupsOf) -> set[Lookup]:

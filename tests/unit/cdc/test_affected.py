@@ -12,7 +12,7 @@ from tests.unit.cdc import envelopes as e
 
 def lookups_of(field: str, text: str) -> Iterable[Lookup]:
     """A stand-in: the told value's own text, or those of its members."""
-    value = json.loads(text)["value"]
+    value = json.loads(text)
     members = {f"{field}.{name}": leaf for name, leaf in value.items()} if isinstance(value, dict) else None
     return [Lookup(path, str(leaf)) for path, leaf in (members or {field: value}).items()]
 
@@ -55,6 +55,12 @@ def test_a_date_alone_affects_the_entity_and_no_lookup() -> None:
     texts = [f'{{"email": {{"value": "x", "reference_date": "{year}"}}}}' for year in (2024, 2025)]
     found = affected(e.update("entities", *(e.entity(properties=text) for text in texts)))
     assert (found.entities, found.lookups) == ({7}, set())
+
+
+def test_a_property_of_another_form_is_its_own_value() -> None:
+    assert affected(e.create("entities", e.entity(properties='{"email": "x"}'))).lookups == {
+        Lookup("email", "x")
+    }
 
 
 def test_a_deleted_entity() -> None:
