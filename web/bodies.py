@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from app.errors import InvalidError
+from app.decoding import schema_error
 from web import diagnosis
 from web.boundary import READING_BODY
 from web.problems import ProblemError
@@ -17,8 +17,6 @@ from web.problems import ProblemError
 T = TypeVar("T")
 
 _PARSE_IN_THREAD_FROM_BYTES: Final = 64 * 1024
-_AT: Final = re.compile(r"(?P<what>.*?) - at `(?:key in )?`?\$\.?(?P<path>[^`]*)`\Z", re.DOTALL)
-_MISSING: Final = re.compile(r"Object missing required field `(?P<name>\w+)`")
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
 
@@ -57,7 +55,7 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         _check_syntax(body, text)  # the validator stops at the first field of a wrong type
-        raise invalid_schema(str(error)) from None
+        raise schema_error(str(error), whole="The body") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _not_json(text, error) from None
 
@@ -76,22 +74,6 @@ def _not_json(text: str, error: Exception) -> InvalidError | ProblemError:
     where = _BYTE.search(str(error))
     return ProblemError(
         "malformed-request", f"The body is not well-formed JSON{f', at byte {where[1]}' if where else ''}."
-    )
-
-
-def invalid_schema(message: str) -> InvalidError:
-    """A validator's message as an error that names the field: `… - at `$.entities[0].type``."""
-    at = _AT.match(message)
-    what, path = (at["what"], at["path"]) if at else (message, "")
-    missing = _MISSING.match(what)
-    if missing:
-        field = f"{path}.{missing['name']}" if path else missing["name"]
-        return InvalidError(f"{field} is missing.", code="missing-field", field=field)
-    what = what.replace("`", "")
-    return InvalidError(
-        f"{path or 'The body'} has the wrong type or range: {what[:1].lower()}{what[1:]}.",
-        code="ill-typed-field",
-        field=path or None,
     )
 
 

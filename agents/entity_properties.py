@@ -1,0 +1,49 @@
+"""The topic entity-properties: one field of one entity, as told at a date.
+
+`{entity_reference, entity_type, field_name, field_value, reference_date}`; `field_value` is any JSON value, `null`
+among them.
+"""
+
+from typing import Final
+
+import msgspec
+
+from agents.names import check_entity
+from app.dates import parse, to_text
+from app.decoding import decode_record
+from app.models import Batch, PropertyRow
+from app.ports import Record
+from app.settings import Settings
+from app.validation import MAX_FIELD_BYTES, check_json_text, check_name
+
+
+class PropertyIn(msgspec.Struct, frozen=True):
+    entity_reference: str
+    entity_type: str
+    field_name: str
+    field_value: msgspec.Raw
+    reference_date: str
+
+
+_DECODER: Final = msgspec.json.Decoder(PropertyIn)
+
+
+class EntityProperties:
+    """Decodes records of this topic."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_bytes = settings.max_value_bytes
+
+    def add(self, record: Record, batch: Batch) -> None:
+        """Add the record's row. Raises InvalidError, with the batch as it was."""
+        told = decode_record(record, _DECODER)
+        check_entity(told.entity_type, told.entity_reference, "entity_type", "entity_reference")
+        batch.properties.append(
+            PropertyRow(
+                told.entity_type,
+                told.entity_reference,
+                check_name(told.field_name, "field_name", MAX_FIELD_BYTES),
+                check_json_text(bytes(told.field_value), "field_value", self._max_bytes),
+                to_text(parse(told.reference_date, field="reference_date")),
+            )
+        )

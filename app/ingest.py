@@ -1,0 +1,98 @@
+"""What an ingesting agent does with a closed window: decode, write, dead-letter.
+
+Order: the rows are committed, then the dead letters are acknowledged by the broker, then the window counts as
+processed. What PostgreSQL refuses is found by halving the window; its neighbours are written.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from app.dead_letter_policy import DeadLetterPolicy
+from app.errors import InvalidError
+from app.metrics import RECORDS, ROWS_CHANGED
+from app.models import Batch, Changes
+from app.ports import DeadLetter, DeadLetterSink, ProfileWriter, Record
+
+
+class Decoder(Protocol):
+    """The pure part of an agent."""
+
+    def add(self, record: Record, batch: Batch) -> None:
+        """Add the record's rows to the batch. Raises InvalidError, with the batch as it was."""
+        ...
+
+
+def dead_letter(record: Record, error: InvalidError) -> DeadLetter:
+    """The letter of a record that can't be processed."""
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        error=error.code,
+        reason=str(error),
+    )
+
+
+class IngestProcessor:
+    """Implements app.ports.RecordProcessor for one of the normalised topics."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        writer: ProfileWriter,
+        dead_letters: DeadLetterSink,
+        policy: DeadLetterPolicy,
+    ) -> None:
+        self._decoder = decoder
+        self._writer = writer
+        self._dead_letters = dead_letters
+        self._policy = policy
+
+    async def process(self, records: Sequence[Record]) -> None:
+        letters: dict[int, DeadLetter] = {}
+        batch = Batch()
+        good: list[int] = []
+        for index, record in enumerate(records):
+            try:
+                self._decoder.add(record, batch)
+                good.append(index)
+            except InvalidError as error:
+                letters[index] = dead_letter(record, error)
+        if good:
+            await self._write(records, good, batch, letters)
+        if letters:
+            await self._dead_letters.publish([letters[index] for index in sorted(letters)])
+        example = next(iter(letters.values())).reason if letters else ""
+        self._policy.judge([index in letters for index in range(len(records))], example=example)
+        if records:
+            RECORDS.labels(records[0].topic).inc(len(records))
+
+    async def _write(
+        self, records: Sequence[Record], indexes: list[int], batch: Batch, letters: dict[int, DeadLetter]
+    ) -> None:
+        try:
+            _count(await self._writer.write(batch))
+        except InvalidError as error:
+            if len(indexes) == 1:
+                letters[indexes[0]] = dead_letter(records[indexes[0]], error)
+                return
+            middle = len(indexes) // 2
+            for half in (indexes[:middle], indexes[middle:]):
+                part = Batch()
+                for index in half:
+                    self._decoder.add(records[index], part)
+                await self._write(records, half, part, letters)
+
+
+def _count(changes: Changes) -> None:
+    for kind, rows in (
+        ("entity_created", changes.entities_created),
+        ("property", changes.properties_changed),
+        ("edge", changes.edges_changed),
+        ("temporal", changes.temporal_changed),
+    ):
+        if rows:
+            ROWS_CHANGED.labels(kind).inc(rows)

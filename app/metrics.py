@@ -1,0 +1,45 @@
+"""The metrics of the worker: every name and label in one place."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+RECORDS: Final = Counter("profile_records", "Records whose effects are durable", ["topic"])
+WINDOWS: Final = Counter("profile_windows", "Windows flushed, by what closed them", ["agent", "cause"])
+FLUSH_SECONDS: Final = Histogram(
+    "profile_flush_seconds",
+    "From a closed window to durable effects, retries included",
+    ["agent"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FLUSH_RETRIES: Final = Counter("profile_flush_retries", "Flushes that failed and were tried again", ["agent"])
+ROWS_CHANGED: Final = Counter("profile_rows_changed", "Rows that agents changed", ["kind"])
+DEAD_LETTERS: Final = Counter(
+    "profile_dead_letters", "Records sent to a dead-letter topic", ["topic", "error"]
+)
+UNACKED_SECONDS: Final = Gauge(
+    "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
+)
+HTTP_SECONDS: Final = Histogram(
+    "profile_http_request_seconds",
+    "Time to answer, by route template and cache outcome",
+    ["route", "status", "cache"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+)
+
+_http_children: dict[tuple[str, int, str], Histogram] = {}
+
+
+def observe_http(route: str, status: int, seconds: float, cache: str) -> None:
+    """Count one answered request."""
+    key = (route, status, cache)
+    child = _http_children.get(key)
+    if child is None:
+        child = _http_children[key] = HTTP_SECONDS.labels(route, str(status), cache)
+    child.observe(seconds)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The Prometheus page and its content type."""
+    return generate_latest(), CONTENT_TYPE_LATEST
