@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 _CAPTURED: dict[str, Any] = json.loads((Path(__file__).parent / "samples/envelopes.json").read_text())
+NAMES = list(_CAPTURED)
 
 
 @dataclass(kw_only=True)

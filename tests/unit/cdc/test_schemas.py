@@ -1,0 +1,56 @@
+"""Every event keeps to the schema of its type, and the schemas refuse what is none."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import cdc
+from app.models import EntityKey
+from cdc.envelope import Skipped, decode
+from cdc.events import events_of
+from tests.unit.cdc import envelopes as e
+
+SCHEMAS: dict[str, Any] = {
+    path.stem: json.loads(path.read_text()) for path in (Path(cdc.__file__).parent / "schemas").glob("*.json")
+}
+DATED = {"metadata": '{"a": 1.0}', "metadata_date": "2025-01-01T00:00:00.500000Z"}
+REMOVED = {"removed_at": "2025-01-02T00:00:00.000000Z"}
+VALUES = [
+    *(e.captured(name) for name in e.NAMES),
+    e.create("entities", e.entity()),
+    e.update("entities", e.entity(properties='{"a": 1}'), e.entity(properties='{"b": null}')),
+    e.update("entities", e.entity(type="unknown"), e.entity()),
+    e.delete("entities", e.entity(properties='{"a": [1]}')),
+    e.create("edges", e.edge(left=1, right=2)),
+    e.create("edges", e.edge(**DATED)),
+    e.update("edges", e.edge(), e.edge(kind="other", **DATED)),
+    e.update("edges", e.edge(**DATED), e.edge()),
+    e.update("edges", e.edge(**DATED), e.edge(**DATED, **REMOVED)),
+    e.update("edges", e.edge(**REMOVED), e.edge()),
+    e.delete("edges", e.edge()),
+    e.create("temporal_properties", e.point(entity_id=1)),
+    e.update("temporal_properties", e.point(), e.point(value="2", date="2025-10-06T00:00:00.000000Z")),
+    e.delete("temporal_properties", e.point()),
+]
+KEYS = {2: EntityKey("user", "u-2"), 7: EntityKey("user", "u-7"), 13: EntityKey("organization", "org-13")}
+
+
+def test_every_event_keeps_to_its_schema() -> None:
+    seen = set()
+    for value in VALUES:
+        change = decode(value)
+        assert not isinstance(change, Skipped)
+        for kind, event in events_of(change, KEYS):
+            jsonschema.validate(json.loads(event.value), SCHEMAS[kind], cls=jsonschema.Draft202012Validator)
+            seen.add(kind)
+    assert seen == SCHEMAS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_schemas_are_valid_and_refuse_what_is_none(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"event_idempotency_key": "x", "data": {}}, SCHEMAS[name])
