@@ -36,7 +36,6 @@ class EdgeRow(msgspec.Struct, frozen=True, gc=False):
     right_entity_id: int
     relationship_type: str
     metadata: str | None = None
-    metadata_date: str | None = None
     removed_at: str | None = None
 
 

@@ -2,9 +2,9 @@
 
 A field of an event is one that changed: `{"old": …, "new": …}`, compared as the canonical text of jsonb,
 so that 1 and 1.0 differ and no digit is lost. The date of a value is part of it: a property whose
-reference_date alone changed did change, and so did a temporal row or an edge's metadata. Not fields are
-created_at, updated_at, a temporal row's version (it only decides who wins) and an edge's removed_at (it makes
-the edge's end): where nothing else changed, there is no event.
+reference_date alone changed did change, and so did a temporal row. Not fields are created_at, updated_at, a
+temporal row's version and an edge's metadata_date (they only decide who wins), and an edge's removed_at (it
+makes the edge's end): where nothing else changed, there is no event.
 
 Whoever was renamed (a placeholder that got its type, an edge or a temporal row that moved to another entity)
 gives two events: the old one ended and the new one began. Each has an idempotency key of its own, with the
@@ -145,8 +145,6 @@ def _fields(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
             fields: dict[str, Json] = {"relationship_type": row.relationship_type}
             if row.metadata is not None:
                 fields["metadata"] = msgspec.Raw(row.metadata.encode())
-            if row.metadata_date is not None:
-                fields["metadata_date"] = _short(row.metadata_date)
             return fields
         case TemporalRow():
             return {
