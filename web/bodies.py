@@ -10,6 +10,7 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from app.decoding import schema_error
+from app.errors import InvalidError
 from web import diagnosis
 from web.boundary import READING_BODY
 from web.problems import ProblemError
