@@ -1,4 +1,4 @@
-"""What the CDC parts count."""
+"""What the CDC parts count, beside app.metrics."""
 
 from typing import Final
 
@@ -10,7 +10,6 @@ EVENTS: Final = Counter(
 SKIPPED: Final = Counter(
     "profile_cdc_skipped", "CDC records that gave no domain event, without being wrong", ["reason"]
 )
-DEAD_LETTERS: Final = Counter("profile_cdc_dead_letters", "CDC records that were dead-lettered", ["error"])
 LAG: Final = Gauge(
     "profile_cdc_lag_seconds", "Age of the newest change when its domain events were acknowledged"
 )

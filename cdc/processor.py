@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from app import metrics as app_metrics
 from app.clock import Clock, SystemClock
 from app.dates import from_epoch_ms
+from app.dead_letter_policy import DeadLetterPolicy
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import (
@@ -28,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 _SLICE: Final = 250  # changes that are handled before other tasks of the loop may run
 
-Verdict = Callable[[Sequence[bool]], None]
-
 
 class CdcProcessor:
     """A RecordProcessor: a window of the CDC topic becomes domain events.
@@ -40,9 +40,9 @@ class CdcProcessor:
     dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
     (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
 
-    `judge`, where given, is told of each window before anything is published which of its records are dead,
-    in order, and may raise FatalError when they are too many. An event larger than `max_event_bytes` is a
-    dead letter, since the broker would refuse it each time.
+    An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
+    Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are
+    too many (they stand in their topic already).
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class CdcProcessor:
         events: EventSink,
         dead_letters: DeadLetterSink,
         publish_snapshot: bool = False,
-        judge: Verdict | None = None,
+        policy: DeadLetterPolicy | None = None,
         clock: Clock | None = None,
         references_capacity: int = 200_000,
         max_event_bytes: int = 15 * 1024 * 1024,
@@ -61,7 +61,7 @@ class CdcProcessor:
         self._events = events
         self._dead_letters = dead_letters
         self._publish_snapshot = publish_snapshot
-        self._judge = judge
+        self._policy = policy
         self._clock = clock or SystemClock()
         self._max_event_bytes = max_event_bytes
 
@@ -122,22 +122,22 @@ class CdcProcessor:
             )
 
     async def _publish(self, window: "_Window") -> None:
-        if self._judge is not None:
-            self._judge([position in window.refused for position in range(len(window.records))])
         if window.refused:
             logger.warning("Dead-lettering %d of %d changes.", len(window.refused), len(window.records))
             await self._dead_letters.publish(window.letters())
         if window.events:
             await self._events.publish(window.events)
         self._count(window)
+        if self._policy is not None:
+            self._policy.judge([position in window.refused for position in range(len(window.records))])
 
     def _count(self, window: "_Window") -> None:
         for kind, count in window.kinds.items():
             metrics.EVENTS.labels(kind).inc(count)
         for reason, count in window.skipped.items():
             metrics.SKIPPED.labels(reason).inc(count)
-        for error in window.refused.values():
-            metrics.DEAD_LETTERS.labels(error.code).inc()
+        for position, error in window.refused.items():
+            app_metrics.DEAD_LETTERS.labels(window.records[position].topic, error.code).inc()
         if window.newest_ms:
             metrics.LAG.set(age_s(window.newest_ms, self._clock.now()))
 

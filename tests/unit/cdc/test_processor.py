@@ -2,7 +2,9 @@ import json
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from app.dead_letter_policy import DeadLetterPolicy
 from app.errors import FatalError, TransientError
 from app.models import EntityKey
 from cdc.processor import CdcProcessor
@@ -123,16 +125,40 @@ async def test_a_broker_that_is_away_is_an_error_and_the_same_window_gives_the_s
     assert first == second
 
 
-async def test_too_many_dead_letters_stop_before_anything_is_published() -> None:
-    def judge(dead: Any) -> None:
-        assert list(dead) == [True, False]
-        raise FatalError("Too many dead letters.")
-
-    agent = Agent(judge=judge)
+async def test_too_many_dead_letters_stop_after_all_of_them_are_in_their_topic() -> None:
+    agent = Agent(policy=DeadLetterPolicy("cdc", max_ratio=0.5, min_records=100, max_run=2))
+    good = e.create("entities", e.entity())
+    await agent.process(b"bad", good)
     with pytest.raises(FatalError):
-        await agent.process(b"bad", e.create("entities", e.entity()))
-    assert agent.sink.events == []
-    assert agent.dead.letters == []
+        await agent.process(good, b"bad", b"bad")
+    assert len(agent.dead.letters) == 3
+    assert len(agent.sink.events) == 2
+
+
+async def test_a_window_that_comes_again_is_judged_once() -> None:
+    agent = Agent(policy=DeadLetterPolicy("cdc", max_ratio=0.5, min_records=100, max_run=2), failures=3)
+    values = (e.create("entities", e.entity()), b"bad")
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            await agent.process(*values)
+    await agent.process(*values)
+
+
+async def test_it_counts_what_became_of_each_record() -> None:
+    def sample(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def counts() -> list[float]:
+        return [
+            sample("profile_cdc_events_total", type="entity_created"),
+            sample("profile_cdc_skipped_total", reason="tombstone"),
+            sample("profile_dead_letters_total", topic=FakeRecord.topic, error="malformed-envelope"),
+        ]
+
+    before = counts()
+    await Agent().process(None, b"bad", e.create("entities", e.entity()), e.create("entities", e.entity()))
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [2, 1, 1]
+    assert sample("profile_cdc_lag_seconds") == pytest.approx(2.155)
 
 
 async def test_an_event_that_the_broker_would_refuse_is_a_dead_letter() -> None:
