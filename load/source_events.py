@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 async def _send(settings: Settings, args: argparse.Namespace) -> Counter[str]:
     sent: Counter[str] = Counter()
     first = 0
-    for chunk in _chunks(args):
+    for chunk in chunks(args):
         events, number = build(chunk, origin=args.data, seed=args.seed, first=first)
         first += number
         for topic, messages in zip(settings.topics.sources, events, strict=True):
@@ -66,7 +66,8 @@ async def _send(settings: Settings, args: argparse.Namespace) -> Counter[str]:
     return sent
 
 
-def _chunks(args: argparse.Namespace) -> Iterator[list[Purchase]]:
+def chunks(args: argparse.Namespace) -> Iterator[list[Purchase]]:
+    """The purchases that these options stand for, in lists of whole customers."""
     if args.data != "generated":
         yield cdnow.purchases(args.data)
         return
