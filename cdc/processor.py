@@ -14,6 +14,7 @@ from app.dead_letter_policy import DeadLetterPolicy
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import (
+    CommitLog,
     DeadLetter,
     DeadLetterSink,
     EntityDirectory,
@@ -40,6 +41,9 @@ class CdcProcessor:
     dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
     (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
 
+    An entity that the directory does not know is taken for gone; with a `commit_log` only after the change
+    that names it is visible on the primary.
+
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
     Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are
     too many (they stand in their topic already).
@@ -52,17 +56,21 @@ class CdcProcessor:
         events: EventSink,
         dead_letters: DeadLetterSink,
         publish_snapshot: bool = False,
+        commit_log: CommitLog | None = None,
         policy: DeadLetterPolicy | None = None,
         clock: Clock | None = None,
         references_capacity: int = 200_000,
+        visible_timeout_s: float = 10.0,
         max_event_bytes: int = 15 * 1024 * 1024,
     ) -> None:
         self._references = References(directory, capacity=references_capacity)
         self._events = events
         self._dead_letters = dead_letters
         self._publish_snapshot = publish_snapshot
+        self._commit_log = commit_log
         self._policy = policy
         self._clock = clock or SystemClock()
+        self._visible_timeout_s = visible_timeout_s
         self._max_event_bytes = max_event_bytes
 
     async def process(self, records: Sequence[Record]) -> None:
@@ -71,7 +79,7 @@ class CdcProcessor:
             for record in records[start : start + _SLICE]:
                 self._read(record, window)
             await asyncio.sleep(0)
-        keys = await self._references.resolve(window.ids, told=window.told)
+        keys = await self._keys(window)
         for start in range(0, len(window.changes), _SLICE):
             for position, change in window.changes[start : start + _SLICE]:
                 self._transform(position, change, keys, window)
@@ -98,6 +106,20 @@ class CdcProcessor:
             return
         window.ids.update(referenced_ids(change))
         window.changes.append((position, change))
+
+    async def _keys(self, window: "_Window") -> dict[int, EntityKey]:
+        keys = await self._references.resolve(window.ids, told=window.told)
+        missing = window.ids - keys.keys()
+        if missing and self._commit_log is not None:
+            # A commit can be decoded before it is visible: who is missing then is new, not gone.
+            xids = {
+                change.source.tx_id
+                for _, change in window.changes
+                if change.operation != "r" and not missing.isdisjoint(referenced_ids(change))
+            }
+            await self._commit_log.visible_position(sorted(xids), timeout_s=self._visible_timeout_s)
+            keys |= await self._references.resolve(missing, told={})
+        return keys
 
     def _transform(
         self, position: int, change: Change, keys: dict[int, EntityKey], window: "_Window"

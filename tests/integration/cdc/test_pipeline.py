@@ -25,7 +25,12 @@ class Pipeline:
         self.broker = settings.kafka_brokers[0]
         self.names = settings.topics
         self.dead = FakeDeadLetters()
-        self.processor = CdcProcessor(directory=stores.directory, events=sink, dead_letters=self.dead)
+        self.processor = CdcProcessor(
+            directory=stores.directory,
+            events=sink,
+            dead_letters=self.dead,
+            commit_log=stores.commit_log,
+        )
 
     async def events(self, *, changes: int, events: int) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Headers and bodies, of each key in order, after that many changes gave that many events."""
@@ -157,3 +162,22 @@ async def test_a_value_out_of_line_that_was_not_touched_is_no_change(
         ("entity_deleted", "u-1"),
         ("entity_properties_updated", "u-1"),
     ]
+
+
+async def test_who_is_gone_before_it_was_ever_seen_is_named_by_its_id(
+    pipeline: Pipeline, sql: Connection
+) -> None:
+    user, other = await entity(sql, "user", "u-1"), await entity(sql, "user", "u-2")
+    await sql.execute(
+        "INSERT INTO edges (left_entity_id, right_entity_id, relationship_type) VALUES ($1, $2, 'knows')",
+        user,
+        other,
+    )
+    await sql.execute("DELETE FROM edges")
+    await sql.execute("DELETE FROM entities")
+    changes = await read(pipeline.broker, pipeline.names.cdc, 6)
+    edges = [change for change in changes if json.loads(change.value)["source"]["table"] == "edges"]
+    await pipeline.processor.process(edges)
+    records = await read(pipeline.broker, pipeline.names.domain_events, 2)
+    assert {record.key for record in records} == {f"entity-{user}".encode()}
+    assert json.loads(records[0].value)["data"]["target_entity_reference"] == f"entity-{other}"

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from app.models import EntityKey
 from cdc.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
-from tests.unit.cdc.fakes import FakeClock, FakeDeadLetters, FakeDirectory, FakeSink
+from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeDeadLetters, FakeDirectory, FakeSink
 
 
 class Agent:
@@ -77,6 +78,38 @@ async def test_ids_become_keys_with_one_query_for_what_the_stream_did_not_tell()
     edge, _, point = (body["data"] for body in agent.sink.bodies)
     assert (edge["reference"], edge["target_entity_reference"]) == ("u-7", "org-13")
     assert point["type"] == "organization"
+
+
+class HiddenUntilVisible(FakeCommitLog):
+    """A commit that is decoded before the directory sees it."""
+
+    def __init__(self, directory: FakeDirectory, key: EntityKey) -> None:
+        super().__init__()
+        self.directory, self.key = directory, key
+
+    async def visible_position(self, xids: Sequence[int], *, timeout_s: float) -> int:
+        self.directory.keys[13] = self.key
+        return await super().visible_position(xids, timeout_s=timeout_s)
+
+
+async def test_who_is_not_visible_yet_is_not_taken_for_gone() -> None:
+    agent = Agent(keys={7: EntityKey("user", "u-7")})
+    log = HiddenUntilVisible(agent.directory, EntityKey("organization", "org-13"))
+    agent.processor._commit_log = log
+    await agent.process(
+        e.create("edges", e.edge(), tx_id=21), e.create("temporal_properties", e.point(), tx_id=22)
+    )
+    assert agent.sink.bodies[0]["data"]["target_entity_reference"] == "org-13"
+    assert log.asked == [[21]]
+    assert agent.directory.asked == [[7, 13], [13]]
+
+
+async def test_whoever_is_known_is_not_waited_for() -> None:
+    log = FakeCommitLog()
+    await Agent(commit_log=log).process(
+        e.create("entities", e.entity()), e.delete("temporal_properties", e.point())
+    )
+    assert log.asked == []
 
 
 async def test_a_deleted_entity_names_the_rows_that_went_with_it() -> None:
