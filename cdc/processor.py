@@ -151,7 +151,9 @@ class CdcProcessor:
             await self._events.publish(window.events)
         self._count(window)
         if self._policy is not None:
-            self._policy.judge([position in window.refused for position in range(len(window.records))])
+            example = next((str(error) for error in window.refused.values()), "")
+            outcomes = [position in window.refused for position in range(len(window.records))]
+            self._policy.judge(outcomes, example=example)
 
     def _count(self, window: "_Window") -> None:
         for kind, count in window.kinds.items():
