@@ -1,1 +1,30 @@
-"""The Faust application: settings, records, ports and the loop that feeds agents."""
+"""The Faust application: settings, records, ports and the loop that feeds agents.
+
+`app.app` is the Faust app, for `faust -A app worker -l info`; it is built when it is asked for, so that
+`python -m app migrate` builds no worker.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    app: Any
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys  # noqa: PLC0415 — only for whoever asks for the app
+
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from app.worker import create  # noqa: PLC0415
+
+    try:
+        globals()["app"] = created = create()
+    except ValidationError as error:
+        # A wrong setting is a line for whoever started the worker, not a trace.
+        for problem in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in problem["loc"][:1]).upper()
+            sys.stderr.write(f"error: PROFILE_{name}: {problem['msg']}\n")
+        sys.exit(78)
+    return created

@@ -19,7 +19,7 @@ class DeadLetterPolicy:
         self._windows: deque[tuple[int, int]] = deque()
         self._records = self._dead = self._run = 0
 
-    def judge(self, outcomes: list[bool], *, example: str) -> None:
+    def judge(self, outcomes: list[bool], *, example: str = "see the dead-letter topic.") -> None:
         """Count one window's records in order (True: dead). Raises FatalError where a bound is passed.
 
         `example` is the reason of one of the dead letters.

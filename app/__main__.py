@@ -1,0 +1,98 @@
+"""`python -m app <command>`: the worker, the schema, the topics, the dead letters.
+
+Errors are one line on stderr; the exit code is 1 for them and 2 for wrong usage.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from app.errors import ProfileError
+from app.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False, include_input=False):
+            print(f"error: PROFILE_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)
+        return 1
+    except (ProfileError, KafkaError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m app", description="The user-profile service.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    worker = commands.add_parser("worker", help="run a worker with the roles of PROFILE_ROLES")
+    worker.add_argument("--web-port", type=int, help="instead of PROFILE_WEB_PORT")
+    worker.add_argument("-l", "--loglevel", default="info", choices=("debug", "info", "warn", "error"))
+    worker.set_defaults(run=_worker)
+
+    commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
+    commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
+
+    dlq = commands.add_parser("dlq", help="dead letters").add_subparsers(required=True, metavar="action")
+    listing = dlq.add_parser("list", help="show them with their reasons")
+    listing.add_argument("topic", nargs="?", help="the original topic; all without it")
+    listing.set_defaults(run=_dlq_list)
+    return parser
+
+
+def _worker(args: argparse.Namespace) -> int:
+    from faust.cli.faust import cli  # noqa: PLC0415 — only this command needs it
+
+    arguments = ["-A", "app", "worker", "-l", args.loglevel]
+    if args.web_port is not None:
+        arguments += ["-p", str(args.web_port)]
+    cli(arguments)
+    return 0
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from storage.migrator import migrate  # noqa: PLC0415 — only this command needs it
+
+    applied = asyncio.run(migrate(Settings().postgres_dsn.get_secret_value()))
+    print("\n".join(f"applied {name}" for name in applied) or "The schema is up to date.")
+    return 0
+
+
+def _topics(_: argparse.Namespace) -> int:
+    from app.topic_admin import create_topics  # noqa: PLC0415 — only this command needs it
+
+    settings = Settings()
+    specs = settings.topics.specs(
+        partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
+    )
+    created = asyncio.run(create_topics(settings.kafka_brokers, specs))
+    print("\n".join(f"created {name}" for name in created) or "All topics are there.")
+    return 0
+
+
+def _dlq_list(args: argparse.Namespace) -> int:
+    from app.dead_letter_listing import listed  # noqa: PLC0415 — only this command needs it
+
+    settings = Settings()
+    topics = [args.topic] if args.topic else [*settings.topics.sources, *settings.topics.normalised]
+    topics += [] if args.topic else [settings.topics.cdc]
+    letters = asyncio.run(listed(settings.kafka_brokers, topics))
+    for line in letters:
+        print(line)
+    print(f"{len(letters)} dead letters.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The Faust app: its settings, its transport, and the order in which things start and stop.
+
+Stores open before anything reads from them and close after everything has stopped. The web server starts before
+the consumer, so that /readyz tells what the worker waits for, and stops after it.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import faust
+from faust.app.base import BootStrategy
+from mode import Service
+
+from app import logs
+from app.errors import ProfileError
+from app.settings import Settings
+from app.transport import BulkTransport
+
+logger = logging.getLogger(__name__)
+
+EX_CONFIG: Final = 78
+_BUFFERED_FETCHES: Final = 32  # events of the bulk transport; each holds up to `fetch_max_records`
+
+
+def terminate(code: int) -> NoReturn:
+    """Leave at once: a graceful stop would commit offsets, and could wait for ever for what has failed."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class WebBoot(BootStrategy):  # type: ignore[misc]  # faust is untyped to mypy
+    """Faust's own web server is replaced by ours; a worker with nothing but the web needs no Kafka."""
+
+    def web_server(self) -> Iterable[Any]:
+        return [self.app.web_service] if self.app.web_service is not None else []
+
+    def producer_only(self) -> Iterable[Any]:
+        return self.web_server()
+
+    def kafka_producer(self) -> Iterable[Any]:
+        return []  # dead letters and domain events have producers of their own
+
+
+class ProfileApp(faust.App):  # type: ignore[misc]
+    """A Faust app with our lifecycle."""
+
+    BootStrategy = WebBoot
+    web_service: Service | None = None
+    opening: Callable[[], Awaitable[None]]
+    closing: Callable[[], Awaitable[None]]
+    draining: Callable[[], Awaitable[None]]
+
+    async def on_start(self) -> None:
+        """Open what agents and web use. Any failure ends the process with one line."""
+        try:
+            await self.opening()
+        except ProfileError as error:
+            logger.critical("The worker can't start: %s", error)
+            terminate(EX_CONFIG)
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        """Flush open windows while the consumer can still commit them, then stop it."""
+        await self.draining()
+        await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        await self.closing()
+
+
+def build(settings: Settings) -> ProfileApp:
+    """The app of one set of roles: its id is the consumer group."""
+    app = ProfileApp(
+        settings.group_id,
+        broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
+        autodiscover=False,  # it only warns where a module can't be imported, and an agent is gone
+        web_enabled=True,
+        web_bind=settings.web_host,
+        web_port=settings.web_port,
+        datadir=str(
+            Path(tempfile.gettempdir()) / f"faust-{settings.group_id}"
+        ),  # made, and not used: no tables
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        broker_max_poll_records=settings.fetch_max_records,
+        stream_buffer_maxsize=_BUFFERED_FETCHES,
+        stream_wait_empty=True,
+        logging_config=logs.config(settings.log_format),
+        key_serializer="raw",
+        value_serializer="raw",
+    )
+    app.transport = BulkTransport(app.conf.broker_consumer, app)
+    return app

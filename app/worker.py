@@ -1,0 +1,248 @@
+"""The composition root: the one place that knows every part and puts a worker together.
+
+A worker has the roles of PROFILE_ROLES. Only their agents are registered; each set of roles is a consumer group.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, Final, TypeVar
+
+from mode import Service
+
+from app import metrics
+from app.clock import SystemClock
+from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
+from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letters import KafkaDeadLetters
+from app.errors import FatalError, TransientError
+from app.faust_app import ProfileApp, build, terminate
+from app.ingest import IngestProcessor
+from app.ports import Probe, RecordProcessor
+from app.retry import RetryPolicy
+from app.settings import Role, Settings
+from app.topic_admin import create_topics
+from app.window import WindowLimits
+from storage.lookups import lookups_of
+from storage.migrator import require_current
+from storage.stores import Stores
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_INGESTING: Final = {
+    Role.ENTITIES_EDGES: ("agents.entities_edges", "EntitiesEdges"),
+    Role.ENTITY_PROPERTIES: ("agents.entity_properties", "EntityProperties"),
+    Role.TEMPORAL_DATA: ("agents.temporal_data", "TemporalData"),
+}
+# Servers that are starting beside us get this long: 0.5 + 1 + 2 + 5 + 5 … seconds.
+_STARTING: Final = RetryPolicy(attempts=12, first_pause_s=0.5, longest_pause_s=5.0)
+
+
+class Worker:
+    """One process: a Faust app, and what its roles need."""
+
+    def __init__(self, settings: Settings, *, leave: Terminate = terminate) -> None:
+        self.settings = settings
+        self._leave = leave
+        self._clock = SystemClock()
+        self._resources = AsyncExitStack()
+        self._stores: Stores | None = None
+        self._loops: dict[Role, ConsumerLoop] = {}
+        self._repeater: Any = None
+        self.app = self._faust_app()
+
+    @property
+    def stores(self) -> Stores:
+        if self._stores is None:
+            raise FatalError("The stores are not open yet.")
+        return self._stores
+
+    def _faust_app(self) -> ProfileApp:
+        roles = self.settings.roles
+        app = build(self.settings)
+        app.opening, app.draining, app.closing = self._open, self._drain, self._close
+        if Role.WEB in roles:
+            app.web_service = _WebService(self)
+        # Reads depend on PostgreSQL and Redis alone.
+        app.producer_only = roles == [Role.WEB]
+        for role in roles:
+            if role is not Role.WEB:
+                self._register_agent(app, role)
+        return app
+
+    def _topic(self, role: Role) -> str:
+        topics = self.settings.topics
+        return {
+            Role.ENTITIES_EDGES: topics.entities_edges,
+            Role.ENTITY_PROPERTIES: topics.entity_properties,
+            Role.TEMPORAL_DATA: topics.temporal_data,
+            Role.CDC: topics.cdc,
+        }[role]
+
+    def _register_agent(self, app: ProfileApp, role: Role) -> None:
+        async def agent(stream: Any) -> None:
+            events: AsyncIterator[Any] = stream.noack().events()
+            async for event in events:
+                await self._loops[role].add(event)
+            if not app.should_stop:
+                # Faust would acknowledge what comes now and never deliver it.
+                logger.critical("The stream of %s ended while the worker runs", role)
+                self._leave(EX_SOFTWARE)
+
+        topic = app.topic(self._topic(role), key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=str(role), concurrency=1)(agent)
+
+    async def _open(self) -> None:
+        """Open the stores and make the loops. Raises FatalError where a dependency does not come up."""
+        settings = self.settings
+        await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
+        self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings))
+        self._resources.push_async_callback(self._stores.close)
+        consuming = [role for role in settings.roles if role is not Role.WEB]
+        if consuming:
+            specs = settings.topics.specs(
+                partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
+            )
+            await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, specs))
+        for role in consuming:
+            self._loops[role] = self._loop(role)
+            self._loops[role].start()
+        if Role.CDC in consuming:
+            self._start_repeater()
+
+    def _loop(self, role: Role) -> ConsumerLoop:
+        settings = self.settings
+        dead_letters = KafkaDeadLetters(settings.kafka_brokers)
+        self._resources.push_async_callback(dead_letters.close)
+        policy = DeadLetterPolicy(
+            max_ratio=settings.dead_letter_max_ratio,
+            min_records=settings.dead_letter_min_records,
+            max_run=settings.dead_letter_max_run,
+        )
+        processor: RecordProcessor
+        if role is Role.CDC:
+            processor = self._cdc_processor(dead_letters, policy)
+        else:
+            module, name = _INGESTING[role]
+            decoder = getattr(importlib.import_module(module), name)(settings)
+            processor = IngestProcessor(decoder, self.stores.writer, dead_letters, policy)
+        return ConsumerLoop(
+            str(role),
+            processor,
+            limits=WindowLimits(
+                max_records=settings.window_max_records,
+                max_bytes=settings.window_max_bytes,
+                linger_s=settings.window_linger_s,
+            ),
+            retries=RetryPolicy(attempts=settings.flush_max_attempts),
+            flush_timeout_s=settings.flush_timeout_s,
+            clock=self._clock,
+            terminate=self._leave,
+        )
+
+    def _cdc_processor(self, dead_letters: KafkaDeadLetters, policy: DeadLetterPolicy) -> RecordProcessor:
+        from cdc.processor import CdcProcessor  # noqa: PLC0415 — a role imports its own agents alone
+        from cdc.publisher import KafkaEventSink  # noqa: PLC0415
+
+        events = KafkaEventSink(self.settings.kafka_brokers, self.settings.topics.domain_events)
+        self._resources.push_async_callback(events.close)
+        return CdcProcessor(
+            directory=self.stores.directory,
+            events=events,
+            dead_letters=dead_letters,
+            publish_snapshot=self.settings.cdc_publish_snapshot,
+            commit_log=self.stores.commit_log,
+            policy=policy,
+            clock=self._clock,
+        )
+
+    def _start_repeater(self) -> None:
+        from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
+
+        self._repeater = CacheRepeater(
+            brokers=self.settings.kafka_brokers,
+            topic=self.settings.topics.cdc,
+            group_id=self.settings.app_id,
+            invalidator=self.stores.invalidator,
+            commit_log=self.stores.commit_log,
+            lookups_of=lookups_of,
+        )
+        task = asyncio.create_task(self._repeater.run(), name="cache-repeater")
+        task.add_done_callback(self._repeater_ended)
+
+    def _repeater_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.critical("The cache repeater stops the process, without committing: %s", error)
+            self._leave(EX_SOFTWARE)
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*(loop.drain() for loop in self._loops.values()))
+        if self._repeater is not None:
+            await self._repeater.stop()
+
+    async def _close(self) -> None:
+        await self._resources.aclose()
+
+    def probes(self) -> list[Probe]:
+        """What /readyz asks: stores, and the progress of this worker's agents."""
+        return [*self.stores.probes, *self._loops.values()]
+
+
+class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
+    """Our HTTP server as a service of the worker."""
+
+    def __init__(self, worker: Worker, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._worker = worker
+        self._server: Any = None
+
+    async def on_start(self) -> None:
+        from web.application import WebServices  # noqa: PLC0415 — a role imports its own parts alone
+        from web.application import build as build_web  # noqa: PLC0415
+        from web.server import WebServer  # noqa: PLC0415
+
+        worker = self._worker
+        conf = worker.app.conf
+        # `faust worker -p 8889 -b 127.0.0.1` changes the app's configuration.
+        settings = worker.settings.model_copy(update={"web_port": conf.web_port, "web_host": conf.web_bind})
+        services = WebServices(
+            reader=worker.stores.reader,
+            writer=worker.stores.writer,
+            directory=worker.stores.directory,
+            probes=worker.probes(),
+            clock=SystemClock(),
+            metrics=metrics.exposition,
+            observe=metrics.observe_http,
+        )
+        self._server = WebServer.from_settings(build_web(services, settings), settings)
+        try:
+            await self._server.start()
+        except FatalError as error:
+            logger.critical("The worker can't start: %s", error)
+            terminate(EX_SOFTWARE)
+        logger.info("Listening on http://%s:%d", settings.web_host, self._server.port)
+
+    async def on_stop(self) -> None:
+        if self._server is not None:
+            with contextlib.suppress(Exception):
+                await self._server.stop()
+
+
+async def _wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    try:
+        return await _STARTING.run(f"{what} is not ready; connecting to it", attempt)
+    except TransientError as error:  # pragma: no cover — the policy turns the last one into FatalError
+        raise FatalError(str(error)) from error
+
+
+def create() -> ProfileApp:
+    """The Faust app of the environment's settings, for `faust -A app worker`."""
+    import uvloop  # noqa: PLC0415 — chosen for the process that runs a worker alone
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return Worker(Settings()).app
