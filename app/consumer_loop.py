@@ -5,14 +5,13 @@ the process ends without committing, and the records come again to the next one.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
 from app.clock import Clock
-from app.errors import FatalError, ProfileError, TransientError
-from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, WINDOWS
+from app.errors import FatalError, TransientError
+from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, UNACKED_SECONDS, WINDOWS
 from app.ports import DependencyState, Record, RecordProcessor
 from app.retry import RetryPolicy
 from app.window import Cause, TumblingWindow, WindowLimits
@@ -63,6 +62,7 @@ class ConsumerLoop:
 
     def start(self) -> None:
         # A task of its own: the stream is suspended during a rebalance, and a window must close nonetheless.
+        UNACKED_SECONDS.labels(self._name).set_function(self._oldest_s)
         self._timer = asyncio.create_task(self._close_when_due(), name=f"window-timer {self._name}")
 
     async def add(self, fetch: Fetch) -> None:
@@ -76,14 +76,15 @@ class ConsumerLoop:
                 await self._flush(cause)
 
     async def drain(self) -> None:
-        """Flush what is open, and from now on each fetch at once: the consumer waits for every ack to stop."""
-        self._stopping = True
-        if self._timer is not None:
-            self._timer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._timer
-            self._timer = None
-        async with self._lock:
+        """Flush what is open; from now on each fetch is flushed as it comes.
+
+        So all that was fetched is acknowledged before the consumer stops.
+        """
+        async with self._lock:  # whoever holds it is in the middle of a flush: let it end
+            self._draining = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             await self._flush("stop")
 
     async def _close_when_due(self) -> None:
@@ -94,7 +95,7 @@ class ConsumerLoop:
                 await asyncio.sleep(due_in_s)
                 async with self._lock:
                     if self._window.closed_by() == "time":
-                        await asyncio.shield(self._flush("time"))
+                        await self._flush("time")
 
     async def _flush(self, cause: Cause) -> None:
         self._flushing_since = self._window.opened_at
@@ -109,20 +110,15 @@ class ConsumerLoop:
                 lambda: self._attempt(records),
                 on_retry=FLUSH_RETRIES.labels(self._name).inc,
             )
+            for fetch in fetches:
+                fetch.ack()
         except FatalError as error:
-            self._leave(f"{error}")
-        except asyncio.CancelledError:
-            # Cancelled in the middle: nothing is acknowledged, and the records come again.
-            raise
-        except ProfileError as error:
-            self._leave(f"unexpected {type(error).__name__}: {error}")
-        except Exception as error:
+            self._leave(str(error))
+        except Exception as error:  # Faust would acknowledge them
             logger.critical("A window of %s failed in an unexpected way", self._name, exc_info=True)
             self._leave(f"unexpected {type(error).__name__}; this is a bug, see the trace above.")
         finally:
             self._flushing_since = None
-        for fetch in fetches:
-            fetch.ack()
         FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
         WINDOWS.labels(self._name, cause).inc()
 
@@ -139,16 +135,19 @@ class ConsumerLoop:
 
     async def check(self) -> list[DependencyState]:
         """The progress watchdog, as a probe of /readyz."""
-        since = self._flushing_since or self._window.opened_at
-        age_s = 0.0 if since is None else self._clock.monotonic() - since
+        age_s = self._oldest_s()
         return [
             DependencyState(
                 name=f"agent {self._name}",
                 ready=age_s < _STALLED_AFTER_S,
                 required=True,
-                detail=f"the oldest record that is not durable came {age_s:.0f} s ago" if since else "idle",
+                detail=f"the oldest record that is not durable came {age_s:.0f} s ago" if age_s else "idle",
             )
         ]
+
+    def _oldest_s(self) -> float:
+        since = self._window.opened_at if self._flushing_since is None else self._flushing_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
 
 def _size(record: Record) -> int:
