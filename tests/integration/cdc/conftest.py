@@ -60,6 +60,11 @@ async def connector(
     await asyncio.to_thread(client.register, name, config)
     yield name
     await asyncio.to_thread(client.delete, name)
+    admin = AIOKafkaAdminClient(bootstrap_servers=connect_stack.kafka_broker)
+    await admin.start()
+    logical = f"{settings.topic_prefix}user-profile"  # its heartbeats have topics of their own
+    await admin.delete_topics([f"{logical}.public.dbz_heartbeat", f"__debezium-heartbeat.{logical}"])
+    await admin.close()
 
 
 @pytest.fixture

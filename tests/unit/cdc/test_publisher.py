@@ -1,0 +1,112 @@
+"""When a call may return, and what becomes of the producer after a failure."""
+
+import asyncio
+from typing import Any, ClassVar
+
+import pytest
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
+
+from app.errors import FatalError, TransientError
+from app.ports import OutgoingEvent
+from cdc import publisher
+from cdc.publisher import KafkaEventSink
+
+EVENTS = [
+    OutgoingEvent(key=b"user:u", value=str(number).encode(), headers=[], timestamp_ms=number)
+    for number in range(3)
+]
+
+
+class FakeProducer:
+    """Holds every delivery open until the test ends it."""
+
+    made: "ClassVar[list[FakeProducer]]" = []
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.sent: list[bytes] = []
+        self.deliveries: list[asyncio.Future[None]] = []
+        self.stopped = False
+        FakeProducer.made.append(self)
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    async def send(self, topic: str, *, value: bytes, **more: Any) -> "asyncio.Future[None]":
+        self.sent.append(value)
+        self.deliveries.append(asyncio.get_running_loop().create_future())
+        return self.deliveries[-1]
+
+
+@pytest.fixture
+def sink(monkeypatch: pytest.MonkeyPatch) -> KafkaEventSink:
+    FakeProducer.made = []
+    monkeypatch.setattr(publisher, "AIOKafkaProducer", FakeProducer)
+    return KafkaEventSink(["broker"], "events")
+
+
+async def started(sink: KafkaEventSink) -> "tuple[asyncio.Task[None], FakeProducer]":
+    """A call that has sent everything and waits, and the producer that was made for it."""
+    made = len(FakeProducer.made)
+    call = asyncio.create_task(sink.publish(EVENTS))
+    async with asyncio.timeout(1):
+        while len(FakeProducer.made) == made or len(FakeProducer.made[-1].deliveries) < len(EVENTS):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    return call, FakeProducer.made[-1]
+
+
+async def test_a_call_returns_when_the_last_event_is_acknowledged(sink: KafkaEventSink) -> None:
+    call, producer = await started(sink)
+    assert producer.sent == [b"0", b"1", b"2"]
+    for delivery in producer.deliveries[:-1]:
+        delivery.set_result(None)
+    await asyncio.sleep(0.02)
+    assert not call.done()
+    producer.deliveries[-1].set_result(None)
+    await call
+    assert (producer.options["acks"], producer.options["enable_idempotence"]) == ("all", True)
+
+
+@pytest.mark.parametrize("error", [KafkaTimeoutError(), OutOfOrderSequenceNumber()])
+async def test_one_failed_delivery_fails_the_call_and_replaces_the_producer(
+    sink: KafkaEventSink, error: Exception
+) -> None:
+    call, producer = await started(sink)
+    producer.deliveries[0].set_result(None)
+    producer.deliveries[1].set_exception(error)
+    await asyncio.sleep(0.02)
+    assert not call.done(), "the rest is awaited, so that a repetition comes after it"
+    producer.deliveries[2].set_result(None)
+    with pytest.raises(TransientError):
+        await call
+    assert producer.stopped
+    again, second = await started(sink)
+    assert second is not producer
+    for delivery in second.deliveries:
+        delivery.set_result(None)
+    await again
+
+
+async def test_a_refusal_for_size_is_fatal(sink: KafkaEventSink) -> None:
+    call, producer = await started(sink)
+    for delivery in producer.deliveries:
+        delivery.set_exception(MessageSizeTooLargeError())
+    with pytest.raises(FatalError):
+        await call
+
+
+async def test_calls_wait_for_each_other(sink: KafkaEventSink) -> None:
+    first, producer = await started(sink)
+    second = asyncio.create_task(sink.publish(EVENTS))
+    await asyncio.sleep(0.02)
+    assert len(producer.sent) == 3
+    for delivery in producer.deliveries:
+        delivery.set_result(None)
+    await first
+    await asyncio.sleep(0.02)
+    assert len(producer.sent) == 6
+    for delivery in producer.deliveries[3:]:
+        delivery.set_result(None)
+    await second
