@@ -20,7 +20,7 @@ EVENTS = [
 class FakeProducer:
     """Holds every delivery open until the test ends it."""
 
-    made: "ClassVar[list[FakeProducer]]" = []
+    made: ClassVar[list["FakeProducer"]] = []
 
     def __init__(self, **options: Any) -> None:
         self.options = options
