@@ -14,6 +14,12 @@ def __getattr__(name: str) -> Any:
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import sys  # noqa: PLC0415 — only for whoever asks for the app
+    from pathlib import Path  # noqa: PLC0415
+
+    # The faust command has the project's root on the path only while it imports this package.
+    root = str(Path(__file__).parent.parent)
+    if root not in sys.path:
+        sys.path.insert(0, root)
 
     from pydantic import ValidationError  # noqa: PLC0415
 

@@ -225,7 +225,6 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         except FatalError as error:
             logger.critical("The worker can't start: %s", error)
             terminate(EX_SOFTWARE)
-        logger.info("Listening on http://%s:%d", settings.web_host, self._server.port)
 
     async def on_stop(self) -> None:
         if self._server is not None:
