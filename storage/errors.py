@@ -36,7 +36,11 @@ def translated() -> Iterator[None]:
         raise
     except asyncpg.PostgresError as error:
         raise from_postgres(error) from error
-    except asyncpg.InterfaceError as error:
+    except (asyncpg.InterfaceError, UnicodeEncodeError) as error:
+        if isinstance(error, ValueError):  # the driver could not encode a parameter, and quotes it
+            raise InvalidError(
+                "It can't be stored: a value is outside of what its column holds.", code="refused-by-driver"
+            ) from None
         raise TransientError(f"The connection to PostgreSQL can't be used: {error}") from error
     except TimeoutError as error:
         raise TransientError("PostgreSQL did not answer in time.") from error

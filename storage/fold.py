@@ -23,9 +23,9 @@ def properties(rows: Iterable[PropertyRow]) -> list[PropertyRow]:
         kept = newest.get(key)
         if kept is None or row.reference_date > kept[0].reference_date:
             newest[key] = [row]
-        elif row.reference_date == kept[0].reference_date and row not in kept:
+        elif row.reference_date == kept[0].reference_date:
             kept.append(row)
-    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in kept]
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in dict.fromkeys(kept)]
 
 
 def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
@@ -41,14 +41,15 @@ def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
         kept = told.get(key)
         if kept is None or row.told_at > kept[0].told_at:
             told[key] = [row]
-        elif row.told_at == kept[0].told_at and row not in kept:
+        elif row.told_at == kept[0].told_at:
             kept.append(row)
     for key, kept in told.items():
         if key in plain and plain[key].told_at > kept[0].told_at:
             kept.append(plain[key])
         else:
             plain.pop(key, None)
-    return [row for key in sorted(plain.keys() | told.keys()) for row in told.get(key) or [plain[key]]]
+    keys = sorted(plain.keys() | told.keys())
+    return [row for key in keys for row in dict.fromkeys(told.get(key) or [plain[key]])]
 
 
 def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
@@ -63,6 +64,6 @@ def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
         ours, theirs = (row.reference_date, row.version), (kept[0].reference_date, kept[0].version)
         if ours > theirs:
             newest[key] = [row]
-        elif ours == theirs and row not in kept:
+        elif ours == theirs:
             kept.append(row)
-    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in kept]
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in dict.fromkeys(kept)]

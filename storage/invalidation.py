@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from app.models import Changes
-from storage.cache import CacheLevel, keys_of
+from storage.cache import CacheLevel, Found, keys_of
 from storage.keyspace import CacheKey, Keyspace
 
 logger = logging.getLogger(__name__)
@@ -34,11 +35,17 @@ class PendingInvalidations:
         self._cache = cache
         self._keyspace = keyspace
         self._pending: dict[bytes, CacheKey] = {}
+        self._in_flight = 0
         self._everything = False
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return len(self._pending) + self._in_flight
+
+    @property
+    def behind(self) -> bool:
+        """Whether the cache may hold entries that this process knows to be old."""
+        return bool(len(self) or self._everything)
 
     async def submit(self, changes: Changes) -> None:
         """Drop the entries now, or keep them. Never raises."""
@@ -46,7 +53,7 @@ class PendingInvalidations:
             return
         keys = keys_of(changes, self._keyspace)
         # What is kept came first, so nothing overtakes it.
-        if not self._pending and not self._everything and await self._cache.drop(keys):
+        if not self.behind and await self._cache.drop(keys):
             return
         self._keep(keys)
         if self._task is None or self._task.done():
@@ -70,8 +77,10 @@ class PendingInvalidations:
                 continue
             # Swapped, so that a key that is submitted again meanwhile is not taken for done.
             taken, self._pending = self._pending, {}
+            self._in_flight = len(taken)
             if not await self._cache.drop(list(taken.values())):
                 self._pending = {**taken, **self._pending}
+            self._in_flight = 0
 
     async def close(self) -> None:
         """Stop retrying; CDC repeats what is left."""
@@ -79,3 +88,23 @@ class PendingInvalidations:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+
+class GuardedCache:
+    """A cache level that is bypassed while this process owes it invalidations."""
+
+    def __init__(self, cache: CacheLevel, pending: PendingInvalidations) -> None:
+        self._cache = cache
+        self._pending = pending
+
+    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
+        return [Found()] * len(keys) if self._pending.behind else await self._cache.get(keys)
+
+    async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
+        return await self._cache.fill(entries)
+
+    async def drop(self, keys: Sequence[CacheKey]) -> bool:
+        return await self._cache.drop(keys)
+
+    async def drop_all(self) -> bool:
+        return await self._cache.drop_all()

@@ -8,7 +8,7 @@ text. Elements of arrays don't match.
 import json
 import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from app.models import Lookup
@@ -17,6 +17,9 @@ MAX_DEPTH: Final = 8  # segments of a path
 MAX_BYTES: Final = 256  # of a canonical text
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\Z", re.ASCII)
+_LONG_EXPONENT: Final = re.compile(
+    r"[eE][+-]?0*[1-9]\d{3}", re.ASCII
+)  # never stored: jsonb would write it out
 _LITERALS: Final = frozenset({"true", "false", "null"})
 
 
@@ -36,7 +39,10 @@ def canonical_path(path: str) -> str:
 
 def canonical_number(text: str) -> str | None:
     """The shortest plain form of a JSON number, or None where that is longer than MAX_BYTES."""
-    sign, digits, exponent = Decimal(text).as_tuple()
+    try:
+        sign, digits, exponent = Decimal(text).as_tuple()
+    except InvalidOperation:  # an exponent beyond what Decimal holds
+        return None
     if not isinstance(exponent, int):
         return None
     figures = "".join(map(str, digits)).lstrip("0")
@@ -67,8 +73,9 @@ def is_number(text: str) -> bool:
 
 
 def json_literal(text: str) -> str | None:
-    """The JSON number, boolean or null that the text spells, or None."""
-    return text if text in _LITERALS or is_number(text) else None
+    """The JSON number, boolean or null that the text spells and that can be stored, or None."""
+    storable = is_number(text) and not _LONG_EXPONENT.search(text)
+    return text if text in _LITERALS or storable else None
 
 
 def cacheable(path: str, value: str) -> Lookup | None:

@@ -25,20 +25,37 @@ _FAILURES: Final = (
 class PostgresProbe:
     """One server, primary or replica. Replicas are not required: the primary answers in their place."""
 
-    def __init__(self, name: str, pool: asyncpg.Pool, *, primary: bool) -> None:
+    def __init__(self, name: str, pool: asyncpg.Pool, *, primary: asyncpg.Pool) -> None:
         self._name = name
         self._pool = pool
         self._primary = primary
 
     async def check(self) -> list[DependencyState]:
+        is_primary = self._pool is self._primary
         try:
-            async with asyncio.timeout(_TIMEOUT_S), self._pool.acquire() as connection:
-                in_recovery = await connection.fetchval(query("ping"))
-            ready = in_recovery != self._primary
-            detail = "answers" if ready else "is in recovery" if self._primary else "is not a replica"
+            in_recovery, position = await _ping(self._pool)
+            ready = in_recovery != is_primary
+            detail = "answers" if ready else "is in recovery" if is_primary else "is not a replica"
         except _FAILURES as error:
             ready, detail = False, f"does not answer ({type(error).__name__})"
-        return [DependencyState(name=self._name, ready=ready, required=self._primary, detail=detail)]
+        else:
+            if ready and not is_primary:
+                detail = await self._lag(position)
+        return [DependencyState(name=self._name, ready=ready, required=is_primary, detail=detail)]
+
+    async def _lag(self, replayed: int) -> str:
+        try:
+            _, flushed = await _ping(self._primary)
+        except _FAILURES:
+            return "answers; its lag is not known, since the primary does not answer"
+        return f"answers, {max(0, flushed - replayed)} bytes behind"
+
+
+async def _ping(pool: asyncpg.Pool) -> tuple[bool, int]:
+    async with asyncio.timeout(_TIMEOUT_S), pool.acquire() as connection:
+        row = await connection.fetchrow(query("ping"))
+    assert row is not None  # noqa: S101 - scalars are one row
+    return row["in_recovery"], row["position"]
 
 
 class RedisProbe:

@@ -7,6 +7,7 @@ command. After an error the map of slots is read again.
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -16,6 +17,8 @@ from app.errors import TransientError
 logger = logging.getLogger(__name__)
 
 Command = tuple[bytes | str | int, ...]
+
+_PER_COMMAND_S: Final = 0.0002  # a pipeline of thousands takes this process itself a while
 
 
 class RedisNodes:
@@ -48,21 +51,22 @@ class RedisNodes:
         return self._clients[address]
 
     async def _refresh(self) -> None:
-        """Read the map of slots from the first node that answers."""
+        """Read the map of slots, from all nodes at once, so that hanging ones cost one time limit together."""
         known = list(dict.fromkeys([*self._seeds, *self._clients]))
-        for address in known:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    reply = await self._client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-            except (RedisError, OSError, TimeoutError):
-                continue
-            self._ranges = [
-                (int(start), int(end), (_text(primary[0]) or address[0], int(primary[1])))
-                for start, end, primary, *_ in reply
-            ]
-            self._stale = False
-            return
+        for address, ranges in zip(known, await asyncio.gather(*map(self._slots, known)), strict=True):
+            if ranges is not None:
+                self._ranges = [(s, e, (host or address[0], port)) for s, e, (host, port) in ranges]
+                self._stale = False
+                return
         raise TransientError("No node of the Redis Cluster answers.")
+
+    async def _slots(self, address: tuple[str, int]) -> list[tuple[int, int, tuple[str, int]]] | None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await self._client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        except (RedisError, OSError, TimeoutError):
+            return None
+        return [(int(s), int(e), (_text(node[0]), int(node[1]))) for s, e, node, *_ in reply] or None
 
     def address_of(self, slot: int) -> tuple[str, int]:
         """The node that holds a slot. Raises TransientError where none does."""
@@ -80,7 +84,7 @@ class RedisNodes:
             by_node.setdefault(self.address_of(slot), []).append(index)
         replies: list[object] = [None] * len(commands)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + _PER_COMMAND_S * len(commands)):
                 if len(by_node) == 1:
                     (address, indexes) = next(iter(by_node.items()))
                     await self._send(address, indexes, commands, replies)

@@ -68,10 +68,8 @@ class ReadSource:
             return await self._unverified(ask, failure), False
         for replica in self._in_turn():
             try:
-                position = await self._on_replica(replica, _replayed)
-                if position >= reached:
-                    return await self._on_replica(replica, ask), True
-            except TransientError:
+                return await self._on_replica(replica, _if_reached(reached, ask)), True
+            except (TransientError, _BehindError):
                 continue
         return await self._on_primary(ask), True
 
@@ -97,7 +95,10 @@ class ReadSource:
                     asyncio.timeout(REPLICA_TIMEOUT_S),
                     replica.pool.acquire(timeout=REPLICA_TIMEOUT_S) as connection,
                 ):
-                    result = await ask(connection, 0)
+                    result = await ask(connection, await _replayed(connection, 0))
+        except _BehindError:
+            replica.breaker.succeeded()
+            raise
         except TransientError as error:
             if replica.breaker.closed:
                 logger.warning("%s is left out for now: %s", replica.name, error)
@@ -114,7 +115,7 @@ class ReadSource:
     async def _unverified(self, ask: Ask[T], failure: TransientError) -> T:
         replicas = self._in_turn()
         positions = await asyncio.gather(
-            *(self._on_replica(replica, _replayed) for replica in replicas), return_exceptions=True
+            *(self._on_replica(replica, _own_position) for replica in replicas), return_exceptions=True
         )
         answered = [
             (position, replica)
@@ -129,9 +130,28 @@ class ReadSource:
         raise failure
 
 
+class _BehindError(Exception):
+    """A replica that answers and has not replayed far enough."""
+
+
+def _if_reached(position: int, ask: Ask[T]) -> Ask[T]:
+    """The same question, put only where `position` was replayed before; one session, so no restart between."""
+
+    async def guarded(connection: Connection, replayed: int) -> T:
+        if replayed < position:
+            raise _BehindError
+        return await ask(connection, replayed)
+
+    return guarded
+
+
 async def _position(_: Connection, position: int) -> int:
     return position + 1
 
 
 async def _replayed(connection: Connection, _: int) -> int:
     return await connection.fetchval(query("replay_position")) or 0
+
+
+async def _own_position(_: Connection, position: int) -> int:
+    return position

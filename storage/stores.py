@@ -11,7 +11,7 @@ from app.settings import Settings
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
 from storage.errors import translated
-from storage.invalidation import CacheInvalidator, PendingInvalidations
+from storage.invalidation import CacheInvalidator, GuardedCache, PendingInvalidations
 from storage.keyspace import Keyspace
 from storage.pools import open_reader, open_writer
 from storage.probes import PostgresProbe, RedisProbe
@@ -58,14 +58,14 @@ class Stores:
         close(_close_pool, writer)
         primary = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="primary")
         close(_close_pool, primary)
-        self.probes = [PostgresProbe("postgres-primary", primary, primary=True)]
+        self.probes = [PostgresProbe("postgres-primary", primary, primary=primary)]
         replicas = []
         for number, dsn in enumerate(settings.postgres_replica_dsns, start=1):
             name = f"postgres-replica-{number}"
             pool = await open_reader(dsn.get_secret_value(), settings, name=f"replica-{number}")
             close(_close_pool, pool)
             replicas.append(Replica(name, pool, clock))
-            self.probes.append(PostgresProbe(name, pool, primary=False))
+            self.probes.append(PostgresProbe(name, pool, primary=primary))
 
         keyspace = Keyspace(await _prefix(primary, settings, acquire_s))
         self.cache = NoCache()
@@ -88,7 +88,7 @@ class Stores:
             partition_months_from=settings.partition_months_from,
         )
         self.reader = CachedGraphReader(
-            self.cache,
+            GuardedCache(self.cache, pending),
             keyspace,
             ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock),
             clock,

@@ -80,9 +80,10 @@ UPDATE partman.part_config SET infinite_time_partitions = true WHERE parent_tabl
 -- Makes the partitions of these months where they are missing. Harmless when called by several at once. A month
 -- that already has rows in the default partition keeps them there.
 CREATE FUNCTION ensure_temporal_partitions(months timestamptz[]) RETURNS void
-LANGUAGE plpgsql SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
 DECLARE
     wanted timestamptz;
+    locked boolean := false;
     major int := (SELECT split_part(extversion, '.', 1)::int FROM pg_extension WHERE extname = 'pg_partman');
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('user_profile.temporal_partitions'));
@@ -92,6 +93,12 @@ BEGIN
             SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
             WHERE i.inhparent = 'public.temporal_properties'::regclass
               AND pg_get_expr(c.relpartbound, c.oid) LIKE format('FOR VALUES FROM (''%s'')%%', wanted));
+        -- A new partition's foreign key locks entities, and a flush locks entities before it locks the partitions:
+        -- taken in another order here, the two deadlock.
+        IF NOT locked THEN
+            LOCK TABLE public.entities IN SHARE ROW EXCLUSIVE MODE;
+            locked := true;
+        END IF;
         CONTINUE WHEN EXISTS (
             SELECT 1 FROM public.temporal_properties_default d
             WHERE d.period_start >= wanted AND d.period_start < wanted + interval '1 month');

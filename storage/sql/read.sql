@@ -54,20 +54,23 @@ GROUP BY reference;
 SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint;
 
 -- name: visible_transactions
--- Whether all these transactions are visible now. A 32-bit id belongs to the newest epoch in which it is not in
--- the future. $1 ids.
+-- Whether all these transactions are visible now. Of the ids that end in these 32 bits, the one nearest to the
+-- newest is meant; it may lie ahead, since a commit can be decoded while it still counts as running. $1 ids.
 SELECT coalesce(bool_and(pg_visible_in_snapshot(
-           (CASE WHEN x.xid <= s.newest % 4294967296 THEN s.newest / 4294967296 * 4294967296 + x.xid
-                 ELSE (s.newest / 4294967296 - 1) * 4294967296 + x.xid END)::text::xid8, s.snapshot)), true)
+           (s.newest + (x.xid - s.newest % 4294967296 + 6442450944) % 4294967296 - 2147483648)::text::xid8,
+           s.snapshot)), true)
 FROM unnest($1::bigint[]) AS x (xid),
      (SELECT pg_current_snapshot() AS snapshot, pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS newest) AS s;
 
 -- name: identity
--- What a cache of this database is valid for: the cluster, its timeline and the database.
+-- What a cache of this database is valid for: the cluster, its timeline (of the last checkpoint it would be an old
+-- one after a failover) and the database. Raises on a replica.
 SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
-       (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
+       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline,
        (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database;
 
 -- name: ping
--- Whether the server answers, and whether it is in recovery.
-SELECT pg_is_in_recovery();
+-- Whether the server is in recovery, and the position that it has replayed or else flushed.
+SELECT pg_is_in_recovery() AS in_recovery,
+       (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END
+        - '0/0')::bigint AS position;
