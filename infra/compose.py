@@ -88,6 +88,30 @@ def show(settings: InfraSettings, *arguments: str) -> None:
     )
 
 
+def execute(
+    settings: InfraSettings, container: str, argv: Sequence[str], *, stdin: str = "", timeout_s: float = 60
+) -> str:
+    """Run a program in a running container and return what it printed. Raises InfraError if it fails."""
+    _require_engine()
+    command = [*_command(settings), "exec", "-T", container, *argv]
+    try:
+        done = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            input=stdin,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            env={**os.environ, **environment(settings)},
+        )
+    except subprocess.CalledProcessError as error:
+        raise InfraError(f"{argv[0]} failed in the container {container}: {error.stderr.strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InfraError(f"{argv[0]} did not end within {timeout_s:.0f} s in {container}.") from error
+    return done.stdout
+
+
 def _containers(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in SERVICE_CONTAINERS:

@@ -41,7 +41,7 @@ def provision(settings: InfraSettings, services: Collection[str], *, in_containe
     if {"postgres", "kafka", "connect"} <= set(services):
         register_connector(settings, application, in_containers=in_containers)
     if {"kafka", "flink"} <= set(services):
-        submit_jobs(settings, application)
+        submit_jobs(settings, application, in_containers=in_containers)
 
 
 def create_topics(application: Settings) -> None:
@@ -76,8 +76,8 @@ def register_connector(
     logger.info("The connector %s runs", CONNECTOR_NAME)
 
 
-def submit_jobs(settings: InfraSettings, application: Settings) -> None:
+def submit_jobs(settings: InfraSettings, application: Settings, *, in_containers: bool = False) -> None:
     """Submit the Flink jobs that do not run."""
     from infra.flink_jobs import submit  # noqa: PLC0415 - see above
 
-    submit(settings, topic_prefix=application.topic_prefix)
+    submit(settings, topic_prefix=application.topic_prefix, in_containers=in_containers)

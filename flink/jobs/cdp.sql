@@ -1,0 +1,142 @@
+-- cdp: cdp.events -> entities-edges, entity-properties, cdp.events.dlq
+--
+-- Source    snake_case with lists: {message_id, type, timestamp, user_id, origin?, traits? [{name, value}],
+--             devices? [{id, platform?, last_seen?}], segments? [{id, affinity?}]}
+--           timestamp in RFC 3339 in UTC with up to microseconds, last_seen in seconds since 1970, a trait's value any JSON.
+-- Output    of the user: each trait under its own name with its own JSON value, and segments (the list of their ids).
+--           user uses device, user in_segment segment {affinity}. Of the device: platform (lower case), last_seen_at,
+--           data_origin where origin is told.
+-- Keys      in: any. out: type:reference. Duplicates: the first of each message_id counts.
+-- Time      reference_date: timestamp as told. The timestamp of records: the same, in milliseconds.
+-- Lateness  none: the newest reference_date wins where the records are consumed.
+-- State     all event ids, for good.
+
+CREATE TABLE `cdp.events`
+WITH ('topic' = '@PREFIX@cdp.events', 'properties.group.id' = '@PREFIX@flink-cdp')
+LIKE source_events;
+
+CREATE VIEW cdp_parsed AS
+SELECT *,
+  JSON_VALUE(body, '$.message_id') AS event_id,
+  JSON_VALUE(body, '$.user_id') AS customer_id,
+  JSON_VALUE(body, '$.origin') AS origin,
+  JSON_VALUE(body, '$.timestamp') AS date_text,
+  TO_TIMESTAMP(JSON_VALUE(body, '$.timestamp'), 'yyyy-MM-dd''T''HH:mm:ss[.SSSSSS][.SSS]''Z''') AS occurred_at,
+  JSON_QUERY(body, '$.traits' RETURNING ARRAY<STRING>) AS traits,
+  JSON_QUERY(body, '$.traits[*].name' RETURNING ARRAY<STRING>) AS trait_names,
+  JSON_QUERY(body, '$.devices' RETURNING ARRAY<STRING>) AS devices,
+  JSON_QUERY(body, '$.devices[*].id' RETURNING ARRAY<STRING>) AS device_ids,
+  JSON_QUERY(body, '$.segments' RETURNING ARRAY<STRING>) AS segments,
+  JSON_QUERY(body, '$.segments[*].id' RETURNING ARRAY<STRING>) AS segment_ids,
+  JSON_QUERY(body, '$.segments[*].id') AS segment_list
+FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `cdp.events`);
+
+-- Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
+CREATE VIEW cdp_checked AS
+SELECT *,
+  CASE
+    WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
+    WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
+    WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'message_id is missing'
+    WHEN (CHAR_LENGTH(customer_id) > 0) IS NOT TRUE THEN 'user_id is missing'
+    WHEN (DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
+      THEN 'timestamp is not a date and time in UTC such as 2025-01-15T10:30:00.123456Z'
+    WHEN occurred_at < TIMESTAMP '1970-01-01 00:00:00' THEN 'timestamp is before 1970'
+    WHEN CAST(occurred_at AS TIMESTAMP_LTZ(3)) > CURRENT_TIMESTAMP + INTERVAL '30' MINUTE THEN 'timestamp is in the future'
+    WHEN COALESCE(CARDINALITY(traits), 0) <> COALESCE(CARDINALITY(trait_names), 0) THEN 'a trait has no name'
+    WHEN COALESCE(CARDINALITY(devices), 0) <> COALESCE(CARDINALITY(device_ids), 0) THEN 'a device has no id'
+    WHEN COALESCE(CARDINALITY(segments), 0) <> COALESCE(CARDINALITY(segment_ids), 0) THEN 'a segment has no id'
+  END AS fault
+FROM cdp_parsed;
+
+-- The first of each event id. Ordered by arrival, so nothing is ever taken back.
+CREATE VIEW cdp_distinct AS
+SELECT *, date_text AS reference_date, CAST(occurred_at AS TIMESTAMP_LTZ(3)) AS event_time
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM cdp_checked WHERE fault IS NULL
+) WHERE n = 1;
+
+CREATE VIEW cdp_edges AS
+SELECT event_id, CAST('user' AS STRING) AS entity_type, customer_id AS reference, CAST('uses' AS STRING) AS relation_type,
+  CAST('device' AS STRING) AS target_type, JSON_VALUE(device, '$.id') AS target_reference, CAST(NULL AS STRING) AS metadata,
+  event_time
+FROM cdp_distinct CROSS JOIN UNNEST(devices) AS d (device)
+UNION ALL
+SELECT event_id, 'user', customer_id, 'in_segment', 'segment', JSON_VALUE(segment, '$.id'),
+  CASE WHEN REGEXP(JSON_VALUE(segment, '$.affinity'), '^-?[0-9]{1,15}([.][0-9]{1,15})?$')
+    THEN '{"affinity":' || JSON_VALUE(segment, '$.affinity') || '}' END,
+  event_time
+FROM cdp_distinct CROSS JOIN UNNEST(segments) AS s (segment);
+
+-- A trait's value is wrapped in an array and taken out again as text, since JSON_QUERY alone gives NULL for scalars.
+-- A trait that is told to be null is a property with the value null. What is not told is none.
+CREATE VIEW cdp_properties AS
+SELECT CAST('user' AS STRING) AS entity_type, customer_id AS reference, JSON_VALUE(trait, '$.name') AS field_name,
+  CASE WHEN JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER) IS NULL THEN CAST('null' AS STRING)
+    ELSE SUBSTRING(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER), 2,
+      CHAR_LENGTH(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER)) - 2)
+  END AS field_value, reference_date, event_time
+FROM cdp_distinct CROSS JOIN UNNEST(traits) AS t (trait) WHERE JSON_EXISTS(trait, '$.value')
+UNION ALL
+SELECT 'user', customer_id, 'segments', segment_list, reference_date, event_time
+FROM cdp_distinct WHERE segment_list IS NOT NULL
+UNION ALL
+SELECT 'device', JSON_VALUE(device, '$.id'), field_name, field_value, reference_date, event_time
+FROM cdp_distinct
+CROSS JOIN UNNEST(devices) AS d (device)
+CROSS JOIN UNNEST(ARRAY[
+  ROW(CAST('platform' AS STRING), JSON_STRING(LOWER(JSON_VALUE(device, '$.platform')))),
+  ROW('last_seen_at', CASE WHEN REGEXP(JSON_VALUE(device, '$.last_seen'), '^[0-9]{1,12}$') THEN
+    JSON_STRING(DATE_FORMAT(TO_TIMESTAMP_LTZ(CAST(JSON_VALUE(device, '$.last_seen') AS BIGINT) * 1000, 3),
+      'yyyy-MM-dd''T''HH:mm:ss''Z''')) END),
+  ROW('data_origin', JSON_STRING(origin))
+]) AS p (field_name, field_value)
+WHERE field_value IS NOT NULL;
+
+EXECUTE STATEMENT SET BEGIN
+
+INSERT INTO `flink.agg.user-profile.entities`
+  /*+ OPTIONS('sink.transactional-id-prefix' = '@PREFIX@flink-cdp-entities') */
+SELECT
+  entity_type || ':' || reference,
+  JSON_OBJECT(
+    KEY 'id' VALUE event_id || ':' || relation_type || ':' || target_reference,
+    KEY 'reference' VALUE reference,
+    KEY 'type' VALUE entity_type,
+    KEY 'edges' VALUE JSON_ARRAY(JSON_OBJECT(
+      KEY 'entity_reference' VALUE target_reference,
+      KEY 'entity_type' VALUE target_type,
+      KEY 'relation_type' VALUE relation_type,
+      KEY 'metadata' VALUE JSON(metadata)
+      ABSENT ON NULL))),
+  event_time
+FROM cdp_edges;
+
+INSERT INTO `flink.agg.user-profile.entities.properties`
+  /*+ OPTIONS('sink.transactional-id-prefix' = '@PREFIX@flink-cdp-properties') */
+SELECT
+  entity_type || ':' || reference,
+  JSON_OBJECT(
+    KEY 'entity_reference' VALUE reference,
+    KEY 'entity_type' VALUE entity_type,
+    KEY 'field_name' VALUE field_name,
+    KEY 'field_value' VALUE JSON(field_value),
+    KEY 'reference_date' VALUE reference_date),
+  event_time
+FROM cdp_properties;
+
+INSERT INTO dead_letters
+  /*+ OPTIONS('topic' = '@PREFIX@cdp.events.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-cdp-dlq') */
+SELECT
+  '@PREFIX@cdp.events/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
+  COALESCE(msg, CAST(X'' AS BYTES)),
+  MAP[
+    'fault', ENCODE(fault, 'UTF-8'),
+    'source.topic', ENCODE('@PREFIX@cdp.events', 'UTF-8'),
+    'source.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
+    'source.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
+    'source.key', COALESCE(msg_key, CAST(X'' AS BYTES))],
+  src_time
+FROM cdp_checked WHERE fault IS NOT NULL;
+
+END;

@@ -1,0 +1,117 @@
+-- metrics: aggregated.metrics -> temporal-data, aggregated.metrics.dlq
+--
+-- Source    {uid, subject, metric, grain, period, revision, computed_at, measures}: subject as type/reference, grain DAILY,
+--           WEEKLY, MONTHLY, QUARTERLY or YEARLY, period a label such as 1997-01-31, 1997-W05 (ISO), 1997-01, 1997-Q1 or 1997,
+--           computed_at in seconds since 1970, measures any JSON value.
+-- Output    property_type: metric. property_value: measures, numbers digit for digit.
+-- Keys      in: any. out: type:reference. Duplicates: the first of each uid counts.
+-- Time      property_reference_date is the last instant of the period in UTC, so it is constant for it. property_version
+--           is the revision: the newest revision wins, in any order. The timestamp of records: computed_at.
+-- Lateness  none.
+-- State     all event ids, for good.
+
+CREATE TABLE `aggregated.metrics`
+WITH ('topic' = '@PREFIX@aggregated.metrics', 'properties.group.id' = '@PREFIX@flink-metrics')
+LIKE source_events;
+
+CREATE VIEW metrics_read AS
+SELECT *,
+  JSON_VALUE(body, '$.uid') AS event_id,
+  JSON_VALUE(body, '$.metric') AS metric,
+  JSON_VALUE(body, '$.grain') AS grain,
+  JSON_VALUE(body, '$.period') AS label,
+  JSON_VALUE(body, '$.revision') AS revision_text,
+  JSON_VALUE(body, '$.computed_at') AS date_text,
+  JSON_QUERY(body, '$.measures' WITH UNCONDITIONAL WRAPPER) AS measures_in_array,
+  SPLIT_INDEX(JSON_VALUE(body, '$.subject'), '/', 0) AS entity_type,
+  SUBSTRING(JSON_VALUE(body, '$.subject'), POSITION('/' IN JSON_VALUE(body, '$.subject')) + 1) AS reference
+FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `aggregated.metrics`);
+
+-- The first day of the period, NULL where the label is none of its grain. ISO week 1 is the one that holds 4 January.
+CREATE VIEW metrics_parsed AS
+SELECT *,
+  CASE
+    WHEN grain = 'DAILY' AND CAST(TO_DATE(label) AS STRING) = label THEN TO_DATE(label)
+    WHEN grain = 'WEEKLY' AND REGEXP(label, '^[0-9]{4}-W(0[1-9]|[1-4][0-9]|5[0-3])$') THEN TIMESTAMPADD(DAY,
+      7 * (CAST(SUBSTRING(label, 7, 2) AS INT) - 1)
+        - MOD(CAST(DAYOFWEEK(TO_DATE(SUBSTRING(label, 1, 4) || '-01-04')) AS INT) + 5, 7),
+      TO_DATE(SUBSTRING(label, 1, 4) || '-01-04'))
+    WHEN grain = 'MONTHLY' AND REGEXP(label, '^[0-9]{4}-(0[1-9]|1[0-2])$') THEN TO_DATE(label || '-01')
+    WHEN grain = 'QUARTERLY' AND REGEXP(label, '^[0-9]{4}-Q[1-4]$') THEN TIMESTAMPADD(MONTH,
+      3 * (CAST(SUBSTRING(label, 7, 1) AS INT) - 1), TO_DATE(SUBSTRING(label, 1, 4) || '-01-01'))
+    WHEN grain = 'YEARLY' AND REGEXP(label, '^[0-9]{4}$') THEN TO_DATE(label || '-01-01')
+  END AS first_day
+FROM metrics_read;
+
+-- Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
+CREATE VIEW metrics_checked AS
+SELECT *,
+  CASE
+    WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
+    WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
+    WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'uid is missing'
+    WHEN (REGEXP(entity_type, '^[a-z][a-z0-9_-]*$') AND entity_type <> 'unknown' AND CHAR_LENGTH(reference) > 0
+      AND reference <> JSON_VALUE(body, '$.subject')) IS NOT TRUE THEN 'subject is not type/reference'
+    WHEN (CHAR_LENGTH(metric) > 0) IS NOT TRUE THEN 'metric is missing'
+    WHEN (grain IN ('DAILY', 'WEEKLY', 'MONTHLY', 'QUARTERLY', 'YEARLY')) IS NOT TRUE
+      THEN 'grain is not DAILY, WEEKLY, MONTHLY, QUARTERLY or YEARLY'
+    WHEN first_day IS NULL THEN 'period is not a label of its grain'
+    WHEN grain = 'WEEKLY' AND CAST(EXTRACT(YEAR FROM TIMESTAMPADD(DAY, 3, first_day)) AS STRING) <> SUBSTRING(label, 1, 4)
+      THEN 'period is not a week of its year'
+    WHEN REGEXP(revision_text, '^[0-9]{1,15}$') IS NOT TRUE THEN 'revision is not an integer of up to 15 digits'
+    WHEN REGEXP(date_text, '^[0-9]{1,12}$') IS NOT TRUE THEN 'computed_at is not a number of seconds since 1970'
+    WHEN (CAST(date_text AS BIGINT) <= UNIX_TIMESTAMP() + 1800) IS NOT TRUE THEN 'computed_at is in the future'
+    WHEN measures_in_array IS NULL THEN 'measures are missing'
+  END AS fault
+FROM metrics_parsed;
+
+-- The first of each event id. Ordered by arrival, so nothing is ever taken back.
+CREATE VIEW metrics_distinct AS
+SELECT *,
+  CASE grain
+    WHEN 'DAILY' THEN TIMESTAMPADD(DAY, 1, first_day)
+    WHEN 'WEEKLY' THEN TIMESTAMPADD(DAY, 7, first_day)
+    WHEN 'MONTHLY' THEN TIMESTAMPADD(MONTH, 1, first_day)
+    WHEN 'QUARTERLY' THEN TIMESTAMPADD(MONTH, 3, first_day)
+    ELSE TIMESTAMPADD(YEAR, 1, first_day)
+  END AS next_day,
+  CASE grain
+    WHEN 'DAILY' THEN CAST('day' AS STRING) WHEN 'WEEKLY' THEN 'week' WHEN 'MONTHLY' THEN 'month'
+    WHEN 'QUARTERLY' THEN 'quarter' ELSE 'year'
+  END AS granularity
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM metrics_checked WHERE fault IS NULL
+) WHERE n = 1;
+
+EXECUTE STATEMENT SET BEGIN
+
+INSERT INTO `flink.agg.user-profile.entities.temporal-properties`
+  /*+ OPTIONS('sink.transactional-id-prefix' = '@PREFIX@flink-metrics-temporal') */
+SELECT
+  entity_type || ':' || reference,
+  JSON_OBJECT(
+    KEY 'entity_reference' VALUE reference,
+    KEY 'entity_type' VALUE entity_type,
+    KEY 'property_type' VALUE metric,
+    KEY 'property_value' VALUE JSON(SUBSTRING(measures_in_array, 2, CHAR_LENGTH(measures_in_array) - 2)),
+    KEY 'property_reference_date' VALUE CAST(TIMESTAMPADD(DAY, -1, next_day) AS STRING) || 'T23:59:59.999999Z',
+    KEY 'property_granularity' VALUE granularity,
+    KEY 'property_version' VALUE CAST(revision_text AS BIGINT)),
+  TO_TIMESTAMP_LTZ(CAST(date_text AS BIGINT) * 1000, 3)
+FROM metrics_distinct;
+
+INSERT INTO dead_letters
+  /*+ OPTIONS('topic' = '@PREFIX@aggregated.metrics.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-metrics-dlq') */
+SELECT
+  '@PREFIX@aggregated.metrics/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
+  COALESCE(msg, CAST(X'' AS BYTES)),
+  MAP[
+    'fault', ENCODE(fault, 'UTF-8'),
+    'source.topic', ENCODE('@PREFIX@aggregated.metrics', 'UTF-8'),
+    'source.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
+    'source.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
+    'source.key', COALESCE(msg_key, CAST(X'' AS BYTES))],
+  src_time
+FROM metrics_checked WHERE fault IS NOT NULL;
+
+END;

@@ -1,0 +1,106 @@
+"""What submitting jobs needs of a Flink installation: its SQL client, and the checkpoints that it kept.
+
+Natively both are on this machine; in containers they are in the job manager's.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final, Protocol
+
+from infra import compose
+from infra.errors import InfraError
+from infra.services.flink import FlinkService
+from infra.settings import InfraSettings
+
+SUBMIT_TIMEOUT_S: Final = 300
+_CONTAINER: Final = "flink-jobmanager"
+
+
+class FlinkClient(Protocol):
+    """One of the two below; directories are as the cluster names them."""
+
+    @property
+    def brokers(self) -> str:
+        """Kafka, as the jobs reach it."""
+        ...
+
+    @property
+    def checkpoints(self) -> str:
+        """The directory of all checkpoints."""
+        ...
+
+    def run_sql(self, script: str) -> str:
+        """Run statements with the SQL client and return all that it printed; its exit code says nothing."""
+        ...
+
+    def latest_checkpoint(self, directory: str) -> str | None:
+        """The newest complete checkpoint of the jobs that kept theirs in this directory, or None."""
+        ...
+
+    def remove(self, directory: str) -> None:
+        """Remove a directory of checkpoints."""
+        ...
+
+
+class NativeClient:
+    """The installation that the native stack runs."""
+
+    def __init__(self, settings: InfraSettings) -> None:
+        self._service = FlinkService(settings)
+        self.brokers = settings.kafka_broker
+        self.checkpoints = str(self._service.directory / "checkpoints")
+
+    def run_sql(self, script: str) -> str:
+        path = self._service.directory / "jobs.sql"
+        path.write_text(script)
+        argv = [str(self._service.home / "bin" / "sql-client.sh"), "-f", str(path)]
+        try:
+            done = subprocess.run(
+                argv,
+                env={**os.environ, **self._service.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=SUBMIT_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise InfraError(
+                f"Flink's SQL client did not end within {SUBMIT_TIMEOUT_S} s: see `python -m infra logs flink`."
+            ) from error
+        return done.stdout.decode(errors="replace")
+
+    def latest_checkpoint(self, directory: str) -> str | None:
+        # A checkpoint is complete once its _metadata stands there.
+        found = sorted(Path(directory).glob("*/chk-*/_metadata"), key=lambda path: path.stat().st_mtime)
+        return str(found[-1].parent) if found else None
+
+    def remove(self, directory: str) -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+class ContainerClient:
+    """The job manager's container of `compose.yaml`. Not run on a machine without a Docker engine."""
+
+    def __init__(self, settings: InfraSettings) -> None:
+        self._settings = settings
+        self.brokers = "kafka:19092"
+        self.checkpoints = "/checkpoints"
+
+    def run_sql(self, script: str) -> str:
+        return self._shell("cat > /tmp/jobs.sql && bin/sql-client.sh -f /tmp/jobs.sql 2>&1", script)
+
+    def latest_checkpoint(self, directory: str) -> str | None:
+        # The directory's name is made of our own prefix and fingerprint: it needs no quotes.
+        newest = self._shell(f"ls -1dt {directory}/*/chk-*/_metadata 2>/dev/null | head -n 1; true").strip()
+        return newest.removesuffix("/_metadata") or None
+
+    def remove(self, directory: str) -> None:
+        self._shell(f"rm -rf {directory}")
+
+    def _shell(self, command: str, stdin: str = "") -> str:
+        return compose.execute(
+            self._settings, _CONTAINER, ["bash", "-c", command], stdin=stdin, timeout_s=SUBMIT_TIMEOUT_S
+        )
