@@ -1,0 +1,110 @@
+from collections.abc import Sequence
+
+import pytest
+
+from app.dead_letter_policy import DeadLetterPolicy
+from app.errors import FatalError, InvalidError, TransientError
+from app.ingest import IngestProcessor
+from app.models import Batch, EntityKey
+from app.ports import Record
+from tests.unit.app.fakes import FakeDeadLetters, FakeRecord, FakeWriter
+
+
+class Words:
+    """A record is a word; `bad…` is refused here, `poison…` by the writer."""
+
+    def add(self, record: Record, batch: Batch) -> None:
+        assert record.value is not None
+        word = record.value.decode()
+        if word.startswith("bad"):
+            raise InvalidError("It is bad.", code="bad-word", field="word")
+        batch.entities.append(EntityKey("word", word))
+
+
+def refuse_poison(batch: Batch) -> None:
+    if any(key.reference.startswith("poison") for key in batch.entities):
+        raise InvalidError("PostgreSQL refuses it.", code="refused")
+
+
+def records(words: Sequence[str]) -> list[FakeRecord]:
+    return [
+        FakeRecord(value=word.encode(), offset=offset, partition=3, key=b"k")
+        for offset, word in enumerate(words)
+    ]
+
+
+def processor(writer: FakeWriter, sink: FakeDeadLetters, *, max_run: int = 1000) -> IngestProcessor:
+    policy = DeadLetterPolicy(max_ratio=0.5, min_records=1000, max_run=max_run)
+    return IngestProcessor(Words(), writer, sink, policy)
+
+
+def committed(writer: FakeWriter) -> list[str]:
+    return sorted(key.reference for batch in writer.committed for key in batch.entities)
+
+
+async def test_a_window_is_one_write() -> None:
+    writer, sink = FakeWriter(), FakeDeadLetters()
+    await processor(writer, sink).process(records(["a", "b", "c"]))
+    assert len(writer.committed) == 1
+    assert committed(writer) == ["a", "b", "c"]
+    assert sink.letters == []
+
+
+async def test_what_does_not_decode_is_a_dead_letter_with_its_provenance() -> None:
+    writer, sink = FakeWriter(), FakeDeadLetters()
+    await processor(writer, sink).process(records(["a", "bad", "c"]))
+    assert committed(writer) == ["a", "c"]
+    (letter,) = sink.letters
+    assert (letter.topic, letter.partition, letter.offset) == ("topic", 3, 1)
+    assert (letter.key, letter.value, letter.timestamp_ms) == (b"k", b"bad", 1_736_937_000_123)
+    assert (letter.error, letter.reason) == ("bad-word", "It is bad.")
+
+
+@pytest.mark.parametrize("places", [(0,), (99,), (50,), (0, 99), (10, 11, 12, 70)])
+async def test_what_postgresql_refuses_is_found_and_its_neighbours_are_written(
+    places: tuple[int, ...],
+) -> None:
+    words = [f"poison{i}" if i in places else f"w{i:02d}" for i in range(100)]
+    writer, sink = FakeWriter(refuse_poison), FakeDeadLetters()
+    await processor(writer, sink).process(records(words))
+    assert committed(writer) == sorted(word for word in words if not word.startswith("poison"))
+    assert [letter.offset for letter in sink.letters] == list(places)
+    assert {letter.error for letter in sink.letters} == {"refused"}
+    assert writer.attempts <= 1 + 2 * 7 * len(places)
+
+
+async def test_dead_letters_keep_the_order_of_offsets() -> None:
+    sink = FakeDeadLetters()
+    words = ["poison", "a", "bad", "poison", "b", "bad"]
+    await processor(FakeWriter(refuse_poison), sink).process(records(words))
+    assert [letter.offset for letter in sink.letters] == [0, 2, 3, 5]
+
+
+async def test_rows_are_committed_before_dead_letters_are_published() -> None:
+    writer = FakeWriter()
+    sink = FakeDeadLetters(error=TransientError("The broker does not answer."))
+    with pytest.raises(TransientError):
+        await processor(writer, sink).process(records(["a", "bad"]))
+    assert committed(writer) == ["a"]
+
+
+async def test_a_failed_write_publishes_nothing() -> None:
+    def lose(batch: Batch) -> None:
+        raise TransientError("The connection is lost.")
+
+    sink = FakeDeadLetters()
+    with pytest.raises(TransientError):
+        await processor(FakeWriter(lose), sink).process(records(["a", "bad"]))
+    assert sink.letters == []
+
+
+async def test_a_window_of_bad_records_alone_writes_nothing() -> None:
+    writer, sink = FakeWriter(), FakeDeadLetters()
+    await processor(writer, sink).process(records(["bad1", "bad2"]))
+    assert writer.attempts == 0
+    assert len(sink.letters) == 2
+
+
+async def test_too_many_bad_records_stop_the_worker() -> None:
+    with pytest.raises(FatalError, match="5 records in a row"):
+        await processor(FakeWriter(), FakeDeadLetters(), max_run=5).process(records(["bad"] * 5))
