@@ -81,7 +81,7 @@ class ConsumerLoop:
         So all that was fetched is acknowledged before the consumer stops.
         """
         async with self._lock:  # whoever holds it is in the middle of a flush: let it end
-            self._draining = True
+            self._stopping = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
