@@ -24,6 +24,7 @@ from app.transport import BulkTransport
 logger = logging.getLogger(__name__)
 
 EX_CONFIG: Final = 78
+FAUST_WEB_PORT: Final = 6066  # Faust refuses 0, which asks for a free one; so this stands for "not told"
 _BUFFERED_FETCHES: Final = 32  # events of the bulk transport; each holds up to `fetch_max_records`
 
 
@@ -83,7 +84,8 @@ def build(settings: Settings) -> ProfileApp:
         autodiscover=False,  # it only warns where a module can't be imported, and an agent is gone
         web_enabled=True,
         web_bind=settings.web_host,
-        web_port=settings.web_port,
+        web_host=settings.web_host,
+        web_port=settings.web_port or FAUST_WEB_PORT,
         datadir=str(
             Path(tempfile.gettempdir()) / f"faust-{settings.group_id}"
         ),  # made, and not used: no tables
@@ -91,6 +93,9 @@ def build(settings: Settings) -> ProfileApp:
         topic_allow_declare=False,
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
+        # A worker that was killed holds its partitions for so long; Faust's default is a minute.
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=3.0,
         broker_max_poll_records=settings.fetch_max_records,
         stream_buffer_maxsize=_BUFFERED_FETCHES,
         stream_wait_empty=True,

@@ -19,7 +19,7 @@ from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import KafkaDeadLetters
 from app.errors import FatalError, TransientError
-from app.faust_app import ProfileApp, build, terminate
+from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
 from app.retry import RetryPolicy
@@ -208,8 +208,14 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
 
         worker = self._worker
         conf = worker.app.conf
-        # `faust worker -p 8889 -b 127.0.0.1` changes the app's configuration.
-        settings = worker.settings.model_copy(update={"web_port": conf.web_port, "web_host": conf.web_bind})
+        # `faust worker -p 8889 -b 127.0.0.1`, or `--web-host`, changes the app's configuration.
+        told = worker.settings
+        settings = told.model_copy(
+            update={
+                "web_port": told.web_port if conf.web_port == FAUST_WEB_PORT else conf.web_port,
+                "web_host": conf.web_host if conf.web_bind == told.web_host else conf.web_bind,
+            }
+        )
         services = WebServices(
             reader=worker.stores.reader,
             writer=worker.stores.writer,

@@ -1,0 +1,152 @@
+"""Kills and stops of a real worker lose nothing and apply nothing twice."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from app.settings import Role, Settings
+from app.topics import TopicNames
+from load import messages
+from load.sending import Message, send
+from load.world import World
+from tests.e2e.workers import Worker, committed, fingerprint, read_all
+from tests.stack import TestStack, create_database, drop_database
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+PER_TOPIC = 33_334
+INGESTION = [Role.ENTITIES_EDGES, Role.ENTITY_PROPERTIES, Role.TEMPORAL_DATA]
+
+
+@pytest.fixture
+def ingestion(settings: Settings) -> Settings:
+    return settings.model_copy(update={"roles": INGESTION})
+
+
+@pytest.fixture
+async def undisturbed(ingestion: Settings, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
+    """The same topics into another database, by another group."""
+    servers = test_stack.settings
+    name = f"test_{run_id}_calm"
+    await create_database(servers, name)
+    dsn = type(ingestion.postgres_dsn)
+    yield ingestion.model_copy(
+        update={
+            "app_id": f"{ingestion.app_id}-calm",
+            "postgres_dsn": dsn(servers.postgres_dsn(database=name)),
+            "postgres_replica_dsns": [dsn(servers.postgres_dsn(n, database=name)) for n in (1, 2)],
+            "cache_prefix": f"{ingestion.cache_prefix}-calm",
+        }
+    )
+    await drop_database(servers, name)
+
+
+async def fill(settings: Settings, per_topic: int) -> int:
+    """Send that many records to each topic, in an order of their own; returns the sum."""
+    world = World(seed=7, users=max(200, per_topic // 6), months=12, until=datetime(2026, 1, 1, tzinfo=UTC))
+    sources = (
+        messages.entities_edges(world),
+        messages.entity_properties(world, conflict_rate=0.2),
+        messages.temporal_data(world),
+    )
+    total = 0
+    for topic, source in zip(settings.topics.normalised, sources, strict=True):
+        told = list(islice(source, per_topic))
+        random.Random(topic).shuffle(told)
+        total += await send(settings.kafka_brokers, topic, told, total=len(told))
+    return total
+
+
+async def test_killed_worker_gives_the_same_database(
+    ingestion: Settings, undisturbed: Settings, topics: TopicNames, tmp_path: Path
+) -> None:
+    total = await fill(ingestion, PER_TOPIC)
+    names = topics.normalised
+    log = tmp_path / "killed.log"
+    for share in (0.2, 0.5):
+        with Worker(ingestion, log) as worker:
+            await worker.has_committed(names, int(total * share), within_s=60)
+            worker.kill()
+    assert await committed(ingestion, names) < total, "it was done before it could be killed"
+    with Worker(ingestion, log) as worker:
+        await worker.has_committed(names, total, within_s=60)
+        assert await worker.terminate(within_s=20) == 0
+    with Worker(undisturbed, tmp_path / "calm.log") as worker:
+        await worker.has_committed(names, total, within_s=60)
+
+    killed = await fingerprint(ingestion.postgres_dsn.get_secret_value())
+
+    assert all(rows > 1_000 for rows, _ in killed.values())
+    assert killed == await fingerprint(undisturbed.postgres_dsn.get_secret_value())
+
+
+async def test_stop_with_open_windows_and_records_under_way(
+    ingestion: Settings, topics: TopicNames, tmp_path: Path
+) -> None:
+    names = topics.normalised
+    await fill(ingestion, 2_000)
+    # Windows that only a stop closes.
+    slow = {"PROFILE_WINDOW_LINGER_S": "3", "PROFILE_WINDOW_MAX_RECORDS": "1000000"}
+    with Worker(ingestion, tmp_path / "worker.log", **slow) as worker:
+        await worker.has_committed(names, 1, within_s=60)
+        sending = asyncio.create_task(fill(ingestion, 3_000))
+        await asyncio.sleep(1)
+        started = time.monotonic()
+        assert await worker.terminate(within_s=20) == 0
+        assert time.monotonic() - started < 15
+        total = 6_000 + await sending
+    with Worker(ingestion, tmp_path / "again.log") as worker:
+        await worker.has_committed(names, total, within_s=60)
+
+
+async def test_poison_is_dead_lettered_beside_its_neighbours(
+    ingestion: Settings, topics: TopicNames, tmp_path: Path
+) -> None:
+    good = [
+        {
+            "entity_reference": f"r{number}",
+            "entity_type": "user",
+            "field_name": "score",
+            "field_value": number,
+            "reference_date": "2025-01-15T10:30:00Z",
+        }
+        for number in range(200)
+    ]
+    records = [Message(b"user", json.dumps(body).encode(), 1_736_937_000_000) for body in good]
+    huge = json.dumps(good[0] | {"field_value": "HUGE"}).encode().replace(b'"HUGE"', b"9" * 140_000)
+    poison = [
+        b"{",
+        b'{"entity_type":"user"}',
+        b"\xff",
+        json.dumps(good[0] | {"field_name": ""}).encode(),
+        huge,
+    ]
+    for number, value in enumerate(poison):
+        records.insert(number * 30 + 5, Message(b"user", value, 1_736_937_000_000))
+    topic = topics.entity_properties
+    await send(ingestion.kafka_brokers, topic, records, total=len(records))
+
+    with Worker(ingestion, tmp_path / "worker.log") as worker:
+        await worker.has_committed([topic], len(records), within_s=60)
+        assert await worker.terminate(within_s=20) == 0
+
+    dead = await read_all(ingestion, topics.dead_letters(topic), len(poison))
+    assert sorted(letter.value for letter in dead) == sorted(poison)
+    assert {letter.timestamp for letter in dead} == {1_736_937_000_000}
+    found = await fingerprint(ingestion.postgres_dsn.get_secret_value())
+    assert found["entities"][0] == len(good)
+
+
+async def test_old_schema_ends_with_one_line(settings: Settings, tmp_path: Path) -> None:
+    empty = settings.postgres_dsn.get_secret_value().rsplit("/", 1)[0] + "/postgres"
+    with Worker(settings, tmp_path / "worker.log", PROFILE_POSTGRES_DSN=empty) as worker:
+        assert await worker.exit_code(within_s=30) != 0
+    assert "python -m app migrate" in worker.log
+    assert "Traceback" not in worker.log
