@@ -1,0 +1,210 @@
+"""What the three topics accept, and what becomes a dead letter with which reason."""
+
+import json
+from typing import Any, Protocol
+
+import pytest
+
+from agents.entities_edges import EntitiesEdges
+from agents.entity_properties import EntityProperties
+from agents.temporal_data import TemporalData
+from app.errors import InvalidError
+from app.models import Batch, EntityKey
+from app.ports import Record
+from app.settings import Settings
+from tests.unit.app.fakes import FakeRecord
+
+SETTINGS = Settings(max_value_bytes=200, max_edges_per_record=3)
+
+
+class Decoder(Protocol):
+    def add(self, record: Record, batch: Batch) -> None: ...
+
+
+EDGES, PROPERTIES, TEMPORAL = EntitiesEdges(SETTINGS), EntityProperties(SETTINGS), TemporalData(SETTINGS)
+
+EDGE = {"entity_reference": "o1", "entity_type": "organization", "relation_type": "member_of"}
+ENTITY = {"id": "1", "reference": "u1", "type": "user", "edges": [EDGE]}
+PROPERTY = {
+    "entity_reference": "u1",
+    "entity_type": "user",
+    "field_name": "email",
+    "field_value": "a@b.c",
+    "reference_date": "2025-01-15T10:30:00Z",
+}
+POINT = {
+    "entity_reference": "u1",
+    "entity_type": "user",
+    "property_type": "tpv",
+    "property_value": 12.5,
+    "property_reference_date": "2025-01-15T10:30:00Z",
+    "property_granularity": "monthly",
+}
+ALL = [
+    pytest.param(EDGES, ENTITY, id="entities-edges"),
+    pytest.param(PROPERTIES, PROPERTY, id="entity-properties"),
+    pytest.param(TEMPORAL, POINT, id="temporal-data"),
+]
+
+
+def decode(decoder: Decoder, value: bytes | dict[str, Any] | None) -> Batch:
+    batch = Batch()
+    payload = json.dumps(value).encode() if isinstance(value, dict) else value
+    decoder.add(FakeRecord(value=payload), batch)
+    return batch
+
+
+def refused(decoder: Decoder, value: bytes | dict[str, Any] | None) -> InvalidError:
+    batch = Batch()
+    payload = json.dumps(value).encode() if isinstance(value, dict) else value
+    with pytest.raises(InvalidError) as caught:
+        decoder.add(FakeRecord(value=payload), batch)
+    assert len(batch) == 0
+    return caught.value
+
+
+def test_an_entity_and_its_edges() -> None:
+    batch = decode(EDGES, ENTITY | {"edges": [EDGE, EDGE | {"metadata": {"role": "admin"}}]})
+    assert batch.entities == [EntityKey("user", "u1")]
+    plain, described = batch.edges
+    assert plain[:6] == ("user", "u1", "organization", "o1", "member_of", None)
+    assert json.loads(described.metadata or "") == {"role": "admin"}
+    assert plain.told_at.isoformat() == "2025-01-15T10:30:00.123000+00:00"
+
+
+@pytest.mark.parametrize("payload", [{"reference": "u1", "type": "user"}, ENTITY | {"edges": []}])
+def test_an_entity_alone(payload: dict[str, Any]) -> None:
+    batch = decode(EDGES, payload)
+    assert batch.entities == [EntityKey("user", "u1")]
+    assert batch.edges == []
+
+
+def test_metadata_null_is_a_plain_edge() -> None:
+    assert decode(EDGES, ENTITY | {"edges": [EDGE | {"metadata": None}]}).edges[0].metadata is None
+
+
+def test_a_property() -> None:
+    (row,) = decode(PROPERTIES, PROPERTY).properties
+    assert row == ("user", "u1", "email", '"a@b.c"', "2025-01-15T10:30:00.000000Z")
+
+
+@pytest.mark.parametrize(
+    "text", ["12345678901234567890.123", "1E400", "1.0", "null", "false", '"\\u00e9"', '{"a": [1,  2]}', "-0"]
+)
+def test_values_pass_byte_for_byte(text: str) -> None:
+    head = json.dumps({k: v for k, v in PROPERTY.items() if k != "field_value"})[:-1]
+    (row,) = decode(PROPERTIES, f'{head}, "field_value": {text}}}'.encode()).properties
+    assert row.value == text
+    head = json.dumps({k: v for k, v in POINT.items() if k != "property_value"})[:-1]
+    (point,) = decode(TEMPORAL, f'{head}, "property_value": {text}}}'.encode()).temporal
+    assert point.value == text
+
+
+def test_a_point() -> None:
+    (row,) = decode(TEMPORAL, POINT).temporal
+    assert row[:4] == ("user", "u1", "tpv", "month")
+    assert (row.period_start.isoformat(), row.period) == ("2025-01-01T00:00:00+00:00", "2025-01")
+    assert row.reference_date.isoformat() == "2025-01-15T10:30:00+00:00"
+    assert (row.version, row.value) == (0, "12.5")
+
+
+@pytest.mark.parametrize("version", [-(2**63), 0, 1_000_000_000_007, 2**63 - 1])
+def test_versions(version: int) -> None:
+    assert decode(TEMPORAL, POINT | {"property_version": version}).temporal[0].version == version
+
+
+@pytest.mark.parametrize(("decoder", "payload"), ALL)
+def test_unknown_fields_are_ignored(decoder: Decoder, payload: dict[str, Any]) -> None:
+    assert len(decode(decoder, payload | {"more": {"deep": [1]}})) > 0
+
+
+@pytest.mark.parametrize(("decoder", "payload"), ALL)
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, "tombstone"),
+        (b"", "invalid-json"),
+        (b"{", "invalid-json"),
+        (b"\xff\xfe", "invalid-utf8"),
+        (b"[]", "ill-typed-field"),
+        (b"null", "ill-typed-field"),
+        (b"NaN", "invalid-json"),
+        (b'{"more": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested-too-deep"),
+    ],
+    ids=["tombstone", "empty", "cut", "utf8", "array", "null", "nan", "deep"],
+)
+def test_what_is_no_object_is_refused(
+    decoder: Decoder, payload: dict[str, Any], value: bytes | None, code: str
+) -> None:
+    assert refused(decoder, value).code == code
+
+
+@pytest.mark.parametrize(
+    ("decoder", "payload", "field"),
+    [
+        (decoder.values[0], decoder.values[1], name)
+        for decoder in ALL
+        for name in decoder.values[1]
+        if name not in ("id", "edges")
+    ],
+)
+def test_each_field_is_required(decoder: Decoder, payload: dict[str, Any], field: str) -> None:
+    error = refused(decoder, {name: value for name, value in payload.items() if name != field})
+    assert (error.code, error.field) == ("missing-field", field)
+    assert field in str(error)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "payload", "code", "field"),
+    [
+        (EDGES, ENTITY | {"type": "unknown"}, "reserved-type", "type"),
+        (EDGES, ENTITY | {"type": ""}, "empty-name", "type"),
+        (EDGES, ENTITY | {"type": 7}, "ill-typed-field", "type"),
+        (EDGES, ENTITY | {"reference": "a\0b"}, "unstorable-text", "reference"),
+        (EDGES, ENTITY | {"reference": "r" * 1025}, "name-too-long", "reference"),
+        (EDGES, ENTITY | {"edges": None}, "ill-typed-field", "edges"),
+        (EDGES, ENTITY | {"edges": [EDGE] * 4}, "too-many-edges", "edges"),
+        (
+            EDGES,
+            ENTITY | {"edges": [EDGE | {"entity_type": "unknown"}]},
+            "reserved-type",
+            "edges[0].entity_type",
+        ),
+        (EDGES, ENTITY | {"edges": [EDGE, {}]}, "missing-field", None),
+        (EDGES, ENTITY | {"edges": [EDGE | {"metadata": [1]}]}, "ill-typed-field", "edges[0].metadata"),
+        (
+            EDGES,
+            ENTITY | {"edges": [EDGE | {"metadata": {"a": "\0"}}]},
+            "unstorable-text",
+            "edges[0].metadata",
+        ),
+        (PROPERTIES, PROPERTY | {"entity_type": "unknown"}, "reserved-type", "entity_type"),
+        (PROPERTIES, PROPERTY | {"reference_date": "yesterday"}, "invalid-date", "reference_date"),
+        (PROPERTIES, PROPERTY | {"reference_date": 5}, "ill-typed-field", "reference_date"),
+        (PROPERTIES, PROPERTY | {"field_value": "\ud800"}, "invalid-json", None),
+        (PROPERTIES, PROPERTY | {"field_value": "x" * 200}, "value-too-large", "field_value"),
+        (TEMPORAL, POINT | {"property_granularity": "hour"}, "invalid-granularity", "property_granularity"),
+        (
+            TEMPORAL,
+            POINT | {"property_reference_date": "2025-02-30"},
+            "invalid-date",
+            "property_reference_date",
+        ),
+        (TEMPORAL, POINT | {"property_version": 1.5}, "ill-typed-field", "property_version"),
+        (TEMPORAL, POINT | {"property_version": True}, "ill-typed-field", "property_version"),
+        (TEMPORAL, POINT | {"property_version": 2**63}, "ill-typed-field", "property_version"),
+        (TEMPORAL, POINT | {"property_version": None}, "ill-typed-field", "property_version"),
+    ],
+)
+def test_wrong_fields_are_named(
+    decoder: Decoder, payload: dict[str, Any], code: str, field: str | None
+) -> None:
+    error = refused(decoder, payload)
+    assert error.code == code
+    if field is not None:
+        assert error.field == field
+
+
+def test_reasons_hold_no_value() -> None:
+    error = refused(PROPERTIES, PROPERTY | {"reference_date": "secret@example.com"})
+    assert "secret" not in str(error)
