@@ -89,8 +89,8 @@ class PostgresWriter:
                 try:
                     async with connection.transaction():
                         await _stage(connection, could_win)
-                        effects.created = await connection.fetch(query("insert_missing_entities"))
-                        effects.changed = await connection.fetch(query("merge_staged"))
+                        effects.created = await connection.fetch(query("insert_missing_entities"), True)
+                        effects.changed = await connection.fetch(query("merge_staged"), True)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and a retry would find nothing changed.

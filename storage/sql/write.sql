@@ -77,7 +77,7 @@ CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
 -- name: insert_missing_entities
 -- Insert every entity that the staged rows name and that does not exist, with its staged properties, so that a new
 -- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
--- insert is merged by the next statement.
+-- insert is merged by the next statement. $1 true: a statement without parameters would keep its first plan.
 WITH named AS (
     SELECT type, reference FROM staging_entities
     UNION SELECT type, reference FROM staging_properties
@@ -96,7 +96,7 @@ INSERT INTO entities (type, reference, properties)
 SELECT n.type, n.reference, coalesce(f.properties, '{}')
 FROM named n
 LEFT JOIN folded f ON f.type = n.type AND f.reference = n.reference
-WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = n.type AND e.reference = n.reference)
+WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = n.type AND e.reference = n.reference)
 ORDER BY n.type, n.reference
 ON CONFLICT (type, reference) DO NOTHING
 RETURNING id, type, reference, properties;
@@ -104,6 +104,7 @@ RETURNING id, type, reference, properties;
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
 -- new, read from the locked row (the snapshot may be older); for edges the left entity; for temporal points theirs.
+-- $1 true, as above.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
            jsonb_object_agg(field, jsonb_build_object('value', value, 'reference_date', reference_date)) AS patch
@@ -199,6 +200,7 @@ GROUP BY w.left_entity_id
 UNION ALL
 SELECT 'temporal', w.entity_id, count(*), NULL, NULL
 FROM points_written w
+WHERE $1::boolean
 GROUP BY w.entity_id;
 
 -- name: ensure_partitions
