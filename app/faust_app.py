@@ -4,6 +4,7 @@ Stores open before anything reads from them and close after everything has stopp
 the consumer, so that /readyz tells what the worker waits for, and stops after it.
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from faust.app.base import BootStrategy
 from mode import Service
 
 from app import logs
+from app.consumer_loop import EX_SOFTWARE
 from app.errors import ProfileError
 from app.settings import Settings
 from app.transport import BulkTransport
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 EX_CONFIG: Final = 78
 FAUST_WEB_PORT: Final = 6066  # Faust refuses 0, which asks for a free one; so this stands for "not told"
+_STOP_LIMIT_S: Final = 45.0
 _BUFFERED_FETCHES: Final = 32  # events of the bulk transport; each holds up to `fetch_max_records`
 
 
@@ -67,9 +70,19 @@ class ProfileApp(faust.App):  # type: ignore[misc]
         await super().on_start()
 
     async def on_stop(self) -> None:
-        """Flush open windows while the consumer can still commit them, then stop it."""
+        """Flush open windows while the consumer can still commit them, then stop it.
+
+        Faust waits for acknowledgements without a bound. What hangs is not committed, and comes again.
+        """
+        asyncio.get_running_loop().call_later(_STOP_LIMIT_S, self._stop_took_too_long)
         await self.draining()
         await super().on_stop()
+
+    def _stop_took_too_long(self) -> None:
+        logger.critical(
+            "The worker did not stop within %.0f s and is ended, without committing.", _STOP_LIMIT_S
+        )
+        terminate(EX_SOFTWARE)
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
