@@ -1,0 +1,95 @@
+"""What holds for the text of every job, without a cluster."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.topics import TopicNames
+from infra.errors import InfraError
+from infra.flink_jobs import JOBS, SQL_DIR, job_name, render, rendered_jobs, script
+
+PREFIX = "t-1."
+
+
+def _texts() -> dict[str, str]:
+    return {job: (SQL_DIR / "jobs" / f"{job}.sql").read_text() for job in JOBS}
+
+
+def _rendered(prefix: str = PREFIX) -> str:
+    shared, jobs = rendered_jobs(brokers="127.0.0.1:1", topic_prefix=prefix, checkpoints="/c")
+    return script(shared, [(job, None) for job in jobs])
+
+
+def test_every_file_is_a_job() -> None:
+    assert {path.stem for path in (SQL_DIR / "jobs").glob("*.sql")} == set(JOBS)
+
+
+def test_no_placeholder_is_left() -> None:
+    assert not re.search(r"@[A-Z]+@", _rendered())
+    with pytest.raises(InfraError, match="@OTHER@"):
+        render("SELECT '@OTHER@'", brokers="b", topic_prefix="")
+
+
+def test_the_topics_are_those_that_the_service_creates() -> None:
+    names = TopicNames(prefix=PREFIX)
+    dead = [names.dead_letters(topic) for topic in names.sources]
+    found = set(re.findall(r"'topic' = '([^']+)'", _rendered()))
+    assert found == {*names.sources, *names.normalised, *dead}
+
+
+def test_jobs_under_different_prefixes_share_no_name_group_or_transaction() -> None:
+    ids = [
+        set(
+            re.findall(r"'(?:pipeline\.name|[a-z.-]*(?:group\.id|id-prefix))' = '([^']+)'", _rendered(prefix))
+        )
+        for prefix in ("a.", "b.")
+    ]
+    assert len(ids[0]) == len(ids[1]) >= 3 * len(JOBS)
+    assert ids[0].isdisjoint(ids[1])
+
+
+def test_each_sink_has_a_transactional_id_of_its_own() -> None:
+    found = re.findall(r"'sink\.transactional-id-prefix' = '([^']+)'", _rendered())
+    assert len(found) == len(set(found)) == _rendered().count("INSERT INTO")
+    # Two ids of which one begins with the other would abort each other's transactions.
+    assert not [(a, b) for a in found for b in found if a != b and b.startswith(a)]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_tells_its_contract_and_is_one_statement_set(job: str) -> None:
+    text = _texts()[job]
+    header = text.split("\n\n")[0]
+    for word in ("Source", "Output", "Keys", "Time", "Lateness", "State"):
+        assert f"-- {word} " in header
+    assert text.count("EXECUTE STATEMENT SET BEGIN") == text.count("\nEND;") == 1
+
+
+def test_a_job_goes_on_from_its_checkpoint_only() -> None:
+    shared, jobs = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    text = script(shared, [(jobs[0], "/c/some/chk-7"), (jobs[1], None)])
+    first, second = text.split("SET 'pipeline.name'")[1:]
+    assert "SET 'execution.state-recovery.path' = 'file:///c/some/chk-7';" in first
+    assert "RESET 'execution.state-recovery.path';" in second
+
+
+def test_another_text_has_other_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def places() -> dict[str, str]:
+        _, jobs = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+        return {job.name: job.checkpoints for job in jobs}
+
+    before = places()
+    (tmp_path / "jobs").mkdir()
+    for job, text in _texts().items():
+        changed = text + "\n-- changed" if job == "crm" else text
+        (tmp_path / "jobs" / f"{job}.sql").write_text(changed)
+    (tmp_path / "tables.sql").write_text((SQL_DIR / "tables.sql").read_text())
+    monkeypatch.setattr("infra.flink_jobs.SQL_DIR", tmp_path)
+    differing = {name for name, place in places().items() if place != before[name]}
+    assert differing == {job_name("", "crm")}
+
+
+@pytest.mark.parametrize("prefix", ["a b", "x'; DROP TABLE t; --", "ä"])
+def test_a_prefix_that_is_no_topics_is_refused(prefix: str) -> None:
+    with pytest.raises(InfraError, match="not allowed"):
+        render("", brokers="b", topic_prefix=prefix)
