@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer
-from storage.stores import Stores
 
 from app import dates
 from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
 from app.settings import Role, Settings
+from storage.stores import Stores
 
 _FIELD = "date"
 

@@ -22,9 +22,9 @@ from statistics import median
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from app.topic_admin import create_topics
 
 from app.settings import Role, Settings
+from app.topic_admin import create_topics
 from load import messages
 from load.bare_loop import DECODERS, topic_of
 from load.commits import Commit, rate

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from storage.stores import Stores
 from yarl import URL
 
 from app.clock import SystemClock
 from app.settings import Settings
+from storage.stores import Stores
 from web.application import WebServices, build
 
 pytestmark = pytest.mark.integration

@@ -1,0 +1,43 @@
+"""One whole answer, fetched fresh and then from cache, and one domain event."""
+
+import time
+from urllib.parse import quote
+
+import aiohttp
+import orjson
+
+from load.demo.console import Console, DemoError
+
+
+async def graph_answer(console: Console, base_url: str, reference: str) -> int:
+    """Print the tree of a user twice, fresh and cached; return the user's id."""
+    lookup = f"{base_url}/v1/graph/by-reference/user/{quote(reference, safe='')}?depth=1"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(lookup) as response:
+            if response.status != 200:
+                raise DemoError(f"GET {lookup} answered {response.status}: {(await response.text())[:300]}")
+            entity_id = int(orjson.loads(await response.read())["id"])
+        url = f"{base_url}/v1/graph/{entity_id}"
+        for attempt in range(2):
+            started = time.perf_counter()
+            async with http.get(url) as response:
+                body = await response.read()
+                elapsed_ms = (time.perf_counter() - started) * 1000
+                status = response.headers.get("Cache-Status", "(none)")
+            console.say(f"GET {url}  →  {response.status}, {elapsed_ms:.1f} ms, Cache-Status: {status}")
+            if attempt == 0:
+                console.block(_shortened(body))
+    return entity_id
+
+
+def _shortened(body: bytes, lines: int = 60) -> str:
+    text = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode().splitlines()
+    more = [f"… ({len(text) - lines} more lines)"] if len(text) > lines else []
+    return "\n".join(text[:lines] + more)
+
+
+def domain_event(console: Console, headers: list[tuple[str, str]], body: str) -> None:
+    """Print the headers and the body of one event."""
+    for name, value in headers:
+        console.say(f"{name}: {value}")
+    console.block(orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode())
