@@ -79,7 +79,7 @@ class InfraSettings(BaseSettings):
     connect_heap_mb: int = Field(default=384, ge=256)
     flink_jobmanager_heap_mb: int = Field(default=256, ge=192)
     flink_task_heap_mb: int = Field(default=320, ge=128)
-    flink_task_slots: int = Field(default=8, ge=1)
+    flink_task_slots: int = Field(default=16, ge=1, description="each set of the five jobs takes five")
 
     start_timeout_s: float = Field(default=120.0, gt=0, description="for one service to answer")
     stop_timeout_s: float = Field(default=20.0, gt=0, description="between SIGTERM and SIGKILL")
