@@ -14,7 +14,11 @@ _TIMEOUT_MS: Final = 2_000
 async def listed(brokers: Sequence[str], topics: Sequence[str]) -> list[str]:
     """`key  time  error  reason` of each letter of these original topics, in the order of the topic."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(brokers), enable_auto_commit=False, isolation_level="read_committed"
+        bootstrap_servers=list(brokers),
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        # Not seek_to_beginning: the reset of a new assignment may come after it, and would go to the end.
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
@@ -24,7 +28,6 @@ async def listed(brokers: Sequence[str], topics: Sequence[str]) -> list[str]:
             partition = TopicPartition(name, 0)
             consumer.assign([partition])
             end = (await consumer.end_offsets([partition]))[partition]
-            await consumer.seek_to_beginning(partition)
             while await consumer.position(partition) < end:
                 fetched = await consumer.getmany(partition, timeout_ms=_TIMEOUT_MS)
                 for record in (r for records in fetched.values() for r in records):
