@@ -51,7 +51,7 @@ class _Reading:
         return Answer(
             body=body,
             cache=outcome,
-            stored=outcome == "miss" and self.stored,
+            stored=outcome == "miss" and self.stored and self.verified,
             verified=self.verified,
             next_after=next_after,
         )

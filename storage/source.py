@@ -58,14 +58,14 @@ class ReadSource:
         try:
             return await self._on_primary(ask), True
         except TransientError as failure:
-            return await self._unverified(ask, failure), False
+            return await self._without_primary(ask, failure)
 
     async def read(self, ask: Ask[T]) -> tuple[T, bool]:
         """Read where it costs the primary least; the answer must not be cached."""
         try:
             reached = await self._on_primary(_position)
         except TransientError as failure:
-            return await self._unverified(ask, failure), False
+            return await self._without_primary(ask, failure)
         for replica in self._in_turn():
             try:
                 return await self._on_replica(replica, _if_reached(reached, ask)), True
@@ -75,7 +75,10 @@ class ReadSource:
 
     async def _on_primary(self, ask: Ask[T]) -> T:
         if not self._primary_breaker.allow():
-            raise TransientError("The primary did not answer a moment ago.")
+            raise _RestingError("The primary did not answer a moment ago.")
+        return await self._ask_primary(ask)
+
+    async def _ask_primary(self, ask: Ask[T]) -> T:
         try:
             with translated():
                 async with self._primary.acquire(timeout=self._acquire_timeout_s) as connection:
@@ -112,7 +115,7 @@ class ReadSource:
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
         return [replica for replica in turned if replica.breaker.allow()]
 
-    async def _unverified(self, ask: Ask[T], failure: TransientError) -> T:
+    async def _without_primary(self, ask: Ask[T], failure: TransientError) -> tuple[T, bool]:
         replicas = self._in_turn()
         positions = await asyncio.gather(
             *(self._on_replica(replica, _own_position) for replica in replicas), return_exceptions=True
@@ -124,10 +127,16 @@ class ReadSource:
         ]
         for _, replica in sorted(answered, key=lambda pair: -pair[0]):
             try:
-                return await self._on_replica(replica, ask)
+                return await self._on_replica(replica, ask), False
             except TransientError:
                 continue
+        if isinstance(failure, _RestingError):  # nobody else is left
+            return await self._ask_primary(ask), True
         raise failure
+
+
+class _RestingError(TransientError):
+    """The primary failed lately and was not asked."""
 
 
 class _BehindError(Exception):

@@ -1,133 +1,159 @@
-"""Trees from fragments, against a naive walk over dictionaries."""
+"""Trees joined from bytes equal those of a naive model on plain objects."""
 
 import json
-from collections import deque
-from datetime import UTC, datetime
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.assembly import Tree
-from storage.fragments import Fragment
+from storage.fragments import Fragment, decode, encode, from_row
+from tests.rows import at
 
-Graph = dict[int, list[tuple[str, int]]]
-
-
-def fragment(
-    node: int, edges: list[tuple[str, int]], temporal: dict[str, list[str]] | None = None
-) -> Fragment:
-    name = f'{{"id":{node},"type":"t","reference":"r{node}"'
-    return Fragment(
-        id=node,
-        head=f'{name},"properties":{{}}'.encode(),
-        stub=f'{name},"repeated":true}}'.encode(),
-        edges=[(f'{{"type":"{kind}","entity":'.encode(), target) for kind, target in edges],
-        edges_total=len(edges),
-        temporal=[
-            (f'"{key}":['.encode(), [(date, f'{{"reference_date":"{date}"}}'.encode()) for date in dates])
-            for key, dates in (temporal or {}).items()
-        ],
-        position=0,
-        digest=b"",
-    )
+Graph = dict[int, list[int]]  # edges by node; a target that is no key is an entity that is gone
+BUDGET = 6
 
 
-def build(graph: Graph, root: int, depth: int, budget: int = 10_000) -> dict[str, object] | None:
-    fragments = {node: fragment(node, edges) for node, edges in graph.items()}
+def row(entity_id: int, targets: list[int], **more: Any) -> dict[str, Any]:
+    return {
+        "id": entity_id,
+        "type": "user",
+        "reference": f"u{entity_id}",
+        "properties": '{"n": {"value": 1.0}}',
+        "created_at": "2025-01-15T10:30:00.000000Z",
+        "updated_at": "2025-01-15T10:30:01.000000Z",
+        "types": [f"t{n}" for n, _ in enumerate(targets)] or None,
+        "targets": targets or None,
+        "edges_total": len(targets),
+        "keys": None,
+        "granularities": None,
+        "dates": None,
+        "points": None,
+    } | more
+
+
+def fragment(entity_id: int, targets: list[int], **more: Any) -> Fragment:
+    return from_row(row(entity_id, targets, **more), position=1)  # type: ignore[arg-type]
+
+
+def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes | None:
+    fragments = {node: fragment(node, targets) for node, targets in graph.items()}
     tree = Tree(root, depth=depth, budget=budget)
+    levels = 0
     while not tree.done:
-        tree.advance(fragments)
-    body = tree.render(fragments, None)
-    return None if body is None else json.loads(body)
+        tree.advance({node: fragments[node] for node in fragments})
+        levels += 1
+    assert levels <= depth + 1
+    return tree.render(fragments, None)
 
 
-def naive(graph: Graph, root: int, depth: int) -> dict[str, object]:
-    """Breadth first, one queue of (node, level); an entity is expanded where it is met first."""
-    first = {
-        "id": root,
-        "type": "t",
-        "reference": f"r{root}",
-        "properties": {},
-        "edges": [],
-        "temporal_data": None,
-    }
-    seen, queue = {root}, deque([(first, 0)])
-    while queue:
-        answer, level = queue.popleft()
-        if level == depth:
-            continue
-        for kind, target in graph[answer["id"]]:
-            if target not in graph:
-                continue
-            child = {"id": target, "type": "t", "reference": f"r{target}"}
-            if target in seen:
-                child["repeated"] = True
-            else:
-                seen.add(target)
-                child |= {"properties": {}, "edges": [], "temporal_data": None}
-                queue.append((child, level + 1))
-            answer["edges"].append({"type": kind, "entity": child})
-    return first
+def model(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> Any:
+    """Breadth first on objects: expand an entity where it is met first, stubs elsewhere."""
+    if root not in graph:
+        return None
 
-
-_graphs = st.integers(1, 8).flatmap(
-    lambda n: st.fixed_dictionaries(
-        {
-            node: st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, n)), max_size=5, unique=True)
-            for node in range(n)
+    def entity(node: int) -> dict[str, Any]:
+        return {
+            "id": node,
+            "type": "user",
+            "reference": f"u{node}",
+            "properties": {"n": {"value": 1.0}},
+            "created_at": "2025-01-15T10:30:00.000000Z",
+            "updated_at": "2025-01-15T10:30:01.000000Z",
+            "edges": [],
+            "temporal_data": None,
         }
-    )
+
+    top = entity(root)
+    seen, level = {root}, [top]
+    for _ in range(depth):
+        following = []
+        for parent in level:
+            targets = graph[parent["id"]]
+            for n, target in enumerate(targets):
+                if target in seen:
+                    if target not in graph:
+                        continue
+                    child = {"id": target, "type": "user", "reference": f"u{target}", "repeated": True}
+                elif len(seen) == budget:
+                    parent["truncated"] = {"edges_total": len(targets)}
+                    continue
+                else:
+                    seen.add(target)
+                    if target not in graph:
+                        continue
+                    child = entity(target)
+                    following.append(child)
+                parent["edges"].append({"type": f"t{n}", "entity": child})
+        level = following
+    return top
+
+
+@given(
+    graph=st.dictionaries(st.integers(1, 8), st.lists(st.integers(1, 9), max_size=5), max_size=8),
+    depth=st.integers(1, 5),
 )
+def test_equals_the_model(graph: Graph, depth: int) -> None:
+    body = render(graph, 1, depth)
+    assert (None if body is None else json.loads(body)) == model(graph, 1, depth)
 
 
-@given(_graphs, st.integers(1, 10))
-def test_a_tree_equals_the_naive_walk(graph: Graph, depth: int) -> None:
-    """Cycles, shared nodes, several edge types between a pair, and edges to what is gone (node n)."""
-    assert build(graph, 0, depth) == naive(graph, 0, depth)
+def test_a_cycle_ends() -> None:
+    body = render({1: [2], 2: [1]}, 1, 10)
+    assert body is not None
+    assert b'{"id":1,"type":"user","reference":"u1","repeated":true}' in body
 
 
-def test_a_root_that_does_not_exist_has_no_tree() -> None:
-    assert build({1: []}, 2, 3) is None
+def test_a_dense_graph_costs_its_nodes_and_edges() -> None:
+    nodes = list(range(1, 41))
+    body = render(dict.fromkeys(nodes, nodes), 1, 10, budget=1_000)
+    assert body is not None
+    assert body.count(b'"properties"') == 40
+    assert body.count(b'"repeated":true') == 40 * 40 - 39
 
 
-def test_a_cycle_ends_and_the_last_level_has_no_edges() -> None:
-    graph = {1: [("a", 2)], 2: [("b", 1), ("b", 3)], 3: [("c", 1)]}
-    tree = build(graph, 1, 1)
-    assert tree["edges"][0]["entity"]["edges"] == []
-    tree = build(graph, 1, 3)
-    back = tree["edges"][0]["entity"]["edges"][0]["entity"]
-    assert back == {"id": 1, "type": "t", "reference": "r1", "repeated": True}
+def points(*rows: tuple[str, str, int, str]) -> dict[str, Any]:
+    keys, granularities, days, values = zip(*rows, strict=True)
+    dates = [f"2025-01-{day:02}T00:00:00.000000Z" for day in days]
+    return {"keys": keys, "granularities": granularities, "dates": dates, "points": values}
 
 
-def test_the_budget_cuts_and_says_so() -> None:
-    graph: Graph = {0: [("a", i) for i in range(1, 6)]} | {i: [] for i in range(1, 6)}
-    tree = build(graph, 0, 3, budget=3)
-    assert [edge["entity"]["id"] for edge in tree["edges"]] == [1, 2]
-    assert tree["truncated"] == {"edges_total": 5}
-    assert "truncated" not in build(graph, 0, 3, budget=6)
+@pytest.mark.parametrize(("since", "kept"), [(None, [1, 2, 3]), (-(10**6), [2, 3]), (10**7, None)])
+def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None) -> None:
+    rows = points(("k", "day", 1, "1"), ("k", "day", 5, "2"), ("z", "month", 9, "3"))
+    tree = Tree(1, depth=1, budget=9)
+    fragments = {1: fragment(1, [], **rows)}
+    tree.advance(fragments)
+    tree.advance(fragments)
+    body = tree.render(fragments, None if since is None else at(since))
+    assert body is not None
+    found = json.loads(body)["temporal_data"]
+    if kept is None:
+        assert found is None
+    else:
+        assert [p["value"] for series in found.values() for p in series] == kept
 
 
-def test_a_layered_graph_costs_its_nodes_not_its_paths() -> None:
-    layers, width = 10, 10
-    graph: Graph = {
-        layer * width + i: [("a", (layer + 1) * width + j) for j in range(width)] if layer < layers else []
-        for layer in range(layers + 1)
-        for i in range(width)
-    }
-    body = json.dumps(build(graph, 0, 10))
-    assert body.count('"repeated"') < layers * width * width  # 10^10 paths would not end
+def test_numbers_pass_through_as_they_are() -> None:
+    digits = '{"n": {"value": 12345678901234567890.1230}}'
+    tree = Tree(1, depth=1, budget=9)
+    fragments = {1: fragment(1, [], properties=digits)}
+    tree.advance(fragments)
+    body = tree.render(fragments, None)
+    assert body is not None
+    assert b"12345678901234567890.1230" in body
 
 
-def test_the_period_filters_by_reference_date_and_empty_series_vanish() -> None:
-    dates = ["2025-01-01T00:00:00.000000Z", "2025-02-01T00:00:00.000000Z"]
-    fragments = {1: fragment(1, [], {"tpv": dates, "old": dates[:1]})}
-    tree = Tree(1, depth=1, budget=10)
-    while not tree.done:
-        tree.advance(fragments)
+def test_fragments_survive_the_cache_and_foreign_bytes_are_no_fragment() -> None:
+    original = fragment(1, [2, 3], **points(("k", "day", 1, "1")))
+    assert decode(encode(original)) == original
+    assert decode(b"\x00not one") is None
 
-    def temporal(since: datetime | None) -> object:
-        return json.loads(tree.render(fragments, since) or b"")["temporal_data"]
 
-    assert set(temporal(None)) == {"tpv", "old"}
-    assert temporal(datetime(2025, 2, 1, tzinfo=UTC)) == {"tpv": [{"reference_date": dates[1]}]}
-    assert temporal(datetime(2025, 2, 1, 0, 0, 1, tzinfo=UTC)) is None
+def test_the_digest_is_over_the_content_alone() -> None:
+    one = from_row(row(1, [2]), position=1)  # type: ignore[arg-type]
+    later = from_row(row(1, [2]), position=9)  # type: ignore[arg-type]
+    assert (one.digest, one.position) == (later.digest, 1)
+    assert fragment(1, [3]).digest != one.digest
+    assert fragment(1, [2], **points(("k", "day", 1, "1"))).digest != one.digest

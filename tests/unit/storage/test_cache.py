@@ -1,0 +1,152 @@
+"""The breaker and the invalidations that the cache did not take, on a cache that a test switches off."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from app.models import Changes, EntityKey, Lookup
+from storage import invalidation
+from storage.breaker import Breaker
+from storage.cache import Found, keys_of
+from storage.invalidation import GuardedCache, PendingInvalidations
+from storage.keyspace import CacheKey, Keyspace
+
+KEYSPACE = Keyspace("up:1.1.1")
+
+
+class ManualClock:
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+class SwitchableCache:
+    def __init__(self) -> None:
+        self.works = True
+        self.dropped: list[set[bytes]] = []
+        self.emptied = 0
+
+    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
+        return [Found(entry=b"entry")] * len(keys)
+
+    async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
+        return self.works
+
+    async def drop(self, keys: Sequence[CacheKey]) -> bool:
+        if self.works:
+            self.dropped.append({key.name for key in keys})
+        return self.works
+
+    async def drop_all(self) -> bool:
+        self.emptied += self.works
+        return self.works
+
+
+def changed(*ids: int) -> Changes:
+    return Changes(position=1, entities=frozenset(ids))
+
+
+def names(*ids: int) -> set[bytes]:
+    return {KEYSPACE.fragment(i).name for i in ids}
+
+
+@pytest.fixture
+def cache() -> SwitchableCache:
+    return SwitchableCache()
+
+
+@pytest.fixture
+async def pending(cache: SwitchableCache, monkeypatch: pytest.MonkeyPatch) -> PendingInvalidations:
+    monkeypatch.setattr(invalidation, "RETRY_S", 0.001)
+    return PendingInvalidations(cache, KEYSPACE)
+
+
+async def settled(pending: PendingInvalidations) -> None:
+    for _ in range(1_000):
+        if not pending.behind:
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("still pending")
+
+
+async def test_what_was_not_taken_is_retried_until_it_is(
+    cache: SwitchableCache, pending: PendingInvalidations
+) -> None:
+    cache.works = False
+    await pending.submit(changed(1))
+    await pending.submit(changed(2))
+    await asyncio.sleep(0.01)
+    assert (cache.dropped, len(pending)) == ([], 2)
+    cache.works = True
+    await settled(pending)
+    assert set().union(*cache.dropped) == names(1, 2)
+    await pending.submit(changed(3))
+    assert cache.dropped[-1] == names(3)
+
+
+async def test_the_cache_is_not_read_while_it_is_owed_something(
+    cache: SwitchableCache, pending: PendingInvalidations
+) -> None:
+    guarded = GuardedCache(cache, pending)
+    key = KEYSPACE.fragment(9)
+    assert await guarded.get([key]) == [Found(entry=b"entry")]
+    cache.works = False
+    await pending.submit(changed(1))
+    assert await guarded.get([key]) == [Found()]
+    cache.works = True
+    await settled(pending)
+    assert await guarded.get([key]) == [Found(entry=b"entry")]
+
+
+async def test_too_much_pending_becomes_everything(
+    cache: SwitchableCache, pending: PendingInvalidations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "MAX_PENDING", 10)
+    cache.works = False
+    await pending.submit(changed(*range(11)))
+    assert (len(pending), pending.behind) == (0, True)
+    cache.works = True
+    await settled(pending)
+    assert (cache.emptied, cache.dropped) == (1, [])
+
+
+async def test_closing_stops_the_retries(cache: SwitchableCache, pending: PendingInvalidations) -> None:
+    cache.works = False
+    await pending.submit(changed(1))
+    await pending.close()
+    cache.works = True
+    await asyncio.sleep(0.01)
+    assert cache.dropped == []
+
+
+def test_changes_name_their_keys_by_hash() -> None:
+    changes = Changes(
+        position=1,
+        entities=frozenset({7}),
+        keys=frozenset({EntityKey("user", "secret@x")}),
+        lookups=frozenset({Lookup("email", "secret@x")}),
+    )
+    keys = keys_of(changes, KEYSPACE)
+    assert len({key.name for key in keys}) == 3
+    assert not any(b"secret" in key.name for key in keys)
+    assert all(f"{{g{key.group}}}".encode() in key.name for key in keys)
+
+
+def test_a_breaker_lets_one_probe_through() -> None:
+    clock = ManualClock()
+    breaker = Breaker(clock, cooldown_s=1)  # type: ignore[arg-type]
+    assert breaker.allow()
+    breaker.failed()
+    assert not breaker.allow()
+    clock.time = 1.0
+    assert [breaker.allow(), breaker.allow()] == [True, False]
+    breaker.failed()
+    clock.time = 1.5
+    assert not breaker.allow()
+    clock.time = 2.0
+    assert breaker.allow()
+    breaker.succeeded()
+    assert [breaker.allow(), breaker.allow()] == [True, True]
