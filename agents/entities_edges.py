@@ -4,6 +4,7 @@
 record tells the entity alone. Relationships have no date; the record's timestamp orders their metadata.
 """
 
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -52,7 +53,7 @@ class EntitiesEdges:
                 code="too-many-edges",
                 field="edges",
             )
-        told_at = from_epoch_ms(record.timestamp)
+        told_at = _told_at(record)
         rows = []
         for index, edge in enumerate(entity.edges):
             at = f"edges[{index}]"
@@ -80,3 +81,14 @@ class EntitiesEdges:
         if not raw.startswith(b"{"):
             raise InvalidError(f"{field} is not an object.", code="ill-typed-field", field=field)
         return check_json_text(raw, field, self._max_bytes)
+
+
+def _told_at(record: Record) -> datetime:
+    try:
+        return from_epoch_ms(record.timestamp)
+    except OverflowError:  # microseconds in place of milliseconds, say
+        raise InvalidError(
+            "The record's timestamp is beyond the year 9999; Kafka counts milliseconds since 1970.",
+            code="invalid-date",
+            field="timestamp",
+        ) from None

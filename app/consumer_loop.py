@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 EX_SOFTWARE: Final = 70
 _STALLED_AFTER_S: Final = 60.0
+# All attempts at one window: below Faust's rebalance timeout of 60 s, and SIGTERM waits no longer.
+_WINDOW_LIMIT_S: Final = 45.0
 
 Terminate = Callable[[int], NoReturn]
 
@@ -46,7 +48,9 @@ class ConsumerLoop:
         flush_timeout_s: float,
         clock: Clock,
         terminate: Terminate,
+        window_limit_s: float = _WINDOW_LIMIT_S,
     ) -> None:
+        self._window_limit_s = max(window_limit_s, flush_timeout_s)
         self._name = name
         self._processor = processor
         self._window: TumblingWindow[Fetch] = TumblingWindow(limits, clock)
@@ -105,15 +109,21 @@ class ConsumerLoop:
         records = [record for fetch in fetches for record in fetch.value]
         started = self._clock.monotonic()
         try:
-            await self._retries.run(
-                f"The flush of {len(records)} records of {self._name}",
-                lambda: self._attempt(records),
-                on_retry=FLUSH_RETRIES.labels(self._name).inc,
-            )
+            async with asyncio.timeout(self._window_limit_s):
+                await self._retries.run(
+                    f"The flush of {len(records)} records of {self._name}",
+                    lambda: self._attempt(records),
+                    on_retry=FLUSH_RETRIES.labels(self._name).inc,
+                )
             for fetch in fetches:
                 fetch.ack()
         except FatalError as error:
             self._leave(str(error))
+        except TimeoutError:
+            self._leave(
+                f"{len(records)} records were not durable after {self._window_limit_s:g} s of attempts; see what "
+                "the warnings above say of PostgreSQL or Kafka."
+            )
         except Exception as error:  # Faust would acknowledge them
             logger.critical("A window of %s failed in an unexpected way", self._name, exc_info=True)
             self._leave(f"unexpected {type(error).__name__}; this is a bug, see the trace above.")

@@ -208,3 +208,11 @@ def test_wrong_fields_are_named(
 def test_reasons_hold_no_value() -> None:
     error = refused(PROPERTIES, PROPERTY | {"reference_date": "secret@example.com"})
     assert "secret" not in str(error)
+
+
+@pytest.mark.parametrize("timestamp", [10**15, 10**18, -(10**15)])
+def test_timestamp_beyond_dates_is_a_dead_letter(timestamp: int) -> None:
+    record = FakeRecord(value=json.dumps(ENTITY).encode(), timestamp=timestamp)
+    with pytest.raises(InvalidError, match="timestamp") as caught:
+        EDGES.add(record, Batch())
+    assert caught.value.code == "invalid-date"

@@ -198,3 +198,21 @@ async def test_the_probe_tells_a_stall(processor: FakeProcessor, monkeypatch: py
     await flush
     (moving,) = await loop.check()
     assert moving.ready
+
+
+async def test_all_attempts_together_are_bounded(processor: FakeProcessor) -> None:
+    processor.errors = [TransientError("down") for _ in range(100)]
+    loop = ConsumerLoop(
+        "test",
+        processor,
+        limits=WindowLimits(max_records=20, max_bytes=1_000_000, linger_s=3600),
+        retries=RetryPolicy(attempts=1_000, first_pause_s=0.02, longest_pause_s=0.02),
+        flush_timeout_s=0.05,
+        clock=SystemClock(),
+        terminate=terminate,
+        window_limit_s=0.1,
+    )
+    acks: list[str] = []
+    with pytest.raises(Terminated):
+        await loop.add(FakeFetch("a", acks, size=20))
+    assert acks == []
