@@ -1,0 +1,60 @@
+"""Roles decide what a worker consists of; no server is needed to build one.
+
+The tests are coroutines, since Faust makes an event loop of its own where none runs.
+"""
+
+import pytest
+
+from app.settings import Role, Settings
+from app.transport import BulkTransport
+from app.worker import Worker
+from tests.unit.app.fakes import terminate
+
+
+def worker(*roles: Role) -> Worker:
+    return Worker(Settings(roles=list(roles), topic_prefix="t."), leave=terminate)
+
+
+@pytest.mark.parametrize(
+    ("roles", "agents"),
+    [
+        (list(Role), {"entities-edges", "entity-properties", "temporal-data", "cdc"}),
+        ([Role.TEMPORAL_DATA], {"temporal-data"}),
+        ([Role.CDC, Role.WEB], {"cdc"}),
+        ([Role.WEB], set()),
+    ],
+)
+async def test_only_the_agents_of_the_roles_are_registered(roles: list[Role], agents: set[str]) -> None:
+    assert set(worker(*roles).app.agents) == agents
+
+
+async def test_each_set_of_roles_is_a_group_of_its_own() -> None:
+    groups = [worker(*roles).app.conf.id for roles in (list(Role), [Role.CDC], [Role.CDC, Role.WEB])]
+    assert groups == ["user-profile", "user-profile-cdc", "user-profile-cdc-web"]
+
+
+async def test_the_web_alone_needs_no_kafka() -> None:
+    app = worker(Role.WEB).app
+    assert app.producer_only
+    assert list(app.boot_strategy.producer_only()) == [app.web_service]
+
+
+async def test_a_worker_without_the_web_listens_on_nothing() -> None:
+    app = worker(Role.CDC).app
+    assert not app.producer_only
+    assert list(app.boot_strategy.web_server()) == []
+
+
+async def test_the_web_starts_before_the_consumer_and_stops_after_it() -> None:
+    app = worker(*Role).app
+    services = [type(service).__name__ for service in app.boot_strategy.server()]
+    app.consumer._thread.thread_loop.close()  # made with the thread, which does not run
+    assert services.index("_WebService") < services.index("BulkConsumer")
+
+
+async def test_records_are_read_in_bulk_from_the_start() -> None:
+    app = worker(*Role).app
+    assert isinstance(app.transport, BulkTransport)
+    assert app.conf.consumer_auto_offset_reset == "earliest"
+    assert not app.conf.autodiscover
+    assert app.conf.table_standby_replicas == 0
