@@ -64,6 +64,8 @@ async def fill(settings: Settings, per_topic: int) -> int:
     return total
 
 
+@pytest.mark.chaos
+@pytest.mark.ci
 async def test_killed_worker_gives_the_same_database(
     ingestion: Settings, undisturbed: Settings, topics: TopicNames, tmp_path: Path
 ) -> None:
