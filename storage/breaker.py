@@ -1,14 +1,16 @@
-"""A circuit breaker that lets one probe through: a dead or hanging cache costs one request its time limit."""
+"""A circuit breaker that lets one probe through: a dead or hanging server costs few requests their time limit."""
 
 from app.clock import Clock
 
 
 class Breaker:
-    """Closed: calls pass. Open after a failure: none passes for `cooldown_s`, then one probe at a time."""
+    """Closed: calls pass. Open after `threshold` failures in a row: none passes for `cooldown_s`, then one probe."""
 
-    def __init__(self, clock: Clock, *, cooldown_s: float) -> None:
+    def __init__(self, clock: Clock, *, cooldown_s: float, threshold: int = 1) -> None:
         self._clock = clock
         self._cooldown_s = cooldown_s
+        self._threshold = threshold
+        self._failures = 0
         self._open_until: float | None = None
 
     @property
@@ -27,6 +29,9 @@ class Breaker:
 
     def succeeded(self) -> None:
         self._open_until = None
+        self._failures = 0
 
     def failed(self) -> None:
-        self._open_until = self._clock.monotonic() + self._cooldown_s
+        self._failures += 1
+        if self._failures >= self._threshold:
+            self._open_until = self._clock.monotonic() + self._cooldown_s

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_S: Final = 30  # a fill that takes longer is answered and not stored
 COOLDOWN_S: Final = 1.0
+FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
 _UNLINK_KEYS: Final = 1_000
 
 _LEASE: Final = """
@@ -76,7 +77,7 @@ class RedisCache:
         self._slots = keyspace.slots
         self._prefix = keyspace.prefix
         self._ttl_s = ttl_s
-        self._breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
+        self._breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
 
     @property
     def available(self) -> bool:
@@ -91,13 +92,14 @@ class RedisCache:
         try:
             replies = await self._nodes.run(commands)
         except TransientError as error:
-            if self._breaker.closed:
-                logger.warning("The cache is not used for now: %s", error)
+            was_closed = self._breaker.closed
             self._breaker.failed()
+            if was_closed and not self._breaker.closed:
+                logger.warning("The cache is not used for now: %s", error)
             return None
         if not self._breaker.closed:
             logger.info("The cache is used again.")
-            self._breaker.succeeded()
+        self._breaker.succeeded()
         return replies
 
     async def get(self, keys: Sequence[CacheKey]) -> list[Found]:

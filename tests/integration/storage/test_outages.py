@@ -50,10 +50,11 @@ class OwnRedis:
         client = Redis(port=self._port)
         for _ in range(200):
             try:
-                if "cluster_slots_assigned:16384" not in str(client.execute_command("CLUSTER INFO")):
-                    client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                if client.cluster("INFO")["cluster_state"] == "ok":
+                info = client.cluster("INFO")
+                if info["cluster_state"] == "ok":
                     break
+                if info["cluster_slots_assigned"] == "0":
+                    client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
             except RedisError:
                 pass
             time.sleep(0.05)
