@@ -9,6 +9,8 @@ SET 'table.local-time-zone' = 'UTC';
 SET 'table.exec.mini-batch.enabled' = 'false';
 -- No state TTL: an event id that is forgotten lets its duplicate in, a total starts again from zero.
 SET 'table.exec.state.ttl' = '0 ms';
+-- What several INSERTs of a job read is planned once.
+SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 -- A result becomes visible to read_committed readers at the next checkpoint.
 SET 'execution.checkpointing.interval' = '1 s';
 SET 'execution.checkpointing.min-pause' = '200 ms';

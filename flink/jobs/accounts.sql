@@ -122,6 +122,21 @@ CROSS JOIN UNNEST(ARRAY[
 ]) AS p (field_name, field_value)
 WHERE NOT is_account AND field_value IS NOT NULL;
 
+-- Headers as the worker's own dead letters have them: what is absent (a key, a value) has no header, or says so.
+CREATE VIEW accounts_dead AS
+SELECT *, CASE WHEN msg_key IS NULL THEN provenance ELSE MAP_UNION(provenance, MAP[CAST('dlq.key' AS STRING), msg_key]) END AS with_key
+FROM (
+  SELECT *, MAP[
+    CAST('dlq.topic' AS STRING), ENCODE('@PREFIX@account.events', 'UTF-8'),
+    'dlq.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
+    'dlq.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
+    'dlq.timestamp', ENCODE(CAST(1000 * UNIX_TIMESTAMP(DATE_FORMAT(src_time, 'yyyy-MM-dd HH:mm:ss'))
+      + CAST(DATE_FORMAT(src_time, 'SSS') AS BIGINT) AS STRING), 'UTF-8'),
+    'dlq.error', ENCODE('malformed-source', 'UTF-8'),
+    'dlq.reason', ENCODE(fault, 'UTF-8')] AS provenance
+  FROM accounts_checked WHERE fault IS NOT NULL
+);
+
 EXECUTE STATEMENT SET BEGIN
 
 INSERT INTO `flink.agg.user-profile.entities`
@@ -159,13 +174,8 @@ INSERT INTO dead_letters
 SELECT
   '@PREFIX@account.events/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
   COALESCE(msg, CAST(X'' AS BYTES)),
-  MAP[
-    'fault', ENCODE(fault, 'UTF-8'),
-    'source.topic', ENCODE('@PREFIX@account.events', 'UTF-8'),
-    'source.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
-    'source.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
-    'source.key', COALESCE(msg_key, CAST(X'' AS BYTES))],
+  CASE WHEN msg IS NULL THEN MAP_UNION(with_key, MAP[CAST('dlq.tombstone' AS STRING), ENCODE('true', 'UTF-8')]) ELSE with_key END,
   src_time
-FROM accounts_checked WHERE fault IS NOT NULL;
+FROM accounts_dead;
 
 END;

@@ -2,7 +2,8 @@
 --
 -- Source    snake_case with lists: {message_id, type, timestamp, user_id, origin?, traits? [{name, value}],
 --             devices? [{id, platform?, last_seen?}], segments? [{id, affinity?}]}
---           timestamp in RFC 3339 in UTC with up to microseconds, last_seen in seconds since 1970, a trait's value any JSON.
+--           timestamp in RFC 3339 in UTC with up to microseconds, last_seen in seconds since 1970,
+--           the value of a trait any JSON but null.
 -- Output    of the user: each trait under its own name with its own JSON value, and segments (the list of their ids).
 --           user uses device, user in_segment segment {affinity}. Of the device: platform (lower case), last_seen_at,
 --           data_origin where origin is told.
@@ -69,14 +70,14 @@ SELECT event_id, 'user', customer_id, 'in_segment', 'segment', JSON_VALUE(segmen
 FROM cdp_distinct CROSS JOIN UNNEST(segments) AS s (segment);
 
 -- A trait's value is wrapped in an array and taken out again as text, since JSON_QUERY alone gives NULL for scalars.
--- A trait that is told to be null is a property with the value null. What is not told is none.
+-- What is not told, or told to be null (SQL can't tell these apart), is no property.
 CREATE VIEW cdp_properties AS
 SELECT CAST('user' AS STRING) AS entity_type, customer_id AS reference, JSON_VALUE(trait, '$.name') AS field_name,
-  CASE WHEN JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER) IS NULL THEN CAST('null' AS STRING)
-    ELSE SUBSTRING(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER), 2,
-      CHAR_LENGTH(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER)) - 2)
-  END AS field_value, reference_date, event_time
-FROM cdp_distinct CROSS JOIN UNNEST(traits) AS t (trait) WHERE JSON_EXISTS(trait, '$.value')
+  SUBSTRING(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER), 2,
+    CHAR_LENGTH(JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER)) - 2) AS field_value,
+  reference_date, event_time
+FROM cdp_distinct CROSS JOIN UNNEST(traits) AS t (trait)
+WHERE JSON_QUERY(trait, '$.value' WITH UNCONDITIONAL WRAPPER) IS NOT NULL
 UNION ALL
 SELECT 'user', customer_id, 'segments', segment_list, reference_date, event_time
 FROM cdp_distinct WHERE segment_list IS NOT NULL
@@ -92,6 +93,21 @@ CROSS JOIN UNNEST(ARRAY[
   ROW('data_origin', JSON_STRING(origin))
 ]) AS p (field_name, field_value)
 WHERE field_value IS NOT NULL;
+
+-- Headers as the worker's own dead letters have them: what is absent (a key, a value) has no header, or says so.
+CREATE VIEW cdp_dead AS
+SELECT *, CASE WHEN msg_key IS NULL THEN provenance ELSE MAP_UNION(provenance, MAP[CAST('dlq.key' AS STRING), msg_key]) END AS with_key
+FROM (
+  SELECT *, MAP[
+    CAST('dlq.topic' AS STRING), ENCODE('@PREFIX@cdp.events', 'UTF-8'),
+    'dlq.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
+    'dlq.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
+    'dlq.timestamp', ENCODE(CAST(1000 * UNIX_TIMESTAMP(DATE_FORMAT(src_time, 'yyyy-MM-dd HH:mm:ss'))
+      + CAST(DATE_FORMAT(src_time, 'SSS') AS BIGINT) AS STRING), 'UTF-8'),
+    'dlq.error', ENCODE('malformed-source', 'UTF-8'),
+    'dlq.reason', ENCODE(fault, 'UTF-8')] AS provenance
+  FROM cdp_checked WHERE fault IS NOT NULL
+);
 
 EXECUTE STATEMENT SET BEGIN
 
@@ -130,13 +146,8 @@ INSERT INTO dead_letters
 SELECT
   '@PREFIX@cdp.events/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
   COALESCE(msg, CAST(X'' AS BYTES)),
-  MAP[
-    'fault', ENCODE(fault, 'UTF-8'),
-    'source.topic', ENCODE('@PREFIX@cdp.events', 'UTF-8'),
-    'source.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
-    'source.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
-    'source.key', COALESCE(msg_key, CAST(X'' AS BYTES))],
+  CASE WHEN msg IS NULL THEN MAP_UNION(with_key, MAP[CAST('dlq.tombstone' AS STRING), ENCODE('true', 'UTF-8')]) ELSE with_key END,
   src_time
-FROM cdp_checked WHERE fault IS NOT NULL;
+FROM cdp_dead;
 
 END;

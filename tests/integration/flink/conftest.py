@@ -1,0 +1,109 @@
+"""The five jobs on a test's own topics: sends source records, reads what comes out."""
+
+import asyncio
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app.topic_admin import create_topics
+from app.topics import TopicNames
+from infra import flink_jobs
+from infra.settings import InfraSettings
+
+Source = tuple[bytes | None, bytes | None, int]  # key, value, timestamp in milliseconds
+
+
+@dataclass(slots=True)
+class Output:
+    """What read_committed readers have seen so far, by topic."""
+
+    records: dict[str, "list[ConsumerRecord[bytes, bytes]]"] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def bodies(self, topic: str, reference: str) -> list[dict[str, Any]]:
+        """The decoded bodies about one entity, in the order of arrival."""
+        found = [json.loads(record.value or b"") for record in self.records[topic]]
+        return [body for body in found if reference in (body.get("reference"), body.get("entity_reference"))]
+
+    def letters(self, topic: str, key: bytes) -> "list[ConsumerRecord[bytes, bytes]]":
+        """The dead letters of a source topic whose record bore this key."""
+        return [r for r in self.records[f"{topic}.dlq"] if dict(r.headers).get("dlq.key") == key]
+
+
+class Pipeline:
+    """The jobs under one prefix."""
+
+    def __init__(self, stack: InfraSettings, prefix: str) -> None:
+        self.stack = stack
+        self.prefix = prefix
+        self.topics = TopicNames(prefix=prefix)
+        self.specs = self.topics.specs(partitions=2, source_partitions=2)
+
+    def submit(self) -> list[str]:
+        return flink_jobs.submit(self.stack, topic_prefix=self.prefix)
+
+    async def send(self, topic: str, records: Sequence[Source]) -> None:
+        """Send one after the other, so that the records of a partition keep this order."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.stack.kafka_broker, enable_idempotence=True)
+        await producer.start()
+        try:
+            pending = [
+                await producer.send(topic, value, key=key, timestamp_ms=timestamp)
+                for key, value, timestamp in records
+            ]
+            await asyncio.gather(*pending)
+        finally:
+            await producer.stop()
+
+    async def read(self, *, until: Any, timeout_s: float = 60) -> Output:
+        """Everything written under this prefix so far, read from the start until `until(output)` holds."""
+        names = [*self.topics.normalised, *(self.topics.dead_letters(name) for name in self.topics.sources)]
+        consumer = AIOKafkaConsumer(
+            *names,
+            bootstrap_servers=self.stack.kafka_broker,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+        )
+        output = Output()
+        await consumer.start()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not until(output):
+                    for fetched in (await consumer.getmany(timeout_ms=300)).values():
+                        for record in fetched:
+                            output.records[record.topic].append(record)
+        except TimeoutError:
+            seen = {topic: len(records) for topic, records in output.records.items()}
+            pytest.fail(f"it did not come within {timeout_s} s; read so far: {seen}")
+        finally:
+            await consumer.stop()
+        return output
+
+
+@pytest.fixture(scope="session")
+def pipeline(flink_stack: InfraSettings) -> Iterator[Pipeline]:
+    """The five jobs, running; submitted once for all tests of this directory, which keep to entities of their own."""
+    pipeline = Pipeline(flink_stack, f"t-{uuid.uuid4().hex[:12]}.")
+    asyncio.run(create_topics([flink_stack.kafka_broker], pipeline.specs))
+    pipeline.submit()
+    yield pipeline
+    flink_jobs.cancel(flink_stack, topic_prefix=pipeline.prefix)
+    asyncio.run(_delete(flink_stack, [spec.name for spec in pipeline.specs]))
+
+
+async def _delete(stack: InfraSettings, names: list[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_broker)
+    await admin.start()
+    try:
+        await admin.delete_topics(names)
+    finally:
+        await admin.close()
