@@ -1,0 +1,177 @@
+"""The main job: events of the five source topics become graph answers and domain events, through every server."""
+
+import argparse
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import jsonschema
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from app.settings import Settings
+from app.topics import TopicNames
+from infra import flink_jobs
+from infra.connector import ConnectClient, connector_config
+from infra.settings import InfraSettings
+from load import source_events
+from load.demo.verify import Sums, compare, monthly_sums
+from load.purchases import by_month
+from load.sending import send
+from tests.e2e.workers import ROOT, Worker
+
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(300)]
+
+USERS = 30
+ARRIVAL_S = 90.0
+
+
+@pytest.fixture
+async def connector(
+    connect_stack: InfraSettings, settings: Settings, topics: TopicNames, run_id: str
+) -> AsyncIterator[None]:
+    """Debezium on the test's database and topics."""
+    client = ConnectClient(connect_stack.connect_url)
+    config = connector_config(
+        database_dsn=settings.postgres_dsn.get_secret_value(),
+        cdc_topic=topics.cdc,
+        slot=f"e2e_{run_id}",
+        topic_prefix=topics.prefix,
+    )
+    await asyncio.to_thread(client.register, f"e2e-{run_id}", config)
+    yield
+    await asyncio.to_thread(client.delete, f"e2e-{run_id}")
+
+
+@pytest.fixture
+def jobs(flink_stack: InfraSettings, topics: TopicNames) -> Iterator[None]:
+    """The Flink jobs on the test's topics."""
+    flink_jobs.submit(flink_stack, topic_prefix=topics.prefix)
+    yield
+    flink_jobs.cancel(flink_stack, topic_prefix=topics.prefix)
+
+
+def _events() -> tuple[source_events.Events, dict[tuple[str, str], Sums]]:
+    """Source events of invented users, late, doubled and malformed ones among them, and the sums to be found."""
+    parser = argparse.ArgumentParser()
+    source_events.add_arguments(parser)
+    args = parser.parse_args(["--data", "generated", "--users", str(USERS), "--seed", "7"])
+    (purchases,) = source_events.chunks(args)
+    events, _ = source_events.build(purchases, origin="generated", seed=7)
+    months = {
+        key: Sums(sums.amount_cents, sums.quantity, sums.transaction_count)
+        for key, sums in by_month(purchases).items()
+    }
+    return events, months
+
+
+async def _arrived(settings: Settings, payments: int) -> None:
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    try:
+        async with asyncio.timeout(ARRIVAL_S):
+            while True:
+                found = await connection.fetchval(
+                    "SELECT coalesce(sum((value ->> 'transaction_count')::int), 0) FROM temporal_properties "
+                    "WHERE key = 'payments' AND granularity = 'month'"
+                )
+                if found == payments:
+                    return
+                await asyncio.sleep(0.3)
+    except TimeoutError:
+        raise AssertionError(f"{found} of {payments} payments arrived within {ARRIVAL_S} s") from None
+    finally:
+        await connection.close()
+
+
+async def _domain_events(
+    settings: Settings, about: bytes, kinds: set[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Events by type, read until all of `kinds` about this entity were seen."""
+    consumer = AIOKafkaConsumer(
+        settings.topics.domain_events,
+        bootstrap_servers=settings.kafka_brokers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+    )
+    await consumer.start()
+    seen: dict[str, list[dict[str, Any]]] = {}
+    try:
+        async with asyncio.timeout(ARRIVAL_S):
+            while not kinds <= seen.keys():
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        headers = {name: value.decode() for name, value in record.headers}
+                        body = json.loads(record.value)
+                        kind = headers["event_type"]
+                        schema = json.loads((ROOT / f"cdc/schemas/{kind}.json").read_text())
+                        jsonschema.validate(body, schema)
+                        assert uuid.UUID(headers["event_id"])
+                        assert headers["source_service"] == "user-profile-api"
+                        if record.key == about:
+                            seen.setdefault(kind, []).append(body)
+    finally:
+        await consumer.stop()
+    return seen
+
+
+async def _settled(http: aiohttp.ClientSession, path: str) -> dict[str, Any]:
+    """The tree, once what the five jobs tell of it is there and has stopped changing."""
+    seen: dict[str, Any] = {}
+    async with asyncio.timeout(ARRIVAL_S):
+        while True:
+            async with http.get(path) as response:
+                assert response.status == 200
+                tree: dict[str, Any] = await response.json()
+            told = tree["properties"].keys() >= {"email", "document"}
+            if told and {"member_of", "uses"} <= {edge["type"] for edge in tree["edges"]} and tree == seen:
+                return tree
+            seen = tree
+            await asyncio.sleep(2)
+
+
+@pytest.mark.usefixtures("connector", "jobs")
+async def test_source_events_become_answers_and_domain_events(
+    settings: Settings, topics: TopicNames, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    events, months = _events()
+    base_url = f"http://127.0.0.1:{unused_tcp_port}"
+    with Worker(settings, tmp_path / "worker.log", "-p", str(unused_tcp_port)) as worker:
+        for topic, messages in zip(topics.sources, events, strict=True):
+            await send(settings.kafka_brokers, topic, messages, total=len(messages))
+        await _arrived(settings, sum(sums.payments for sums in months.values()))
+
+        # Every cent, late and doubled events included, read back over HTTP.
+        references = sorted({reference for reference, _ in months})
+        assert compare(months, await monthly_sums(base_url, references)).payments > USERS
+
+        reference = references[0]
+        async with aiohttp.ClientSession(base_url) as http:
+            path = f"/v1/graph/by-reference/user/{reference}"
+            tree = await _settled(http, path)
+            async with http.get(path) as second:
+                assert second.headers["Cache-Status"] == "user-profile; hit"
+                assert await second.json() == tree
+            async with http.get(f"/v1/graph/{tree['id']}") as by_id:
+                assert await by_id.json() == tree
+            email = tree["properties"]["email"]["value"]
+            async with http.get(f"/v1/graph/by-property/email/value/{email}") as by_email:
+                assert [found["id"] for found in await by_email.json()] == [tree["id"]]
+        assert {edge["type"] for edge in tree["edges"]} >= {"member_of", "uses"}
+        assert tree["properties"]["document"]["value"]["type"] == "cpf"
+
+        seen = await _domain_events(
+            settings,
+            f"user:{reference}".encode(),
+            {"entity_created", "relationship_created", "temporal_data_created"},
+        )
+        assert {event["data"]["reference"] for found in seen.values() for event in found} == {reference}
+        keys = [event["event_idempotency_key"] for found in seen.values() for event in found]
+        assert len(keys) == len(set(keys))
+
+        assert await worker.terminate(within_s=30) == 0
