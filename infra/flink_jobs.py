@@ -108,7 +108,7 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
             for job, checkpoint in resumed:
                 logger.info("Submitted %s (%s)", job.name, f"from {checkpoint}" if checkpoint else "anew")
             logger.info("Submitted %d jobs in %.0f s", len(missing), time.monotonic() - started)
-        _await_running(settings, [job.name for job in jobs])
+    _await_running(settings, [job.name for job in jobs])
     return [job.name for job in missing]
 
 
