@@ -1,0 +1,39 @@
+"""The demo's verdict and its worker's pid file."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from load.demo.console import DemoError
+from load.demo.verify import Sums, compare
+from load.demo.worker import DemoWorker
+
+JANUARY = ("user-1", "1997-01")
+
+
+def test_equal_months_give_their_total() -> None:
+    months = {JANUARY: Sums(100, 1, 1), ("user-2", "1997-02"): Sums(250, 3, 2)}
+    assert compare(months, dict(months)) == Sums(350, 4, 3)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {JANUARY: Sums(101, 1, 1)},
+        {},
+        {JANUARY: Sums(100, 1, 1), ("user-1", "1997-02"): Sums(1, 1, 1)},
+    ],
+    ids=["a cent off", "missing", "too much"],
+)
+def test_any_difference_is_named(found: dict[tuple[str, str], Sums]) -> None:
+    with pytest.raises(DemoError, match="1 of 1 user-months differ from the file:\n.*user-1"):
+        compare({JANUARY: Sums(100, 1, 1)}, found)
+
+
+async def test_a_pid_that_another_program_bears_is_not_our_worker(tmp_path: Path) -> None:
+    worker = DemoWorker(tmp_path, "http://127.0.0.1:1")
+    assert worker.running_pid() is None
+    (tmp_path / "worker.pid").write_text(str(os.getpid()))
+    assert worker.running_pid() is None
+    assert not await worker.stop()
