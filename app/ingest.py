@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letters import dead_letter
 from app.errors import InvalidError
 from app.metrics import RECORDS, ROWS_CHANGED
 from app.models import Batch, Changes
@@ -20,20 +21,6 @@ class Decoder(Protocol):
     def add(self, record: Record, batch: Batch) -> None:
         """Add the record's rows to the batch. Raises InvalidError, with the batch as it was."""
         ...
-
-
-def dead_letter(record: Record, error: InvalidError) -> DeadLetter:
-    """The letter of a record that can't be processed."""
-    return DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        error=error.code,
-        reason=str(error),
-    )
 
 
 class IngestProcessor:

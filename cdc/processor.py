@@ -11,6 +11,7 @@ from app import metrics as app_metrics
 from app.clock import Clock, SystemClock
 from app.dates import from_epoch_ms
 from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letters import dead_letter
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import (
@@ -185,20 +186,7 @@ class _Window:
         self.refused[position] = error
 
     def letters(self) -> list[DeadLetter]:
-        return [
-            DeadLetter(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                timestamp_ms=record.timestamp,
-                key=record.key,
-                value=record.value,
-                error=error.code,
-                reason=str(error),
-            )
-            for position, error in sorted(self.refused.items())
-            for record in (self.records[position],)
-        ]
+        return [dead_letter(self.records[at], error) for at, error in sorted(self.refused.items())]
 
 
 def age_s(milliseconds: int, now: datetime) -> float:

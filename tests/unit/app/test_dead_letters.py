@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
-from app import dead_letters
+from app import durable_producer
 from app.dead_letters import KafkaDeadLetters, headers_of, key_of
 from app.errors import TransientError
 from app.ports import DeadLetter
@@ -53,7 +53,7 @@ class FakeProducer:
 def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeProducer, "made", [])
     monkeypatch.setattr(FakeProducer, "failures", [])
-    monkeypatch.setattr(dead_letters, "AIOKafkaProducer", FakeProducer)
+    monkeypatch.setattr(durable_producer, "AIOKafkaProducer", FakeProducer)
 
 
 def test_headers_tell_where_it_came_from_and_why() -> None:

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
+from app import durable_producer
 from app.errors import FatalError, TransientError
 from app.ports import OutgoingEvent
-from cdc import publisher
 from cdc.publisher import KafkaEventSink
 
 EVENTS = [
@@ -43,7 +43,7 @@ class FakeProducer:
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> KafkaEventSink:
     FakeProducer.made = []
-    monkeypatch.setattr(publisher, "AIOKafkaProducer", FakeProducer)
+    monkeypatch.setattr(durable_producer, "AIOKafkaProducer", FakeProducer)
     return KafkaEventSink(["broker"], "events")
 
 

@@ -27,7 +27,7 @@ def test_equal_months_give_their_total() -> None:
     ids=["a cent off", "missing", "too much"],
 )
 def test_any_difference_is_named(found: dict[tuple[str, str], Sums]) -> None:
-    with pytest.raises(DemoError, match="1 of 1 user-months differ from the file:\n.*user-1"):
+    with pytest.raises(DemoError, match=r"1 of 1 user-months differ from the file:\n.*user-1"):
         compare({JANUARY: Sums(100, 1, 1)}, found)
 
 
