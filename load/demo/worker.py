@@ -22,6 +22,7 @@ class DemoWorker:
         self._log = run_dir / "worker.log"
         self._pid = run_dir / "worker.pid"
         self._base_url = base_url
+        self._process: subprocess.Popen[bytes] | None = None
         run_dir.mkdir(parents=True, exist_ok=True)
 
     def running_pid(self) -> int | None:
@@ -46,23 +47,26 @@ class DemoWorker:
     def _spawn(self) -> int:
         # Not asyncio's subprocess: its transport would kill the worker when the demo ends.
         with self._log.open("ab") as log:
-            process = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self._pid.write_text(str(process.pid))
-        process.returncode = 0  # it outlives this process on purpose: no ResourceWarning
-        return process.pid
+        self._pid.write_text(str(self._process.pid))
+        return self._process.pid
+
+    def _ended(self) -> bool:
+        # Of a child just started /proc may not show the command yet.
+        return self.running_pid() is None if self._process is None else self._process.poll() is not None
 
     async def _wait_ready(self) -> None:
         detail = "no answer yet"
         async with aiohttp.ClientSession() as http, asyncio.timeout(READY_TIMEOUT_S + 5):
             deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
             while asyncio.get_running_loop().time() < deadline:
-                if self.running_pid() is None:
+                if self._ended():
                     raise DemoError(f"The worker ended. The end of {self._log}:\n{self.log_tail()}")
                 try:
                     async with http.get(f"{self._base_url}/readyz") as response:
