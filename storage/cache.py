@@ -109,6 +109,8 @@ class RedisCache:
             return [Found()] * len(keys)
         found = [Found(entry=entry if isinstance(entry, bytes) else None) for entry in entries]
         missing = [index for index, item in enumerate(found) if item.entry is None]
+        if not missing:
+            return found
         nonce = secrets.token_bytes(12)
         leases = await self._run(
             [(self._slots[keys[i].group], ("EVAL", _LEASE, 1, keys[i].name, nonce, LEASE_S)) for i in missing]
