@@ -6,6 +6,7 @@ the process ends without committing, and the records come again to the next one.
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
@@ -124,9 +125,10 @@ class ConsumerLoop:
                 f"{len(records)} records were not durable after {self._window_limit_s:g} s of attempts; see what "
                 "the warnings above say of PostgreSQL or Kafka."
             )
-        except Exception as error:  # Faust would acknowledge them
-            logger.critical("A window of %s failed in an unexpected way", self._name, exc_info=True)
-            self._leave(f"unexpected {type(error).__name__}; this is a bug, see the trace above.")
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge them
+            # Where it happened and never its message, which may quote a record.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            self._leave(f"unexpected {type(error).__name__}; this is a bug, which happened here:\n{where}")
         finally:
             self._flushing_since = None
         FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)

@@ -29,6 +29,7 @@ EX_CONFIG: Final = 78
 FAUST_WEB_PORT: Final = 6066  # Faust refuses 0, which asks for a free one; so this stands for "not told"
 _STOP_LIMIT_S: Final = 45.0
 _BUFFERED_FETCHES: Final = 32  # events of the bulk transport; each holds up to `fetch_max_records`
+_FETCHES_PER_PARTITION: Final = 5  # a smaller buffer of one topic blocks all of them
 
 
 def terminate(code: int) -> NoReturn:
@@ -99,9 +100,8 @@ def build(settings: Settings) -> ProfileApp:
         web_bind=settings.web_host,
         web_host=settings.web_host,
         web_port=settings.web_port or FAUST_WEB_PORT,
-        datadir=str(
-            Path(tempfile.gettempdir()) / f"faust-{settings.group_id}"
-        ),  # made, and not used: no tables
+        # Faust makes it; without tables nothing is written there.
+        datadir=str(Path(tempfile.gettempdir()) / f"faust-{settings.group_id}"),
         topic_disable_leader=True,
         topic_allow_declare=False,
         table_standby_replicas=0,
@@ -110,7 +110,7 @@ def build(settings: Settings) -> ProfileApp:
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         broker_max_poll_records=settings.fetch_max_records,
-        stream_buffer_maxsize=_BUFFERED_FETCHES,
+        stream_buffer_maxsize=max(_BUFFERED_FETCHES, _FETCHES_PER_PARTITION * settings.topic_partitions),
         stream_wait_empty=True,
         logging_config=logs.config(settings.log_format),
         key_serializer="raw",
