@@ -4,6 +4,7 @@ A process is known by its pid file, which holds the pid together with the proces
 machine's boot id: a pid that was given to another process since is never taken for ours, nor signalled.
 """
 
+import atexit
 import json
 import logging
 import os
@@ -23,6 +24,14 @@ _MAX_LOG_BYTES = 16 * 1024 * 1024
 
 # Children of this very process; held so that they can be reaped when they end.
 _children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@atexit.register
+def _let_go() -> None:
+    # Servers outlive this process on purpose; without this each would be reported as forgotten.
+    for child in _children.values():
+        if child.poll() is None:
+            child.returncode = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
