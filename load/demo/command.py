@@ -128,7 +128,9 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
     console.say("")
     console.say(f"A domain event of {topics.domain_events}:")
     async with asyncio.timeout(EVENT_TIMEOUT_S):
-        event = await counts.event_about(settings.kafka_brokers, topics.domain_events, key)
+        event = await counts.event_about(
+            settings.kafka_brokers, topics.domain_events, key, preferred="entity_properties_updated"
+        )
     if event is None:
         raise DemoError(
             f"{topics.domain_events} holds no event about {key.decode()}. Look at `python -m infra status` and "

@@ -61,9 +61,9 @@ async def topic_sizes(brokers: Sequence[str], topics: Sequence[str]) -> dict[str
 
 
 async def event_about(
-    brokers: Sequence[str], topic: str, key: bytes
+    brokers: Sequence[str], topic: str, key: bytes, *, preferred: str
 ) -> tuple[list[tuple[str, str]], str] | None:
-    """The headers and body of the first domain event with this key, or None."""
+    """Headers and body of an event with this key: the first of the preferred type, else any; or None."""
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=list(brokers),
@@ -71,13 +71,15 @@ async def event_about(
         enable_auto_commit=False,
         isolation_level="read_committed",
     )
+    found: tuple[list[tuple[str, str]], str] | None = None
     await consumer.start()
     try:
         while fetched := await consumer.getmany(timeout_ms=3_000, max_records=5_000):
             for record in (r for records in fetched.values() for r in records):
                 if record.key == key:
-                    headers = [(name, value.decode()) for name, value in record.headers]
-                    return headers, (record.value or b"").decode()
-        return None
+                    found = [(name, value.decode()) for name, value in record.headers], record.value.decode()
+                    if ("event_type", preferred) in found[0]:
+                        return found
+        return found
     finally:
         await consumer.stop()

@@ -1,12 +1,15 @@
 """One whole answer, fetched fresh and then from cache, and one domain event."""
 
 import time
+from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
 import orjson
 
 from load.demo.console import Console, DemoError
+
+_WIDTH: Final = 110
 
 
 async def graph_answer(console: Console, base_url: str, reference: str) -> int:
@@ -26,18 +29,27 @@ async def graph_answer(console: Console, base_url: str, reference: str) -> int:
                 status = response.headers.get("Cache-Status", "(none)")
             console.say(f"GET {url}  →  {response.status}, {elapsed_ms:.1f} ms, Cache-Status: {status}")
             if attempt == 0:
-                console.block(_shortened(body))
+                console.block(laid_out(orjson.loads(body)))
     return entity_id
 
 
-def _shortened(body: bytes, lines: int = 60) -> str:
-    text = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode().splitlines()
-    more = [f"… ({len(text) - lines} more lines)"] if len(text) > lines else []
-    return "\n".join(text[:lines] + more)
+def laid_out(value: Any, indent: str = "") -> str:
+    """The whole JSON value; what fits on a line stays on one."""
+    line = orjson.dumps(value).decode()
+    if len(indent) + len(line) <= _WIDTH or not isinstance(value, dict | list):
+        return line
+    inner = indent + "  "
+    if isinstance(value, dict):
+        items = [f"{orjson.dumps(key).decode()}: {laid_out(item, inner)}" for key, item in value.items()]
+    else:
+        items = [laid_out(item, inner) for item in value]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    separator = f",\n{inner}"
+    return f"{opening}\n{inner}{separator.join(items)}\n{indent}{closing}"
 
 
 def domain_event(console: Console, headers: list[tuple[str, str]], body: str) -> None:
     """Print the headers and the body of one event."""
     for name, value in headers:
         console.say(f"{name}: {value}")
-    console.block(orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode())
+    console.block(laid_out(orjson.loads(body)))

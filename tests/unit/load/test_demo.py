@@ -1,11 +1,15 @@
-"""The demo's verdict and its worker's pid file."""
+"""The demo's verdict, its worker's pid file, and what it shows."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from load.demo.console import DemoError
+from load.demo.show import laid_out
 from load.demo.verify import Sums, compare
 from load.demo.worker import DemoWorker
 
@@ -37,3 +41,13 @@ async def test_a_pid_that_another_program_bears_is_not_our_worker(tmp_path: Path
     (tmp_path / "worker.pid").write_text(str(os.getpid()))
     assert worker.running_pid() is None
     assert not await worker.stop()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=60),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=9), inner),
+    )
+)
+def test_an_answer_is_shown_whole(value: object) -> None:
+    assert json.loads(laid_out(value)) == value
