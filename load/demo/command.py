@@ -19,6 +19,7 @@ RUN_DIR = Path(".run")
 ARRIVAL_TIMEOUT_S = 240.0
 STALL_S = 90.0
 EVENT_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 90.0
 STEPS = 6
 
 
@@ -104,7 +105,7 @@ async def _wait_for_arrival(console: Console, settings: Settings, purchases: Pur
                 f"{rows.edges:,} edges, {rows.temporal:,} temporal rows"
             )
         if arrived:
-            return
+            break
         if now > deadline or now - moved_at > STALL_S:
             raise DemoError(
                 f"Only {rows.payments:,} of {purchases.total.payments:,} purchases arrived, and nothing has moved "
@@ -112,6 +113,22 @@ async def _wait_for_arrival(console: Console, settings: Settings, purchases: Pur
                 f"and {base_readyz(settings)}."
             )
         await asyncio.sleep(0.5)
+    await _settle(console, settings)
+
+
+async def _settle(console: Console, settings: Settings) -> None:
+    """Wait until properties, edges and domain events have stopped coming too, so that what is shown is at rest."""
+    topics = settings.topics
+    names = (*topics.normalised, topics.cdc, topics.domain_events)
+    deadline = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_S
+    before: dict[str, int] = {}
+    while asyncio.get_running_loop().time() < deadline:
+        sizes = await counts.topic_sizes(settings.kafka_brokers, names)
+        if sizes == before:
+            break
+        before = sizes
+        await asyncio.sleep(3)
+    console.say(f"{before[topics.domain_events]:,} domain events")
 
 
 def base_readyz(settings: Settings) -> str:
