@@ -71,14 +71,13 @@ class PendingInvalidations:
     async def _retry(self) -> None:
         while self._pending or self._everything:
             await asyncio.sleep(RETRY_S)
-            if self._everything:
-                if await self._cache.drop_all():
-                    self._everything = False
-                continue
-            # Swapped, so that a key that is submitted again meanwhile is not taken for done.
+            # Taken before it is tried, so that what is submitted meanwhile is not taken for done.
+            everything, self._everything = self._everything, False
             taken, self._pending = self._pending, {}
-            self._in_flight = len(taken)
-            if not await self._cache.drop(list(taken.values())):
+            self._in_flight = max(1, len(taken))
+            if everything:
+                self._everything = not await self._cache.drop_all()
+            elif not await self._cache.drop(list(taken.values())):
                 self._pending = {**taken, **self._pending}
             self._in_flight = 0
 

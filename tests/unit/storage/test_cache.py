@@ -113,6 +113,23 @@ async def test_too_much_pending_becomes_everything(
     assert (cache.emptied, cache.dropped) == (1, [])
 
 
+async def test_what_is_submitted_while_everything_is_dropped_is_dropped_too(
+    cache: SwitchableCache, pending: PendingInvalidations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "MAX_PENDING", 10)
+    cache.works = False
+    await pending.submit(changed(*range(11)))
+
+    async def drop_all() -> bool:
+        await pending.submit(changed(99))  # its key may have been passed already
+        return True
+
+    monkeypatch.setattr(cache, "drop_all", drop_all)
+    cache.works = True
+    await settled(pending)
+    assert cache.dropped == [names(99)]
+
+
 async def test_closing_stops_the_retries(cache: SwitchableCache, pending: PendingInvalidations) -> None:
     cache.works = False
     await pending.submit(changed(1))
