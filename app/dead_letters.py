@@ -6,7 +6,6 @@ from aiokafka.errors import KafkaError
 
 from app.durable_producer import DurableProducer, Outgoing
 from app.errors import InvalidError, TransientError
-from app.metrics import DEAD_LETTERS
 from app.ports import DeadLetter, Record
 from app.topics import DLQ_SUFFIX
 
@@ -62,8 +61,6 @@ class KafkaDeadLetters:
             raise TransientError(
                 f"Kafka did not take {len(letters)} dead letters of {letters[0].topic} ({type(error).__name__})."
             ) from error
-        for letter in letters:
-            DEAD_LETTERS.labels(letter.topic, letter.error).inc()
 
     async def close(self) -> None:
         await self._producer.close()

@@ -10,7 +10,7 @@ from typing import Protocol
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
-from app.metrics import RECORDS, ROWS_CHANGED
+from app.metrics import DEAD_LETTERS, RECORDS, ROWS_CHANGED
 from app.models import Batch, Changes
 from app.ports import DeadLetter, DeadLetterSink, ProfileWriter, Record
 
@@ -52,6 +52,8 @@ class IngestProcessor:
             await self._write(records, good, batch, letters)
         if letters:
             await self._dead_letters.publish([letters[index] for index in sorted(letters)])
+            for letter in letters.values():
+                DEAD_LETTERS.labels(letter.topic, letter.error).inc()
         example = next(iter(letters.values())).reason if letters else ""
         self._policy.judge([index in letters for index in range(len(records))], example=example)
         if records:
