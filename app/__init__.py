@@ -23,14 +23,14 @@ def __getattr__(name: str) -> Any:
 
     from pydantic import ValidationError  # noqa: PLC0415
 
+    from app.settings import problems_of  # noqa: PLC0415
     from app.worker import create  # noqa: PLC0415
 
     try:
         globals()["app"] = created = create()
     except ValidationError as error:
         # A wrong setting is a line for whoever started the worker, not a trace.
-        for problem in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in problem["loc"][:1]).upper()
-            sys.stderr.write(f"error: PROFILE_{name}: {problem['msg']}\n")
+        for problem in problems_of(error):
+            sys.stderr.write(f"error: {problem}\n")
         sys.exit(78)
     return created

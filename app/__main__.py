@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from app.errors import ProfileError
-from app.settings import Settings
+from app.settings import Settings, problems_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except ValidationError as error:
-        for problem in error.errors(include_url=False, include_input=False):
-            print(f"error: PROFILE_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)
+        for problem in problems_of(error):
+            print(f"error: {problem}", file=sys.stderr)
         return 1
     except (ProfileError, KafkaError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -73,10 +73,7 @@ def _topics(_: argparse.Namespace) -> int:
     from app.topic_admin import create_topics  # noqa: PLC0415 — only this command needs it
 
     settings = Settings()
-    specs = settings.topics.specs(
-        partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
-    )
-    created = asyncio.run(create_topics(settings.kafka_brokers, specs))
+    created = asyncio.run(create_topics(settings.kafka_brokers, settings.topic_specs))
     print("\n".join(f"created {name}" for name in created) or "All topics are there.")
     return 0
 

@@ -34,7 +34,7 @@ async def listed(brokers: Sequence[str], topics: Sequence[str]) -> list[str]:
                     headers = {key: value.decode(errors="replace") for key, value in record.headers}
                     when = to_text(from_epoch_ms(record.timestamp))
                     key = (record.key or b"").decode(errors="replace")
-                    error = headers.get("dlq.error", headers.get("fault", "?"))
+                    error = headers.get("dlq.error", "?")
                     lines.append(f"{key}\t{when}\t{error}\t{headers.get('dlq.reason', '')}")
         return lines
     finally:

@@ -6,10 +6,10 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.topics import TopicNames
+from app.topics import TopicNames, TopicSpec
 
 
 class Role(StrEnum):
@@ -130,7 +130,22 @@ class Settings(BaseSettings):
         return TopicNames(prefix=self.topic_prefix)
 
     @property
+    def topic_specs(self) -> list[TopicSpec]:
+        """Every topic, with the partitions that these settings give it."""
+        return self.topics.specs(
+            partitions=self.topic_partitions, source_partitions=self.source_topic_partitions
+        )
+
+    @property
     def group_id(self) -> str:
         """The Faust app id: one per set of roles, so that they rebalance apart."""
         chosen = [role for role in Role if role in self.roles]
         return self.app_id if chosen == list(Role) else "-".join([self.app_id, *chosen])
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """A line for each wrong setting, by the name of its variable and without its value."""
+    return [
+        f"PROFILE_{str(problem['loc'][0]).upper()}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    ]

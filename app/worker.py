@@ -18,7 +18,7 @@ from app.clock import SystemClock
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import KafkaDeadLetters
-from app.errors import FatalError, TransientError
+from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
@@ -105,10 +105,7 @@ class Worker:
         self._resources.push_async_callback(self._stores.close)
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
-            specs = settings.topics.specs(
-                partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
-            )
-            await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, specs))
+            await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()
@@ -239,10 +236,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
 
 
 async def _wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-    try:
-        return await _STARTING.run(f"{what} is not ready; connecting to it", attempt)
-    except TransientError as error:  # pragma: no cover — the policy turns the last one into FatalError
-        raise FatalError(str(error)) from error
+    return await _STARTING.run(f"{what} is not ready; connecting to it", attempt)
 
 
 def create() -> ProfileApp:

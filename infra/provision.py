@@ -48,9 +48,7 @@ def create_topics(application: Settings) -> None:
     """Create every topic that is missing; existing ones are left as they are."""
     from app.topic_admin import create_topics as create  # noqa: PLC0415 - see above
 
-    specs = application.topics.specs(
-        partitions=application.topic_partitions, source_partitions=application.source_topic_partitions
-    )
+    specs = application.topic_specs
     asyncio.run(create(application.kafka_brokers, specs))
     logger.info("%d topics are there", len(specs))
 

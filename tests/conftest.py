@@ -108,9 +108,7 @@ async def topics(settings: Settings) -> AsyncIterator[TopicNames]:
     """All topics of the service under the test's prefix, created; deleted afterwards."""
     from app.topic_admin import create_topics  # noqa: PLC0415 - only tests with topics need it
 
-    specs = settings.topics.specs(
-        partitions=settings.topic_partitions, source_partitions=settings.source_topic_partitions
-    )
+    specs = settings.topic_specs
     await create_topics(settings.kafka_brokers, specs)
     yield settings.topics
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
