@@ -67,8 +67,9 @@ async def _demo(args: argparse.Namespace) -> int:
     found = await verify.monthly_sums(base_url, purchases.references)
     total = verify.compare(purchases.months, found)
     console.say(
-        f"{len(found):,} user-months of {len(purchases.references):,} users agree: {total.payments:,} purchases, "
-        f"{total.quantity:,} items, {total.amount_cents // 100:,}.{total.amount_cents % 100:02d} dollars,"
+        f"{len(found):,} user-months of {len(purchases.references):,} users agree: "
+        f"{total.transaction_count:,} purchases, {total.quantity:,} items, "
+        f"{total.amount_cents // 100:,}.{total.amount_cents % 100:02d} dollars,"
     )
     console.say("to the cent, late and doubled events included.")
 
@@ -95,22 +96,22 @@ async def _wait_for_arrival(console: Console, settings: Settings, purchases: Pur
     while True:
         rows = await counts.rows(dsn, known=purchases.references)
         now = clock()
-        arrived = rows.payments == purchases.total.payments
+        arrived = rows.payments == purchases.total.transaction_count
         if rows.payments != seen:
             seen, moved_at = rows.payments, now
         if arrived or now - told_at > 3:
             told_at = now
             console.say(
-                f"{rows.payments:,} of {purchases.total.payments:,} purchases; {rows.entities:,} entities, "
+                f"{rows.payments:,} of {purchases.total.transaction_count:,} purchases; {rows.entities:,} entities, "
                 f"{rows.edges:,} edges, {rows.temporal:,} temporal rows"
             )
         if arrived:
             break
         if now > deadline or now - moved_at > STALL_S:
             raise DemoError(
-                f"Only {rows.payments:,} of {purchases.total.payments:,} purchases arrived, and nothing has moved "
-                f"for {now - moved_at:.0f} s. Look at {RUN_DIR / 'worker.log'}, `python -m infra logs flink` "
-                f"and {base_readyz(settings)}."
+                f"Only {rows.payments:,} of {purchases.total.transaction_count:,} purchases arrived, "
+                f"and nothing has moved for {now - moved_at:.0f} s. Look at {RUN_DIR / 'worker.log'}, "
+                f"`python -m infra logs flink` and {base_readyz(settings)}."
             )
         await asyncio.sleep(0.5)
     await _settle(console, settings)

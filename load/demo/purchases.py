@@ -4,8 +4,7 @@ import argparse
 from dataclasses import dataclass
 
 from load import source_events
-from load.demo.verify import MonthKey, Sums
-from load.purchases import by_month
+from load.purchases import Totals, UserPeriod, by_month, overall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +12,8 @@ class Purchases:
     """The purchases that `source-events` sends, summed; duplicates are not in it."""
 
     references: list[str]  # every user with a payment, in the order of the data
-    months: dict[MonthKey, Sums]
-    total: Sums
+    months: dict[UserPeriod, Totals]
+    total: Totals
 
 
 def expected_purchases(data: str) -> Purchases:
@@ -23,12 +22,10 @@ def expected_purchases(data: str) -> Purchases:
     source_events.add_arguments(parser)
     args = parser.parse_args(["--data", data])
     months = {
-        key: Sums(totals.amount_cents, totals.quantity, totals.transaction_count)
-        for purchases in source_events.chunks(args)
-        for key, totals in by_month(purchases).items()
+        key: totals for purchases in source_events.chunks(args) for key, totals in by_month(purchases).items()
     }
     return Purchases(
         references=list(dict.fromkeys(reference for reference, _ in months)),
         months=months,
-        total=sum(months.values(), Sums()),
+        total=overall(months.values()),
     )

@@ -2,39 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
 from load.demo.console import DemoError
+from load.purchases import Totals, UserPeriod, overall
 
 CONCURRENCY = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """Integer cents, items and number of payments."""
-
-    amount_cents: int = 0
-    quantity: int = 0
-    payments: int = 0
-
-    def __add__(self, other: "Sums") -> "Sums":
-        return Sums(
-            self.amount_cents + other.amount_cents,
-            self.quantity + other.quantity,
-            self.payments + other.payments,
-        )
-
-
-MonthKey = tuple[str, str]  # reference of the user, month as 1997-01
-
-
-async def monthly_sums(base_url: str, references: Iterable[str]) -> dict[MonthKey, Sums]:
+async def monthly_sums(base_url: str, references: Iterable[str]) -> dict[UserPeriod, Totals]:
     """The months of each user's `payments`, read over HTTP. Raises DemoError unless answered 200."""
-    found: dict[MonthKey, Sums] = {}
+    found: dict[UserPeriod, Totals] = {}
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def read(http: aiohttp.ClientSession, reference: str) -> None:
@@ -49,14 +30,14 @@ async def monthly_sums(base_url: str, references: Iterable[str]) -> dict[MonthKe
             if point["granularity"] == "month":
                 value = point["value"]
                 month = (reference, point["reference_date"][:7])
-                found[month] = Sums(value["amount_cents"], value["quantity"], value["transaction_count"])
+                found[month] = Totals(value["amount_cents"], value["quantity"], value["transaction_count"])
 
     async with aiohttp.ClientSession() as http:
         await asyncio.gather(*(read(http, reference) for reference in references))
     return found
 
 
-def compare(expected: Mapping[MonthKey, Sums], found: Mapping[MonthKey, Sums]) -> Sums:
+def compare(expected: Mapping[UserPeriod, Totals], found: Mapping[UserPeriod, Totals]) -> Totals:
     """Return the total where both agree on each user-month. Raises DemoError naming differences."""
     wrong = sorted(key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key))
     if wrong:
@@ -64,4 +45,4 @@ def compare(expected: Mapping[MonthKey, Sums], found: Mapping[MonthKey, Sums]) -
         raise DemoError(
             f"{len(wrong)} of {len(expected)} user-months differ from the file:\n" + "\n".join(lines)
         )
-    return sum(found.values(), Sums())
+    return overall(found.values())

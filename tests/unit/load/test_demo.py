@@ -10,29 +10,30 @@ from hypothesis import strategies as st
 
 from load.demo.console import DemoError
 from load.demo.show import laid_out
-from load.demo.verify import Sums, compare
+from load.demo.verify import compare
 from load.demo.worker import DemoWorker
+from load.purchases import Totals
 
 JANUARY = ("user-1", "1997-01")
 
 
 def test_equal_months_give_their_total() -> None:
-    months = {JANUARY: Sums(100, 1, 1), ("user-2", "1997-02"): Sums(250, 3, 2)}
-    assert compare(months, dict(months)) == Sums(350, 4, 3)
+    months = {JANUARY: Totals(100, 1, 1), ("user-2", "1997-02"): Totals(250, 3, 2)}
+    assert compare(months, dict(months)) == Totals(350, 4, 3)
 
 
 @pytest.mark.parametrize(
     "found",
     [
-        {JANUARY: Sums(101, 1, 1)},
+        {JANUARY: Totals(101, 1, 1)},
         {},
-        {JANUARY: Sums(100, 1, 1), ("user-1", "1997-02"): Sums(1, 1, 1)},
+        {JANUARY: Totals(100, 1, 1), ("user-1", "1997-02"): Totals(1, 1, 1)},
     ],
     ids=["a cent off", "missing", "too much"],
 )
-def test_any_difference_is_named(found: dict[tuple[str, str], Sums]) -> None:
+def test_any_difference_is_named(found: dict[tuple[str, str], Totals]) -> None:
     with pytest.raises(DemoError, match=r"1 of 1 user-months differ from the file:\n.*user-1"):
-        compare({JANUARY: Sums(100, 1, 1)}, found)
+        compare({JANUARY: Totals(100, 1, 1)}, found)
 
 
 async def test_a_pid_that_another_program_bears_is_not_our_worker(tmp_path: Path) -> None:
