@@ -1,6 +1,5 @@
 """The Debezium connector: its configuration, and a client of Connect's REST interface."""
 
-import logging
 import re
 import time
 from http import HTTPStatus
@@ -9,8 +8,6 @@ from urllib.parse import quote, urlsplit
 
 from infra.errors import InfraError
 from infra.rest import request
-
-logger = logging.getLogger(__name__)
 
 CONNECTOR_NAME: Final = "user-profile-cdc"
 PUBLICATION: Final = "user_profile_cdc"  # made by the migrations

@@ -1,6 +1,5 @@
 """The interface that every server of the stack has, and the waiting for an answer."""
 
-import logging
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -11,8 +10,6 @@ from typing import ClassVar
 from infra.errors import InfraError, NotReadyError
 from infra.process import ServerProcess
 from infra.settings import InfraSettings
-
-logger = logging.getLogger(__name__)
 
 
 class Service(ABC):

@@ -142,7 +142,7 @@ class RedisCache:
 
     async def drop_all(self) -> bool:
         try:
-            for _, node in await self._nodes.primaries():
+            for node in await self._nodes.primaries():
                 async for name in node.scan_iter(match=f"{self._prefix}:*", count=1_000):
                     await node.unlink(name)
         except Exception as error:  # noqa: BLE001 — a cache never fails its caller

@@ -68,7 +68,7 @@ class RedisProbe:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 nodes = await self._nodes.primaries()
-                await asyncio.gather(*(client.ping() for _, client in nodes))
+                await asyncio.gather(*(client.ping() for client in nodes))
             ready, detail = True, f"{len(nodes)} nodes answer"
         except _FAILURES as error:
             ready, detail = False, f"does not answer ({type(error).__name__})"

@@ -5,7 +5,6 @@ command. After an error the map of slots is read again.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,8 +12,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.errors import TransientError
-
-logger = logging.getLogger(__name__)
 
 Command = tuple[bytes | str | int, ...]
 
@@ -112,11 +109,11 @@ class RedisNodes:
             for index, reply in zip(indexes, await pipeline.execute(), strict=True):
                 replies[index] = reply
 
-    async def primaries(self) -> list[tuple[str, Redis]]:
+    async def primaries(self) -> list[Redis]:
         """Every node that holds slots."""
         await self._refresh()
         addresses = dict.fromkeys(address for _, _, address in self._ranges)
-        return [(f"{host}:{port}", self._client((host, port))) for host, port in addresses]
+        return [self._client(address) for address in addresses]
 
     async def close(self) -> None:
         for client in self._clients.values():

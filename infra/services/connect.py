@@ -1,6 +1,5 @@
 """A Kafka Connect worker with Debezium's PostgreSQL connector."""
 
-import logging
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -12,8 +11,6 @@ from infra.install.artifacts import maven_jars
 from infra.process import ServerProcess
 from infra.service import Service
 from infra.templates import render
-
-logger = logging.getLogger(__name__)
 
 
 class ConnectService(Service):

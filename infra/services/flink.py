@@ -1,6 +1,5 @@
 """A Flink session cluster: one job manager and one task manager."""
 
-import logging
 import os
 import shutil
 from http import HTTPStatus
@@ -14,8 +13,6 @@ from infra.process import ServerProcess
 from infra.rest import request
 from infra.service import Service
 from infra.templates import render
-
-logger = logging.getLogger(__name__)
 
 _REQUIREMENTS: Final = POM.with_name("flink-requirements.txt")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import logging
 import shutil
 import uuid
 from pathlib import Path
@@ -17,8 +16,6 @@ from infra.install.artifacts import maven_jars
 from infra.process import ServerProcess
 from infra.service import Service, run
 from infra.templates import render
-
-logger = logging.getLogger(__name__)
 
 
 class KafkaService(Service):

@@ -1,6 +1,5 @@
 """A Redis Cluster of three primaries without replicas."""
 
-import logging
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -9,8 +8,6 @@ from infra.install.apt import ensure_programs
 from infra.process import ServerProcess
 from infra.service import Service, run
 from infra.templates import render
-
-logger = logging.getLogger(__name__)
 
 _SLOTS: Final = 16_384
 
