@@ -11,48 +11,13 @@ from yarl import URL
 from app.clock import SystemClock
 from app.settings import Settings
 from storage.stores import Stores
+from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from web.application import WebServices, build
 
 pytestmark = pytest.mark.integration
 
 Client = TestClient[Any, Any]
 
-# The examples of the documentation, word for word.
-SYNC = """{
-    "entities": [
-      {
-        "reference": "user-12345",
-        "type": "user",
-        "properties": {
-          "name": "João Silva Updated",
-          "status": "premium"
-        }
-      }
-    ],
-    "relationships": [
-      {
-        "source_reference": "user-12345",
-        "target_reference": "subscription-premium",
-        "relationship_type": "has_subscription"
-      }
-    ]
-  }"""
-INGEST = """{
-    "data_points": [
-      {
-        "entity_reference": "user-12345",
-        "entity_type": "user",
-        "key": "payment_metrics",
-        "granularity": "daily",
-        "reference_date": "2025-01-15T23:59:59Z",
-        "value": {
-          "transactions": 5,
-          "total_amount": 2450.00,
-          "average_ticket": 490.00
-        }
-      }
-    ]
-  }"""
 ACCEPTED = {"status": "sync request accepted for processing"}
 
 
@@ -92,8 +57,8 @@ def relation(source: str, target: str) -> str:
 
 
 async def test_reads_its_own_write(client: Client) -> None:
-    assert await post(client, "/v1/graph/sync", SYNC) == (202, ACCEPTED)
-    assert await post(client, "/v1/temporal/ingest", INGEST) == (202, ACCEPTED)
+    assert await post(client, "/v1/graph/sync", SEED_SYNC) == (202, ACCEPTED)
+    assert await post(client, "/v1/temporal/ingest", SEED_INGEST) == (202, ACCEPTED)
 
     status, tree = await get(client, "/v1/graph/by-reference/user/user-12345")
     assert status == 200

@@ -10,48 +10,13 @@ from aiohttp.test_utils import TestClient
 from app.dates import to_text
 from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.web.fakes import NOW, World
 from web.application import build
 
 Client = TestClient[Any, Any]
 ACCEPTED = {"status": "sync request accepted for processing"}
 JSON = {"Content-Type": "application/json"}
-
-SEED_SYNC = """{
-    "entities": [
-      {
-        "reference": "user-12345",
-        "type": "user",
-        "properties": {
-          "name": "João Silva Updated",
-          "status": "premium"
-        }
-      }
-    ],
-    "relationships": [
-      {
-        "source_reference": "user-12345",
-        "target_reference": "subscription-premium",
-        "relationship_type": "has_subscription"
-      }
-    ]
-  }"""
-SEED_INGEST = """{
-    "data_points": [
-      {
-        "entity_reference": "user-12345",
-        "entity_type": "user",
-        "key": "payment_metrics",
-        "granularity": "daily",
-        "reference_date": "2025-01-15T23:59:59Z",
-        "value": {
-          "transactions": 5,
-          "total_amount": 2450.00,
-          "average_ticket": 490.00
-        }
-      }
-    ]
-  }"""
 
 
 async def post(client: Client, body: str | bytes, path: str = "/v1/graph/sync") -> tuple[int, dict[str, Any]]:
