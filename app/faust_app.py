@@ -109,6 +109,7 @@ def build(settings: Settings) -> ProfileApp:
         # A worker that was killed holds its partitions for so long; Faust's default is a minute.
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
+        broker_commit_interval=settings.commit_interval_s,
         broker_max_poll_records=settings.fetch_max_records,
         stream_buffer_maxsize=max(_BUFFERED_FETCHES, _FETCHES_PER_PARTITION * settings.topic_partitions),
         stream_wait_empty=True,

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     flush_timeout_s: float = 30.0
     flush_max_attempts: int = Field(default=8, ge=1)
     fetch_max_records: int = Field(default=2_000, ge=1)
+    commit_interval_s: float = Field(
+        default=1.0, gt=0, description="between commits of offsets; what a crash repeats at most"
+    )
     max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
     max_edges_per_record: int = Field(default=10_000, ge=1)
     dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)

@@ -5,7 +5,7 @@ worker in the environment. It has no windows, retries, dead letters, metrics or 
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -114,9 +114,8 @@ def topic_of(role: Role, settings: Settings) -> str:
     return dict(zip(DECODERS, names.normalised, strict=True))[role]
 
 
-async def consume(role: Role, settings: Settings) -> None:
-    """Read for ever."""
-    stores = await Stores.open(settings)
+async def fetches(role: Role, settings: Settings) -> AsyncIterator[tuple[AIOKafkaConsumer, list[Any]]]:
+    """A consumer and what it fetched, for ever; the caller commits."""
     consumer = AIOKafkaConsumer(
         topic_of(role, settings),
         bootstrap_servers=settings.kafka_brokers,
@@ -129,8 +128,15 @@ async def consume(role: Role, settings: Settings) -> None:
     while True:
         fetched = await consumer.getmany(timeout_ms=100, max_records=settings.window_max_records)
         if records := [record for part in fetched.values() for record in part]:
-            await stores.writer.write(DECODERS[role](records))
-            await consumer.commit()
+            yield consumer, records
+
+
+async def consume(role: Role, settings: Settings) -> None:
+    """Read for ever."""
+    stores = await Stores.open(settings)
+    async for consumer, records in fetches(role, settings):
+        await stores.writer.write(DECODERS[role](records))
+        await consumer.commit()
 
 
 if __name__ == "__main__":

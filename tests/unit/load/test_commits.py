@@ -2,7 +2,7 @@
 
 import pytest
 
-from load.commits import Commit, rate
+from load.commits import Commit, speed
 from load.errors import LoadError
 
 
@@ -13,7 +13,12 @@ def test_starting_does_not_count() -> None:
         Commit(at_s=61, records=6_000),
         Commit(at_s=62, records=21_000),
     ]
-    assert rate(commits) == 10_000
+    assert speed(commits).records_per_s == 10_000
+
+
+def test_cpu_is_that_of_the_records_between_the_commits() -> None:
+    commits = [Commit(at_s=1, records=1_000, cpu_s=5.0), Commit(at_s=2, records=5_000, cpu_s=5.2)]
+    assert speed(commits).cpu_s_per_1000 == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(
@@ -21,4 +26,4 @@ def test_starting_does_not_count() -> None:
 )
 def test_one_commit_gives_no_rate(commits: list[Commit]) -> None:
     with pytest.raises(LoadError, match="more --records"):
-        rate(commits)
+        speed(commits)

@@ -1,0 +1,124 @@
+"""Readers of a topic as processes of their own: how fast each commits, and the CPU that it takes."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app.settings import Role, Settings
+from app.topic_admin import create_topics
+from load.bare_loop import topic_of
+from load.commits import Commit, Speed, speed
+from load.errors import LoadError
+from load.sending import Message, send
+
+_POLL_S: Final = 0.02
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """A command that reads the topic of its role, and the settings that make it what it is."""
+
+    label: str
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def readers(role: Role) -> list[Reader]:
+    """The agent, the agent without caches (which tells the share of invalidation), the bare and the naive loop."""
+    faust = [str(Path(sys.executable).with_name("faust")), "-A", "app", "worker", "-l", "warn"]
+    commits = {"PROFILE_COMMIT_INTERVAL_S": "0.1"}  # as the loops commit each fetch
+    return [
+        Reader(label="agent", command=faust, environment=commits),
+        Reader(label="bare", command=[sys.executable, "-m", "load.bare_loop", role.value]),
+        Reader(label="uncached", command=faust, environment=commits | {"PROFILE_CACHE_ENABLED": "false"}),
+        Reader(label="naive", command=[sys.executable, "-m", "load.naive_loop", role.value]),
+    ]
+
+
+async def measure(
+    reader: Reader, role: Role, settings: Settings, told: list[Message], *, timeout_s: float
+) -> Speed:
+    """Send the records to topics of their own, then time the reader. The topics are deleted. Raises LoadError."""
+    topic = topic_of(role, settings)
+    used = {topic, settings.topics.dead_letters(topic)}
+    await create_topics(settings.kafka_brokers, [spec for spec in settings.topic_specs if spec.name in used])
+    try:
+        await send(settings.kafka_brokers, topic, told, total=len(told))
+        with _process(reader, settings) as process:
+            return speed(await _watch(process, settings, topic, len(told), timeout_s=timeout_s))
+    finally:
+        await _delete(settings.kafka_brokers, used)
+
+
+async def _delete(brokers: list[str], topics: set[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.delete_topics(sorted(topics))
+    finally:
+        await admin.close()
+
+
+async def _watch(
+    process: "subprocess.Popen[bytes]", settings: Settings, topic: str, expected: int, *, timeout_s: float
+) -> list[Commit]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    await admin.start()
+    partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+    commits: list[Commit] = []
+    end = time.monotonic() + timeout_s
+    try:
+        while not commits or commits[-1].records < expected:
+            if process.poll() is not None:
+                raise LoadError(
+                    f"The reader of {topic} ended with {process.returncode}; its log stands above."
+                )
+            if time.monotonic() > end:
+                seen = commits[-1].records if commits else 0
+                raise LoadError(
+                    f"{topic}: {seen:,} of {expected:,} records in {timeout_s:.0f} s; see --timeout."
+                )
+            offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+            total = sum(max(0, found.offset) for found in offsets.values())
+            if not commits or total != commits[-1].records:
+                commits.append(Commit(at_s=time.monotonic(), records=total, cpu_s=_cpu_s(process.pid)))
+            await asyncio.sleep(_POLL_S)
+    finally:
+        await admin.close()
+    return commits
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process, all threads (proc(5))."""
+    after_name = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_S
+
+
+@contextmanager
+def _process(reader: Reader, settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+    environment = os.environ | {
+        "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
+        "PROFILE_APP_ID": settings.app_id,
+        "PROFILE_ROLES": ",".join(settings.roles),
+        **reader.environment,
+    }
+    process = subprocess.Popen(reader.command, env=environment, stdout=sys.stderr)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
