@@ -27,6 +27,7 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
     services = WebServices(
         reader=stores.reader,
         writer=stores.writer,
+        preview=stores.preview,
         directory=stores.directory,
         probes=stores.probes,
         clock=SystemClock(),
