@@ -102,7 +102,8 @@ class SyncRequest:
     ) -> Batch:
         """Every row of the request; `types` answers `untyped`.
 
-        Raises AmbiguousReferenceError, or keeps it in `refusals` and leaves the relationship out.
+        Raises AmbiguousReferenceError, or keeps it in `refusals` and leaves the relationship out, though the
+        types that it names stay known to the others.
         """
         known = self._types_named_here()
         for reference, found in types.items():
