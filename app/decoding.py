@@ -35,10 +35,14 @@ def decode_record(record: Record, decoder: msgspec.json.Decoder[T]) -> T:
         raise InvalidError(f"The record is not JSON: {error}.", code="invalid-json") from None
 
 
-def schema_error(message: str, *, whole: str) -> InvalidError:
-    """A validator's message as an error that names the field: `… - at `$.edges[0].type``."""
+def schema_error(message: str, *, whole: str, within: str = "") -> InvalidError:
+    """A validator's message as an error that names the field: `… - at `$.edges[0].type``.
+
+    `within` is the path of what was validated, where it is a part of `whole`.
+    """
     at = _AT.match(message)
     what, path = (at["what"], at["path"]) if at else (message, "")
+    path = f"{within}.{path}" if within and path else within or path
     missing = _MISSING.match(what)
     if missing:
         field = f"{path}.{missing['name']}" if path else missing["name"]

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from app.models import Batch, Changes, EntityKey
+from app.preview import Preview
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
@@ -36,6 +37,21 @@ class ProfileWriter(Protocol):
         too. A failure of the cache never fails a write. Raises TransientError (nothing committed, or it is
         not known whether it was; write it again), InvalidError (PostgreSQL refuses a value: split the batch
         to find it) or FatalError.
+        """
+        ...
+
+    async def now(self) -> datetime:
+        """The primary's clock, in UTC."""
+        ...
+
+
+class ProfilePreview(Protocol):
+    """Tells what a write would change. Writes nothing: no row, no WAL, no sequence value."""
+
+    async def preview(self, batch: Batch) -> Preview:
+        """What ProfileWriter.write would do with the batch, against one snapshot of the primary.
+
+        Raises as `write` does: TransientError, InvalidError (PostgreSQL refuses a value) or FatalError.
         """
         ...
 

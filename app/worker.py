@@ -216,6 +216,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         services = WebServices(
             reader=worker.stores.reader,
             writer=worker.stores.writer,
+            preview=worker.stores.preview,
             directory=worker.stores.directory,
             probes=worker.probes(),
             clock=SystemClock(),

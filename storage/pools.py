@@ -1,12 +1,14 @@
 """Connection pools and what every session of ours is set to."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from app.settings import Settings
+from storage.errors import translated
 from storage.queries import query
 
 Connection = asyncpg.Connection | PoolConnectionProxy  # a pool hands out proxies
@@ -54,6 +56,14 @@ async def open_writer(settings: Settings) -> asyncpg.Pool:
 async def open_reader(dsn: str, settings: Settings, *, name: str) -> asyncpg.Pool:
     """A pool of reads, on the primary or a replica. Connects when first used."""
     return await _open(dsn, settings, role=f"reader-{name}", session=_SESSION, init=_as_text)
+
+
+async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:
+    """The primary's time, in UTC."""
+    with translated():
+        async with pool.acquire(timeout=acquire_timeout_s) as connection:
+            now: datetime = await connection.fetchval(query("primary_clock"))
+            return now
 
 
 async def _open(

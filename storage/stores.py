@@ -6,7 +6,15 @@ from typing import Self
 import asyncpg
 
 from app.clock import Clock, SystemClock
-from app.ports import CommitLog, EntityDirectory, GraphReader, Invalidator, Probe, ProfileWriter
+from app.ports import (
+    CommitLog,
+    EntityDirectory,
+    GraphReader,
+    Invalidator,
+    Probe,
+    ProfilePreview,
+    ProfileWriter,
+)
 from app.settings import Settings
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
@@ -14,6 +22,7 @@ from storage.errors import translated
 from storage.invalidation import CacheInvalidator, GuardedCache, PendingInvalidations
 from storage.keyspace import Keyspace
 from storage.pools import open_reader, open_writer
+from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
 from storage.queries import query
 from storage.reader import CachedGraphReader
@@ -26,6 +35,7 @@ class Stores:
     """The ports of app.ports on real servers."""
 
     writer: ProfileWriter
+    preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
     invalidator: Invalidator
@@ -87,6 +97,7 @@ class Stores:
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
         )
+        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self.reader = CachedGraphReader(
             GuardedCache(self.cache, pending),
             keyspace,

@@ -9,21 +9,19 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 import asyncpg
 import msgspec
 
 from app.clock import Clock
 from app.models import Batch, Changes, EdgeRow, EntityKey, Lookup, PropertyRow, TemporalRow
-from storage import fold
+from storage.candidates import candidates, folded
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.lookups import lookups_of
-from storage.pools import Connection
+from storage.pools import Connection, primary_clock
 from storage.queries import query
-
-R = TypeVar("R", bound=NamedTuple)
 
 _STAGING: Final = {
     "staging_entities": ["type", "reference"],
@@ -73,15 +71,12 @@ class PostgresWriter:
         self._known_months: set[datetime] = set()
 
     async def now(self) -> datetime:
-        with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                now: datetime = await connection.fetchval(query("primary_clock"))
-                return now
+        return await primary_clock(self._pool, acquire_timeout_s=self._acquire_timeout_s)
 
     async def write(self, batch: Batch) -> Changes:
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                could_win = await _candidates(connection, _folded(batch))
+                could_win = await candidates(connection, folded(batch))
                 if not len(could_win):
                     return Changes(position=await connection.fetchval(query("flush_position")))
                 await self._ensure_partitions(connection, could_win.temporal)
@@ -110,37 +105,6 @@ class PostgresWriter:
         if months:
             await connection.execute(query("ensure_partitions"), sorted(months))
             self._known_months |= months
-
-
-def _folded(batch: Batch) -> Batch:
-    return Batch(
-        entities=fold.entities(batch.entities),
-        properties=fold.properties(batch.properties),
-        edges=fold.edges(batch.edges),
-        temporal=fold.temporal(batch.temporal),
-    )
-
-
-async def _candidates(connection: Connection, batch: Batch) -> Batch:
-    """The rows that could win over what is stored."""
-    properties = [[*column] for column in zip(*batch.properties, strict=True)]
-    edges = [[*column] for column in zip(*batch.edges, strict=True)]
-    # `period` follows from period_start and is not compared.
-    temporal = [[*column] for column in zip(*(row[:5] + row[6:] for row in batch.temporal), strict=True)]
-    entities = [[*column] for column in zip(*batch.entities, strict=True)]
-    return Batch(
-        entities=await _winners(connection, "candidate_entities", batch.entities, entities),
-        properties=await _winners(connection, "candidate_properties", batch.properties, properties),
-        edges=await _winners(connection, "candidate_edges", batch.edges, edges),
-        temporal=await _winners(connection, "candidate_temporal", batch.temporal, temporal),
-    )
-
-
-async def _winners(connection: Connection, name: str, rows: list[R], columns: list[list[object]]) -> list[R]:
-    if not rows:
-        return []
-    positions = await connection.fetch(query(name), *columns)
-    return [rows[position - 1] for position in sorted(record["ord"] for record in positions)]
 
 
 async def _stage(connection: Connection, batch: Batch) -> None:

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
+import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -101,6 +102,14 @@ def settings(
             "connect_url": servers.connect_url,
         }
     )
+
+
+@pytest.fixture
+async def db(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of the test's own to the primary."""
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture

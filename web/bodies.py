@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from app.decoding import schema_error
 from app.errors import InvalidError
 from web import diagnosis
 from web.boundary import READING_BODY
+from web.field_paths import join
 from web.problems import ProblemError
 
 T = TypeVar("T")
@@ -59,6 +60,22 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         raise schema_error(str(error), whole="The body") from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _not_json(text, error) from None
+
+
+def decode_each(
+    items: Iterable[msgspec.Raw], decoder: msgspec.json.Decoder[T], path: str
+) -> list[T | InvalidError]:
+    """Decode the items of the list at `path` one by one; an item that fails is replaced by its error.
+
+    The errors are those that `decode` raises for a body with the same item.
+    """
+    found: list[T | InvalidError] = []
+    for index, item in enumerate(items):
+        try:
+            found.append(decoder.decode(item))
+        except msgspec.ValidationError as error:  # syntax was checked when the whole was decoded
+            found.append(schema_error(str(error), whole="The body", within=join(path, index)))
+    return found
 
 
 def _check_syntax(body: bytes, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The query and path of a read, strictly.
+"""The query and path of a request, strictly.
 
 Unknown query parameters are ignored, so that a client's tracing parameters do no harm. A known one that is
 repeated, malformed, or contradicts its alias is a 400.
@@ -58,6 +58,16 @@ def limit(request: web.Request) -> int:
 def cursor(request: web.Request) -> str | None:
     """Read `cursor`, opaque. Raises ProblemError where it is repeated."""
     return _single(request.rel_url.query, "cursor")
+
+
+def dry_run(request: web.Request) -> bool:
+    """Read `dry_run`: `true` or `false`, false by default. Raises ProblemError."""
+    if not request.rel_url.raw_query_string:
+        return False
+    text = _single(request.rel_url.query, "dry_run")
+    if text not in (None, "true", "false"):
+        raise invalid_parameter("dry_run", "dry_run is neither true nor false.")
+    return text == "true"
 
 
 def entity_id(text: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.clock import Clock
-from app.ports import EntityDirectory, GraphReader, Probe, ProfileWriter
+from app.ports import EntityDirectory, GraphReader, Probe, ProfilePreview, ProfileWriter
 from app.settings import Settings
 
 Observe = Callable[[str, int, float, str], None]
@@ -22,6 +22,7 @@ class WebServices:
 
     reader: GraphReader
     writer: ProfileWriter
+    preview: ProfilePreview
     directory: EntityDirectory
     probes: Sequence[Probe]
     clock: Clock

@@ -4,7 +4,7 @@ Values stay the JSON text that was sent. Nothing here waits for anything: what h
 primary (its clock, the types of references) is passed to `rows`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -24,6 +24,7 @@ from app.validation import (
 )
 from web import bodies
 from web.field_paths import join
+from web.refusals import Refusals, decoded, judging
 
 UNKNOWN: Final = "unknown"
 _STORED_SHAPE: Final = frozenset({"value", "reference_date"})
@@ -54,7 +55,17 @@ class SyncIn(msgspec.Struct, frozen=True):
     relationships: list[RelationshipIn] | msgspec.UnsetType = msgspec.UNSET
 
 
+class UncheckedSyncIn(msgspec.Struct, frozen=True):
+    """The same, with items that are decoded one by one."""
+
+    entities: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    relationships: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
 _DECODER: Final = msgspec.json.Decoder(SyncIn)
+_UNCHECKED: Final = msgspec.json.Decoder(UncheckedSyncIn)
+_ENTITY: Final = msgspec.json.Decoder(EntityIn)
+_RELATIONSHIP: Final = msgspec.json.Decoder(RelationshipIn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,58 +84,67 @@ class SyncRequest:
 
     entities: list[EntityKey]
     properties: list[Property]
-    relationships: list[RelationshipIn]
+    relationships: dict[int, RelationshipIn]  # by their places in the body
 
     @property
     def untyped(self) -> list[str]:
         """The references whose types have to be looked up, once each, sorted."""
         return sorted(
-            {r.source_reference for r in self.relationships if r.source_type is None}
-            | {r.target_reference for r in self.relationships if r.target_type is None}
+            {r.source_reference for r in self.relationships.values() if r.source_type is None}
+            | {r.target_reference for r in self.relationships.values() if r.target_type is None}
         )
 
     def __len__(self) -> int:
         return len(self.entities) + len(self.properties) + len(self.relationships)
 
-    def rows(self, *, now: datetime, types: Mapping[str, list[str]]) -> Batch:
-        """Every row of the request; `types` answers `untyped`. Raises AmbiguousReferenceError."""
+    def rows(
+        self, *, now: datetime, types: Mapping[str, list[str]], refusals: Refusals | None = None
+    ) -> Batch:
+        """Every row of the request; `types` answers `untyped`.
+
+        Raises AmbiguousReferenceError, or keeps it in `refusals` and leaves the relationship out, though the
+        types that it names stay known to the others.
+        """
         known = self._types_named_here()
         for reference, found in types.items():
             known.setdefault(reference, set()).update(found)
         told_at = dates.to_text(now)
+        edges = []
+        for index, relationship in self.relationships.items():
+            with judging("relationship", refusals):
+                edges.append(_edge(relationship, f"relationships[{index}]", known, now))
         return Batch(
             entities=list(self.entities),
             properties=[
                 PropertyRow(p.key.type, p.key.reference, p.field, p.value, p.reference_date or told_at)
                 for p in self.properties
             ],
-            edges=[self._edge(index, known, now) for index in range(len(self.relationships))],
+            edges=edges,
         )
 
     def _types_named_here(self) -> dict[str, set[str]]:
         named: dict[str, set[str]] = {}
         for key in self.entities:
             named.setdefault(key.reference, set()).add(key.type)
-        for r in self.relationships:
+        for r in self.relationships.values():
             if r.source_type is not None:
                 named.setdefault(r.source_reference, set()).add(r.source_type)
             if r.target_type is not None:
                 named.setdefault(r.target_reference, set()).add(r.target_type)
         return named
 
-    def _edge(self, index: int, known: Mapping[str, set[str]], now: datetime) -> EdgeRow:
-        r = self.relationships[index]
-        path = f"relationships[{index}]"
-        metadata = bytes(r.metadata)
-        return EdgeRow(
-            r.source_type or _resolve(r.source_reference, f"{path}.source_reference", known),
-            r.source_reference,
-            r.target_type or _resolve(r.target_reference, f"{path}.target_reference", known),
-            r.target_reference,
-            r.relationship_type,
-            None if metadata in (b"", b"null") else metadata.decode(),
-            now,
-        )
+
+def _edge(r: RelationshipIn, path: str, known: Mapping[str, set[str]], now: datetime) -> EdgeRow:
+    metadata = bytes(r.metadata)
+    return EdgeRow(
+        r.source_type or _resolve(r.source_reference, f"{path}.source_reference", known),
+        r.source_reference,
+        r.target_type or _resolve(r.target_reference, f"{path}.target_reference", known),
+        r.target_reference,
+        r.relationship_type,
+        None if metadata in (b"", b"null") else metadata.decode(),
+        now,
+    )
 
 
 def _resolve(reference: str, field: str, known: Mapping[str, set[str]]) -> str:
@@ -137,16 +157,17 @@ def _resolve(reference: str, field: str, known: Mapping[str, set[str]]) -> str:
     return candidates[0] if candidates else UNKNOWN
 
 
-def parse(body: bytes, *, max_items: int, max_value_bytes: int) -> SyncRequest:
-    """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field)."""
-    sent = bodies.decode(body, _DECODER)
-    if sent.entities is msgspec.UNSET and sent.relationships is msgspec.UNSET:
-        raise InvalidError(
-            "The body has neither entities nor relationships.", code="missing-field", field="entities"
-        )
-    entities = sent.entities or []
-    relationships = sent.relationships or []
-    count = len(entities) + len(relationships) + sum(len(entity.properties) for entity in entities)
+def parse(
+    body: bytes, *, max_items: int, max_value_bytes: int, refusals: Refusals | None = None
+) -> SyncRequest:
+    """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field).
+
+    With `refusals`, what is wrong with one item is kept there, and the item is left out; an entity takes
+    its properties with it.
+    """
+    entities, relationships = _items(body, refusals)
+    count = len(entities) + len(relationships)
+    count += sum(len(entity.properties) for entity in entities if isinstance(entity, EntityIn))
     if count > max_items:
         raise InvalidError(
             f"The request has {count} entities, properties and relationships; {max_items} are the most. "
@@ -154,21 +175,44 @@ def parse(body: bytes, *, max_items: int, max_value_bytes: int) -> SyncRequest:
             code="too-many-items",
             field="entities" if len(entities) > len(relationships) else "relationships",
         )
-    request = SyncRequest(entities=[], properties=[], relationships=list(relationships))
-    for index, entity in enumerate(entities):
+    request = SyncRequest(entities=[], properties=[], relationships={})
+    for index, sent in enumerate(entities):
         path = f"entities[{index}]"
-        key = _entity(entity, path)
-        request.entities.append(key)
-        own_date = _own_date(entity.reference_date, f"{path}.reference_date")
-        for name, raw in entity.properties.items():
-            at = join(f"{path}.properties", name)
-            check_name(name, at, MAX_FIELD_BYTES)
-            request.properties.append(
-                _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
-            )
-    for index, relationship in enumerate(relationships):
-        _check_relationship(relationship, f"relationships[{index}]", max_value_bytes)
+        with judging("entity", refusals):
+            entity = decoded(sent)
+            key = _entity(entity, path)
+            own_date = _own_date(entity.reference_date, f"{path}.reference_date")
+            request.entities.append(key)
+            for name, raw in entity.properties.items():
+                at = join(f"{path}.properties", name)
+                with judging("property", refusals):
+                    check_name(name, at, MAX_FIELD_BYTES)
+                    request.properties.append(
+                        _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
+                    )
+    for index, told in enumerate(relationships):
+        with judging("relationship", refusals):
+            relationship = decoded(told)
+            _check_relationship(relationship, f"relationships[{index}]", max_value_bytes)
+            request.relationships[index] = relationship
     return request
+
+
+def _items(
+    body: bytes, refusals: Refusals | None
+) -> tuple[Sequence[EntityIn | InvalidError], Sequence[RelationshipIn | InvalidError]]:
+    sent: SyncIn | UncheckedSyncIn
+    sent = bodies.decode(body, _DECODER) if refusals is None else bodies.decode(body, _UNCHECKED)
+    if sent.entities is msgspec.UNSET and sent.relationships is msgspec.UNSET:
+        raise InvalidError(
+            "The body has neither entities nor relationships.", code="missing-field", field="entities"
+        )
+    if isinstance(sent, SyncIn):
+        return sent.entities or [], sent.relationships or []
+    return (
+        bodies.decode_each(sent.entities or [], _ENTITY, "entities"),
+        bodies.decode_each(sent.relationships or [], _RELATIONSHIP, "relationships"),
+    )
 
 
 def check_type(text: str, field: str) -> str:

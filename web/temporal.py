@@ -1,5 +1,6 @@
 """The body of POST /v1/temporal/ingest: read, judged and turned into one batch."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -9,6 +10,7 @@ from app.errors import InvalidError
 from app.models import Batch, TemporalRow
 from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web import bodies
+from web.refusals import Refusals, decoded, judging
 from web.sync import check_type
 
 _Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -28,21 +30,40 @@ class IngestIn(msgspec.Struct, frozen=True):
     data_points: list[DataPointIn]
 
 
+class UncheckedIngestIn(msgspec.Struct, frozen=True):
+    """The same, with items that are decoded one by one."""
+
+    data_points: list[msgspec.Raw]
+
+
 _DECODER: Final = msgspec.json.Decoder(IngestIn)
+_UNCHECKED: Final = msgspec.json.Decoder(UncheckedIngestIn)
+_DATA_POINT: Final = msgspec.json.Decoder(DataPointIn)
 
 
-def parse(body: bytes, *, max_items: int, max_value_bytes: int) -> Batch:
-    """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field)."""
-    points = bodies.decode(body, _DECODER).data_points
+def parse(body: bytes, *, max_items: int, max_value_bytes: int, refusals: Refusals | None = None) -> Batch:
+    """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field).
+
+    With `refusals`, what is wrong with one data point is kept there, and the point is left out.
+    """
+    points = _items(body, refusals)
     if len(points) > max_items:
         raise InvalidError(
             f"The request has {len(points)} data points; {max_items} are the most. Split it.",
             code="too-many-items",
             field="data_points",
         )
-    return Batch(
-        temporal=[_row(point, f"data_points[{index}]", max_value_bytes) for index, point in enumerate(points)]
-    )
+    batch = Batch()
+    for index, point in enumerate(points):
+        with judging("temporal", refusals):
+            batch.temporal.append(_row(decoded(point), f"data_points[{index}]", max_value_bytes))
+    return batch
+
+
+def _items(body: bytes, refusals: Refusals | None) -> Sequence[DataPointIn | InvalidError]:
+    if refusals is None:
+        return bodies.decode(body, _DECODER).data_points
+    return bodies.decode_each(bodies.decode(body, _UNCHECKED).data_points, _DATA_POINT, "data_points")
 
 
 def _row(point: DataPointIn, path: str, max_value_bytes: int) -> TemporalRow:

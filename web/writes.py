@@ -1,4 +1,7 @@
-"""The handlers of writes: committed before they answer 202, all of a request or nothing of it."""
+"""The handlers of writes: committed before they answer 202, all of a request or nothing of it.
+
+With `dry_run=true` they write nothing and answer 200 with what the request would change, without its refused items.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +10,10 @@ from typing import Final
 
 from aiohttp import web
 
-from web import bodies, sync, temporal
+from app.models import Batch
+from app.preview import Preview
+from web import bodies, differences, parameters, sync, temporal
+from web.refusals import Refusals
 from web.services import SERVICES, SETTINGS, WebServices
 
 _ACCEPTED: Final = b'{"status":"sync request accepted for processing"}'
@@ -21,31 +27,49 @@ _HEADERS: Final = {
 async def post_sync(request: web.Request) -> web.Response:
     """Upsert entities, properties and relationships. Safe to repeat: last writer wins by date."""
     services, settings = request.app[SERVICES], request.app[SETTINGS]
+    refusals = Refusals() if parameters.dry_run(request) else None
     asked = await bodies.read(
         request,
-        partial(sync.parse, max_items=settings.web_max_items, max_value_bytes=settings.max_value_bytes),
+        partial(
+            sync.parse,
+            max_items=settings.web_max_items,
+            max_value_bytes=settings.max_value_bytes,
+            refusals=refusals,
+        ),
     )
+    batch = Batch()
     if len(asked):
-        now, types = await asyncio.gather(services.writer.now(), _types_of(services, asked.untyped))
-        await services.writer.write(asked.rows(now=now, types=types))
-    return _accepted()
+        clock = services.writer if refusals is None else services.preview
+        now, types = await asyncio.gather(clock.now(), _types_of(services, asked.untyped))
+        batch = asked.rows(now=now, types=types, refusals=refusals)
+    return await _answer(services, batch, refusals)
 
 
 async def post_ingest(request: web.Request) -> web.Response:
     """Upsert points of time series. Safe to repeat."""
     services, settings = request.app[SERVICES], request.app[SETTINGS]
+    refusals = Refusals() if parameters.dry_run(request) else None
     batch = await bodies.read(
         request,
-        partial(temporal.parse, max_items=settings.web_max_items, max_value_bytes=settings.max_value_bytes),
+        partial(
+            temporal.parse,
+            max_items=settings.web_max_items,
+            max_value_bytes=settings.max_value_bytes,
+            refusals=refusals,
+        ),
     )
-    if len(batch):
-        await services.writer.write(batch)
-    return _accepted()
+    return await _answer(services, batch, refusals)
 
 
 async def _types_of(services: WebServices, references: list[str]) -> Mapping[str, list[str]]:
     return await services.directory.types_of(references) if references else {}
 
 
-def _accepted() -> web.Response:
-    return web.Response(status=202, body=_ACCEPTED, headers=_HEADERS)
+async def _answer(services: WebServices, batch: Batch, refusals: Refusals | None) -> web.Response:
+    if refusals is None:
+        if len(batch):
+            await services.writer.write(batch)
+        return web.Response(status=202, body=_ACCEPTED, headers=_HEADERS)
+    preview = await services.preview.preview(batch) if len(batch) else Preview()
+    body = await asyncio.to_thread(differences.encode, preview, refusals)
+    return web.Response(body=body, headers=_HEADERS)

@@ -1,6 +1,7 @@
 """The whole HTTP surface on PostgreSQL and Redis: what is written is read back."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -27,6 +28,7 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
     services = WebServices(
         reader=stores.reader,
         writer=stores.writer,
+        preview=stores.preview,
         directory=stores.directory,
         probes=stores.probes,
         clock=SystemClock(),
@@ -170,3 +172,158 @@ async def test_ready_on_a_running_stack(client: Client) -> None:
     status, body = await get(client, "/readyz")
     assert (status, body["status"]) == (200, "ready"), body
     assert body["dependencies"]
+
+
+DRY_RUNS_BEFORE = """{"entities": [
+  {"reference": "x", "type": "org"},
+  {"reference": "u", "type": "user", "reference_date": "2025-01-02", "properties": {
+    "newer": {"value": 0.10, "reference_date": "2025-01-01"}, "older": {"value": 1, "reference_date": "2025-01-03"},
+    "greater": "b", "smaller": "z", "same": {"a": 1.0}}}]}"""
+
+DRY_RUN = """{"entities": [
+  {"reference": "u", "type": "user", "reference_date": "2025-01-02", "properties": {"new": 1.50,
+    "newer": {"b":1,"a":12345678901234567890.10}, "older": 2, "greater": "z", "smaller": "b", "same": {"a":1.0}}},
+  {"reference": "x", "type": "user"}, {"reference": "", "type": "user"}],
+ "relationships": [
+  {"source_reference": "u", "target_reference": "v", "relationship_type": "knows"},
+  {"source_reference": "u", "target_reference": "x", "relationship_type": "knows"}]}"""
+
+WITHOUT_THE_REFUSED = DRY_RUN.replace(', {"reference": "", "type": "user"}', "").replace(
+    ',\n  {"source_reference": "u", "target_reference": "x", "relationship_type": "knows"}', ""
+)
+
+
+def identities(answer: Any) -> dict[str, list[tuple[str, str]]]:
+    """The kind of each item, and the last member that identifies it."""
+    names = ("reason", "old", "new", "code", "detail", "candidates")
+    return {
+        each: [
+            (item["kind"], [value for name, value in item.items() if name not in names][-1])
+            for item in answer[each]
+        ]
+        for each in ("created", "changed", "unchanged", "refused")
+    }
+
+
+async def all_rows(db: Any) -> list[Any]:
+    """Row versions and sequences, which any write would move."""
+    found: list[Any] = await db.fetch(
+        "SELECT 'entity' AS what, xmin::text AS version, id FROM entities UNION ALL "
+        "SELECT 'edge', xmin::text, id FROM edges UNION ALL "
+        "SELECT 'temporal', xmin::text, entity_id FROM temporal_properties UNION ALL "
+        "SELECT sequencename, '', last_value FROM pg_sequences WHERE schemaname = 'public' ORDER BY 1, 3, 2"
+    )
+    return found
+
+
+async def test_a_dry_run_says_what_the_write_does_and_writes_nothing(client: Client, db: Any) -> None:
+    assert (await post(client, "/v1/graph/sync", DRY_RUNS_BEFORE))[0] == 202
+    before = await all_rows(db)
+
+    response = await client.post(
+        "/v1/graph/sync?dry_run=true", data=DRY_RUN, headers={"Content-Type": "application/json"}
+    )
+    assert response.status == 200
+    text, answer = await response.text(), await response.json()
+    assert await all_rows(db) == before
+    assert identities(answer) == {
+        "created": [
+            ("entity", "v"),
+            ("entity", "x"),
+            ("property", "new"),
+            ("relationship", "knows"),
+        ],
+        "changed": [("property", "greater"), ("property", "newer")],
+        "unchanged": [("entity", "u"), ("property", "older"), ("property", "same"), ("property", "smaller")],
+        "refused": [
+            ("entity", "entities[2].reference"),
+            ("relationship", "relationships[1].target_reference"),
+        ],
+    }
+    assert [item.get("reason") for item in answer["unchanged"]] == ["same", "older", "same", "older"]
+    assert answer["refused"][1]["candidates"] == ["org", "user"]
+    date = '"reference_date":"2025-01-0{}T00:00:00.000000Z"'.format
+    assert f'"field":"new","new":{{"value":1.50,{date(2)}}}' in text
+    assert (
+        f'"old":{{"value":0.10,{date(1)}}},"new":{{"value":{{"b":1,"a":12345678901234567890.10}},{date(2)}}}'
+        in text
+    )
+
+    assert (await post(client, "/v1/graph/sync", WITHOUT_THE_REFUSED))[0] == 202
+    _, tree = await get(client, "/v1/graph/by-reference/user/u")
+    for item in answer["changed"]:
+        assert tree["properties"][item["field"]] == item["new"]
+    for item in answer["unchanged"]:
+        if item["kind"] == "property":
+            assert tree["properties"][item["field"]] == item["old"]
+    _, again = await post(client, "/v1/graph/sync?dry_run=true", WITHOUT_THE_REFUSED)
+    assert (again["created"], again["changed"], again["refused"]) == ([], [], [])
+
+
+async def test_a_dry_run_of_data_points(client: Client, db: Any) -> None:
+    def body(*points: tuple[str, str, int, str]) -> str:
+        return json.dumps(
+            {
+                "data_points": [
+                    {
+                        "entity_reference": "u",
+                        "entity_type": "user",
+                        "key": key,
+                        "granularity": "daily",
+                        "reference_date": f"2025-01-15T{hour}:00:00Z",
+                        "version": version,
+                        "value": {"total": value},
+                    }
+                    for key, hour, version, value in points
+                ]
+            }
+        )
+
+    path = "/v1/temporal/ingest?dry_run=true"
+    stored = [
+        (key, "12", 1, "m") for key in ("newer", "older", "higher", "lower", "greater", "smaller", "same")
+    ]
+    assert (await post(client, path, body(*stored)))[1]["created"][0] == {
+        "kind": "entity",
+        "type": "user",
+        "reference": "u",
+    }
+    assert (await get(client, "/v1/graph/by-reference/user/u"))[0] == 404
+    assert (await post(client, "/v1/temporal/ingest", body(*stored)))[0] == 202
+    before = await all_rows(db)
+    points = [
+        ("new", "12", 1, "m"),
+        ("newer", "13", 0, "m"),
+        ("older", "11", 2, "m"),
+        ("higher", "12", 2, "a"),
+        ("lower", "12", 0, "z"),
+        ("greater", "12", 1, "z"),
+        ("smaller", "12", 1, "a"),
+        ("same", "12", 1, "m"),
+        ("", "12", 1, "m"),
+    ]
+    status, answer = await post(client, path, body(*points))
+    assert (status, await all_rows(db)) == (200, before)
+    outcomes = {item["key"]: each for each in ("created", "changed") for item in answer[each]}
+    outcomes |= {item["key"]: item["reason"] for item in answer["unchanged"]}
+    assert outcomes == {
+        "new": "created",
+        "newer": "changed",
+        "older": "older",
+        "higher": "changed",
+        "lower": "older",
+        "greater": "changed",
+        "smaller": "older",
+        "same": "same",
+    }
+    assert [item["field"] for item in answer["refused"]] == ["data_points[8].key"]
+    assert (await post(client, "/v1/temporal/ingest", body(*points[:-1])))[0] == 202
+    _, again = await post(client, path, body(*points))
+    assert (again["created"], again["changed"], len(again["unchanged"])) == ([], [], 8)
+    _, tree = await get(client, "/v1/graph/by-reference/user/u")
+    for item in answer["changed"]:
+        ((point),) = tree["temporal_data"][item["key"]]
+        assert (point["value"], point["reference_date"]) == (
+            item["new"]["value"],
+            item["new"]["reference_date"],
+        )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
+from app.preview import Difference, Preview
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
@@ -91,6 +92,34 @@ class FakeWriter:
 
 
 @dataclass
+class FakePreview:
+    """Answers `found`, or that everything in the batch would be created."""
+
+    found: Preview | None = None
+    error: Exception | None = None
+    delay_s: float = 0.0
+    batches: list[Batch] = field(default_factory=list)
+
+    async def preview(self, batch: Batch) -> Preview:
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        if self.error is not None:
+            raise self.error
+        self.batches.append(batch)
+        if self.found is not None:
+            return self.found
+        return Preview(
+            entities=[Difference(row=row, outcome="created") for row in batch.entities],
+            properties=[Difference(row=row, outcome="created") for row in batch.properties],
+            edges=[Difference(row=row, outcome="created") for row in batch.edges],
+            temporal=[Difference(row=row, outcome="created") for row in batch.temporal],
+        )
+
+    async def now(self) -> datetime:
+        return NOW
+
+
+@dataclass
 class FakeDirectory:
     types: dict[str, list[str]] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
@@ -135,6 +164,7 @@ class World:
 
     reader: FakeReader = field(default_factory=FakeReader)
     writer: FakeWriter = field(default_factory=FakeWriter)
+    preview: FakePreview = field(default_factory=FakePreview)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     probes: list[FakeProbe] = field(default_factory=list)
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
@@ -143,6 +173,7 @@ class World:
         return WebServices(
             reader=self.reader,
             writer=self.writer,
+            preview=self.preview,
             directory=self.directory,
             probes=self.probes,
             clock=FakeClock(),

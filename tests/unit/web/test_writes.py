@@ -11,22 +11,12 @@ from app.dates import to_text
 from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
+from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, entity, ingest, post, related
 from tests.unit.web.fakes import NOW, World
 from web.application import build
 
 Client = TestClient[Any, Any]
 ACCEPTED = {"status": "sync request accepted for processing"}
-JSON = {"Content-Type": "application/json"}
-
-
-async def post(client: Client, body: str | bytes, path: str = "/v1/graph/sync") -> tuple[int, dict[str, Any]]:
-    data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-    response = await client.post(path, data=data, headers=JSON)
-    return response.status, await response.json(content_type=None)
-
-
-def entity(properties: str) -> str:
-    return f'{{"entities": [{{"reference": "u", "type": "user", "properties": {properties}}}]}}'
 
 
 async def test_syncs_the_example(client: Client, world: World) -> None:
@@ -109,11 +99,6 @@ async def test_a_plain_value_takes_the_date_of_its_entity(client: Client, world:
     ]
 
 
-def related(**extra: object) -> str:
-    plain = {"source_reference": "a", "target_reference": "b", "relationship_type": "knows"}
-    return json.dumps({"relationships": [{**plain, **extra}]})
-
-
 @pytest.mark.parametrize(
     ("body", "types", "expected"),
     [
@@ -165,75 +150,9 @@ async def test_keeps_metadata(client: Client, world: World, metadata: str, kept:
     assert (edge.metadata, edge.told_at) == (kept, NOW)
 
 
-DEEP = "[" * 65 + "]" * 65
-VERY_DEEP = "[" * 1500 + "]" * 1500
-
-
 @pytest.mark.parametrize(
     ("body", "field", "code"),
-    [
-        (entity('{"name": "\\u0000"}'), "entities[0].properties.name", "unstorable-text"),
-        (entity('{"name": "\\ud800"}'), "entities[0].properties.name", "unstorable-text"),
-        (entity('{"name": ["x", "\\udc00 "]}'), "entities[0].properties.name", "unstorable-text"),
-        (entity('{"name": NaN}'), "entities[0].properties.name", "not-a-number"),
-        (entity('{"name": [1, {"a": -Infinity}]}'), "entities[0].properties.name", "not-a-number"),
-        (entity(f'{{"name": {DEEP}}}'), "entities[0].properties.name", "nested-too-deep"),
-        (entity(f'{{"name": {VERY_DEEP}}}'), "entities[0].properties.name", "nested-too-deep"),
-        (entity('{"name": "' + "x" * 511 + '"}'), "entities[0].properties.name", "value-too-large"),
-        (entity('{"": 1}'), 'entities[0].properties[""]', "empty-name"),
-        (entity('{"a b": "\\u0000"}'), 'entities[0].properties["a b"]', "unstorable-text"),
-        (entity('{"\\u0000": 1}'), 'entities[0].properties["\\u0000"]', "unstorable-text"),
-        (entity('{"n": 1e1000}'), "entities[0].properties.n", "number-out-of-range"),
-        (entity("[]"), "entities[0].properties", "ill-typed-field"),
-        (
-            entity('{"n": {"value": 1, "reference_date": "soon"}}'),
-            "entities[0].properties.n.reference_date",
-            "invalid-date",
-        ),
-        (
-            entity('{"n": {"value": 1, "reference_date": 5}}'),
-            "entities[0].properties.n.reference_date",
-            "invalid-date",
-        ),
-        (
-            entity('{"n": {"value": "\\u0000", "reference_date": "2025-01-01"}}'),
-            "entities[0].properties.n.value",
-            "unstorable-text",
-        ),
-        (
-            entity('{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}'),
-            "entities",
-            "too-many-items",
-        ),
-        ('{"entities": [{"type": "user"}]}', "entities[0].reference", "missing-field"),
-        ('{"entities": [{"type": "user", "reference": ""}]}', "entities[0].reference", "empty-name"),
-        ('{"entities": [{"type": "", "reference": "u"}]}', "entities[0].type", "empty-name"),
-        ('{"entities": [{"type": "unknown", "reference": "u"}]}', "entities[0].type", "reserved-type"),
-        ('{"entities": [{"type": 5, "reference": "u"}]}', "entities[0].type", "ill-typed-field"),
-        (
-            json.dumps({"entities": [{"type": "t" * 256, "reference": "u"}]}),
-            "entities[0].type",
-            "name-too-long",
-        ),
-        (
-            json.dumps({"entities": [{"type": "t", "reference": "é" * 513}]}),
-            "entities[0].reference",
-            "name-too-long",
-        ),
-        (
-            '{"entities": [{"type": "t", "reference": "u", "reference_date": "x"}]}',
-            "entities[0].reference_date",
-            "invalid-date",
-        ),
-        ("{}", "entities", "missing-field"),
-        ("[]", None, "ill-typed-field"),
-        ('"x"', None, "ill-typed-field"),
-        (related(relationship_type=""), "relationships[0].relationship_type", "empty-name"),
-        (related(source_type="unknown"), "relationships[0].source_type", "reserved-type"),
-        (related(target_type=""), "relationships[0].target_type", "empty-name"),
-        (related(metadata=[1]), "relationships[0].metadata", "ill-typed-field"),
-        (related(metadata={"a": "\0"}), "relationships[0].metadata", "unstorable-text"),
-    ],
+    BAD_SYNCS,
 )
 async def test_refuses_bad_content_by_its_path(
     client: Client, world: World, body: str, field: str | None, code: str
@@ -246,22 +165,12 @@ async def test_refuses_bad_content_by_its_path(
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [
-        ({"granularity": "fortnight"}, "granularity"),
-        ({"reference_date": "2025-02-30"}, "reference_date"),
-        ({"entity_type": "unknown"}, "entity_type"),
-        ({"entity_reference": ""}, "entity_reference"),
-        ({"key": "k" * 256}, "key"),
-        ({"version": 1.5}, "version"),
-        ({"version": 2**63}, "version"),
-        ({"value": "\0"}, "value"),
-    ],
+    BAD_POINTS,
 )
 async def test_refuses_a_bad_data_point(
     client: Client, world: World, change: dict[str, object], field: str
 ) -> None:
-    point = json.loads(SEED_INGEST)["data_points"][0] | change
-    status, problem = await post(client, json.dumps({"data_points": [point]}), "/v1/temporal/ingest")
+    status, problem = await post(client, ingest(**change), "/v1/temporal/ingest")
     assert (status, problem["field"]) == (422, f"data_points[0].{field}")
     assert world.writer.batches == []
 
@@ -280,8 +189,8 @@ async def test_limits_data_points(client: Client) -> None:
 
 
 async def test_version_and_alias_reach_the_row(client: Client, world: World) -> None:
-    point = json.loads(SEED_INGEST)["data_points"][0] | {"version": 10**12 + 3, "granularity": "quarterly"}
-    assert (await post(client, json.dumps({"data_points": [point]}), "/v1/temporal/ingest"))[0] == 202
+    body = ingest(version=10**12 + 3, granularity="quarterly")
+    assert (await post(client, body, "/v1/temporal/ingest"))[0] == 202
     (row,) = world.writer.batches[0].temporal
     assert (row.version, row.granularity, row.period) == (10**12 + 3, "quarter", "2025-Q1")
 

@@ -1,0 +1,52 @@
+"""Which rows of a batch could win over what is stored, asked without writing."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeVar
+
+from app.models import Batch, TemporalRow
+from storage import fold
+from storage.pools import Connection
+from storage.queries import query
+
+R = TypeVar("R", bound=NamedTuple)
+
+
+def folded(batch: Batch) -> Batch:
+    """The batch without what is strictly older than another row of it, sorted by key."""
+    return Batch(
+        entities=fold.entities(batch.entities),
+        properties=fold.properties(batch.properties),
+        edges=fold.edges(batch.edges),
+        temporal=fold.temporal(batch.temporal),
+    )
+
+
+async def candidates(connection: Connection, batch: Batch) -> Batch:
+    """The rows that could win over what is stored; of entities those that do not exist."""
+    return Batch(
+        entities=await _winners(connection, "candidate_entities", batch.entities, columns(batch.entities)),
+        properties=await _winners(
+            connection, "candidate_properties", batch.properties, columns(batch.properties)
+        ),
+        edges=await _winners(connection, "candidate_edges", batch.edges, columns(batch.edges)),
+        temporal=await _winners(
+            connection, "candidate_temporal", batch.temporal, temporal_columns(batch.temporal)
+        ),
+    )
+
+
+def columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
+    """Rows as one array a column, to be unnested."""
+    return [[*column] for column in zip(*rows, strict=True)]
+
+
+def temporal_columns(rows: Iterable[TemporalRow]) -> list[list[object]]:
+    """As `columns`, without `period`, which follows from period_start and is not compared."""
+    return columns(row[:5] + row[6:] for row in rows)
+
+
+async def _winners(connection: Connection, name: str, rows: list[R], arrays: list[list[object]]) -> list[R]:
+    if not rows:
+        return []
+    positions = await connection.fetch(query(name), *arrays)
+    return [rows[position - 1] for position in sorted(record["ord"] for record in positions)]

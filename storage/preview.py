@@ -1,0 +1,135 @@
+"""What a batch would change, read in one snapshot of the primary.
+
+Who wins is decided by the queries that decide it for the writer. Of rows about the same thing within the batch, the
+fold drops what is strictly older, and SQL orders the ties.
+"""
+
+from datetime import datetime
+from typing import NamedTuple, TypeVar
+
+import asyncpg
+
+from app import dates
+from app.models import Batch, EntityKey
+from app.preview import Difference, Outcome, Preview, Stored
+from storage.candidates import candidates, columns, folded, temporal_columns
+from storage.errors import translated
+from storage.pools import Connection, primary_clock
+from storage.queries import query
+
+R = TypeVar("R", bound=NamedTuple)
+
+
+class PostgresPreview:
+    """Implements app.ports.ProfilePreview on the primary's pool of reads, whose sessions have no staging tables."""
+
+    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
+        self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
+
+    async def now(self) -> datetime:
+        return await primary_clock(self._pool, acquire_timeout_s=self._acquire_timeout_s)
+
+    async def preview(self, batch: Batch) -> Preview:
+        told = folded(batch)
+        listed, told.entities = told.entities, _named(told)
+        with translated():
+            async with (
+                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
+                connection.transaction(isolation="repeatable_read", readonly=True),
+            ):
+                await connection.execute(query("plan_for_these_sizes"))
+                could_win = await candidates(connection, told)
+                return Preview(
+                    entities=_entities(listed, told.entities, could_win.entities),
+                    properties=await _differences(
+                        connection,
+                        "stored_properties",
+                        told.properties,
+                        columns(told.properties),
+                        could_win.properties,
+                        key_length=3,
+                    ),
+                    edges=await _differences(
+                        connection,
+                        "stored_edges",
+                        told.edges,
+                        columns(told.edges),
+                        could_win.edges,
+                        key_length=5,
+                    ),
+                    temporal=await _differences(
+                        connection,
+                        "stored_temporal",
+                        told.temporal,
+                        temporal_columns(told.temporal),
+                        could_win.temporal,
+                        key_length=5,
+                    ),
+                )
+
+
+def _named(batch: Batch) -> list[EntityKey]:
+    """Every entity that some row names; a write creates those that are missing."""
+    named = set(batch.entities)
+    named.update(EntityKey(row.type, row.reference) for row in batch.properties)
+    named.update(EntityKey(row.type, row.reference) for row in batch.temporal)
+    for edge in batch.edges:
+        named.add(EntityKey(edge.left_type, edge.left_reference))
+        named.add(EntityKey(edge.right_type, edge.right_reference))
+    return sorted(named)
+
+
+def _entities(
+    listed: list[EntityKey], named: list[EntityKey], missing: list[EntityKey]
+) -> list[Difference[EntityKey]]:
+    created, told = set(missing), set(listed)
+    return [
+        Difference(row=key, outcome="created" if key in created else "same")
+        for key in named
+        if key in created or key in told
+    ]
+
+
+async def _differences(
+    connection: Connection,
+    name: str,
+    rows: list[R],
+    arrays: list[list[object]],
+    could_win: list[R],
+    *,
+    key_length: int,
+) -> list[Difference[R]]:
+    """One difference for each key, which is the first `key_length` columns of a row."""
+    if not rows:
+        return []
+    winners = set(could_win)
+    best: dict[tuple[object, ...], tuple[R, asyncpg.Record]] = {}
+    for record in await connection.fetch(query(name), *arrays):
+        row = rows[record["ord"] - 1]
+        key = row[:key_length]
+        # The writer takes the best of what could win: a later plain edge may, where better metadata is too old.
+        if key not in best or (row in winners and best[key][0] not in winners):
+            best[key] = row, record
+    found = sorted(best.values(), key=lambda pair: pair[1]["ord"])
+    return [
+        Difference(row=row, outcome=_outcome(record, wins=row in winners), old=_stored(record))
+        for row, record in found
+    ]
+
+
+def _outcome(record: asyncpg.Record, *, wins: bool) -> Outcome:
+    if wins:
+        return "changed" if record["stands"] else "created"
+    return "same" if record["same"] else "older"
+
+
+def _stored(record: asyncpg.Record) -> Stored | None:
+    if not record["stands"] or record["value"] is None:
+        return None
+    date = record["reference_date"]
+    return Stored(
+        value=record["value"],
+        reference_date=dates.to_text(date) if isinstance(date, datetime) else date,
+        version=record.get("version"),
+    )

@@ -1,0 +1,55 @@
+-- What is stored now of the things that a batch tells, for a preview. Which rows could win is asked of the
+-- candidate_* queries of write.sql; these add the old values, and order the rows that tell the same thing as
+-- merge_staged does. All are read-only.
+
+-- name: plan_for_these_sizes
+-- Until the end of the transaction, plan each statement for its own arrays, as the writer's sessions do.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('random_page_cost', '1.1', true);
+
+-- name: stored_properties
+-- The stored value of each field, and whether the row tells the same. The best row of a field comes first.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text, $5 reference dates; `ord` are positions from 1.
+SELECT r.ord,
+       (e.properties ? r.field) IS TRUE AS stands,
+       e.properties -> r.field -> 'value' AS value,
+       e.properties -> r.field ->> 'reference_date' AS reference_date,
+       (r.reference_date = e.properties -> r.field ->> 'reference_date'
+        AND r.value::jsonb::text COLLATE "C" = (e.properties -> r.field -> 'value')::text COLLATE "C") IS TRUE AS same
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
+LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
+ORDER BY r.reference_date COLLATE "C" DESC, r.value::jsonb::text COLLATE "C" DESC;
+
+-- name: stored_edges
+-- The stored metadata of each edge that stands (a removed one does not), and whether the row tells nothing else:
+-- a plain edge does not. The best row of an edge comes first.
+-- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types,
+-- $6 metadata as JSON text or null, $7 timestamps of the records; `ord` are positions from 1.
+SELECT r.ord, e.id IS NOT NULL AS stands, e.metadata AS value, e.metadata_date AS reference_date,
+       (e.id IS NOT NULL
+        AND (r.metadata IS NULL
+             OR (r.told_at = e.metadata_date
+                 AND r.metadata::jsonb::text COLLATE "C" = e.metadata::text COLLATE "C"))) IS TRUE AS same
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+    WITH ORDINALITY AS r (left_type, left_reference, right_type, right_reference, relationship_type, metadata,
+                          told_at, ord)
+LEFT JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
+LEFT JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
+LEFT JOIN edges e ON e.left_entity_id = l.id AND e.right_entity_id = t.id
+    AND e.relationship_type = r.relationship_type AND e.removed_at IS NULL
+ORDER BY r.metadata IS NULL, r.told_at DESC, r.metadata::jsonb::text COLLATE "C" DESC;
+
+-- name: stored_temporal
+-- The stored value of each point, and whether the row tells the same. The best row of a point comes first.
+-- $1 types, $2 references, $3 keys, $4 granularities, $5 starts of periods, $6 reference dates, $7 versions,
+-- $8 values as JSON text; `ord` are positions from 1.
+SELECT r.ord, p.entity_id IS NOT NULL AS stands, p.value, p.reference_date, p.version,
+       ((r.reference_date, r.version) = (p.reference_date, p.version)
+        AND r.value::jsonb::text COLLATE "C" = p.value::text COLLATE "C") IS TRUE AS same
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::bigint[],
+            $8::text[])
+    WITH ORDINALITY AS r (type, reference, key, granularity, period_start, reference_date, version, value, ord)
+LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
+LEFT JOIN temporal_properties p ON p.entity_id = e.id AND p.key = r.key AND p.granularity = r.granularity
+    AND p.period_start = r.period_start
+ORDER BY r.reference_date DESC, r.version DESC, r.value::jsonb::text COLLATE "C" DESC;
