@@ -4,16 +4,14 @@
 record tells the entity alone. Relationships have no date; the record's timestamp orders their metadata.
 """
 
-from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from agents.names import check_entity
-from app.dates import from_epoch_ms
-from app.decoding import decode_record
+from app.decoding import decode_record, told_at_of
 from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityKey
+from app.models import Batch, EdgeRow, EntityRow
 from app.ports import Record
 from app.settings import Settings
 from app.validation import MAX_RELATIONSHIP_BYTES, check_json_text, check_name
@@ -53,7 +51,7 @@ class EntitiesEdges:
                 code="too-many-edges",
                 field="edges",
             )
-        told_at = _told_at(record)
+        told_at = told_at_of(record)
         rows = []
         for index, edge in enumerate(entity.edges):
             at = f"edges[{index}]"
@@ -72,7 +70,7 @@ class EntitiesEdges:
                     told_at,
                 )
             )
-        batch.entities.append(EntityKey(entity.type, entity.reference))
+        batch.entities.append(EntityRow(entity.type, entity.reference, told_at))
         batch.edges.extend(rows)
 
     def _metadata(self, raw: bytes, field: str) -> str | None:
@@ -81,14 +79,3 @@ class EntitiesEdges:
         if not raw.startswith(b"{"):
             raise InvalidError(f"{field} is not an object.", code="ill-typed-field", field=field)
         return check_json_text(raw, field, self._max_bytes)
-
-
-def _told_at(record: Record) -> datetime:
-    try:
-        return from_epoch_ms(record.timestamp)
-    except OverflowError:  # microseconds in place of milliseconds, say
-        raise InvalidError(
-            "The record's timestamp is beyond the year 9999; Kafka counts milliseconds since 1970.",
-            code="invalid-date",
-            field="timestamp",
-        ) from None

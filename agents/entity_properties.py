@@ -10,7 +10,7 @@ import msgspec
 
 from agents.names import check_entity
 from app.dates import parse, to_text
-from app.decoding import decode_record
+from app.decoding import decode_record, told_at_of
 from app.models import Batch, PropertyRow
 from app.ports import Record
 from app.settings import Settings
@@ -45,5 +45,6 @@ class EntityProperties:
                 check_name(told.field_name, "field_name", MAX_FIELD_BYTES),
                 check_json_text(bytes(told.field_value), "field_value", self._max_bytes),
                 to_text(parse(told.reference_date, field="reference_date")),
+                told_at_of(record),
             )
         )

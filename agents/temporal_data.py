@@ -11,7 +11,7 @@ import msgspec
 
 from agents.names import check_entity
 from app.dates import granularity, parse, period_of
-from app.decoding import decode_record
+from app.decoding import decode_record, told_at_of
 from app.models import Batch, TemporalRow
 from app.ports import Record
 from app.settings import Settings
@@ -57,5 +57,6 @@ class TemporalData:
                 date,
                 point.property_version,
                 check_json_text(bytes(point.property_value), "property_value", self._max_bytes),
+                told_at_of(record),
             )
         )

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from app.clock import Clock
 from app.errors import FatalError, TransientError
+from app.hooks import NO_HOOKS, Hooks
 from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, UNACKED_SECONDS, WINDOWS
 from app.ports import DependencyState, Record, RecordProcessor
 from app.retry import RetryPolicy
@@ -37,7 +38,11 @@ class Fetch(Protocol):
 
 
 class ConsumerLoop:
-    """One agent's window. `add` blocks while a flush is under way, which is the back pressure."""
+    """One agent's window, and up to `flushes` closed ones that are being processed.
+
+    `add` returns when fewer than `flushes` are under way, which is the back pressure. With more than one, records are
+    decoded while others are written; they overtake each other, so it is for processors that need no order.
+    """
 
     def __init__(
         self,
@@ -50,6 +55,8 @@ class ConsumerLoop:
         clock: Clock,
         terminate: Terminate,
         window_limit_s: float = _WINDOW_LIMIT_S,
+        flushes: int = 1,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._window_limit_s = max(window_limit_s, flush_timeout_s)
         self._name = name
@@ -61,7 +68,9 @@ class ConsumerLoop:
         self._terminate = terminate
         self._lock = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._flushing_since: float | None = None
+        self._flushes = flushes
+        self._hooks = hooks
+        self._in_flight: dict[asyncio.Task[None], float] = {}  # with when their first record came
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -78,19 +87,20 @@ class ConsumerLoop:
             self._opened.set()
             cause = "stop" if self._stopping else self._window.closed_by()
             if cause is not None:
-                await self._flush(cause)
+                await self._close(cause)
 
     async def drain(self) -> None:
         """Flush what is open; from now on each fetch is flushed as it comes.
 
         So all that was fetched is acknowledged before the consumer stops.
         """
-        async with self._lock:  # whoever holds it is in the middle of a flush: let it end
+        async with self._lock:
             self._stopping = True
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            await self._flush("stop")
+            await self._close("stop")
+            await self._at_most(0)
 
     async def _close_when_due(self) -> None:
         while True:
@@ -100,13 +110,25 @@ class ConsumerLoop:
                 await asyncio.sleep(due_in_s)
                 async with self._lock:
                     if self._window.closed_by() == "time":
-                        await self._flush("time")
+                        await self._close("time")
 
-    async def _flush(self, cause: Cause) -> None:
-        self._flushing_since = self._window.opened_at
-        fetches = self._window.take()
-        if not fetches:
+    async def _close(self, cause: Cause) -> None:
+        """Begin to flush the window; return when there is room for the next one."""
+        opened_at = self._window.opened_at
+        if opened_at is None:
             return
+        task = asyncio.create_task(self._flush(self._window.take(), cause), name=f"flush {self._name}")
+        self._in_flight[task] = opened_at
+        await self._at_most(self._flushes - 1)
+
+    async def _at_most(self, under_way: int) -> None:
+        while len(self._in_flight) > under_way:
+            done, _ = await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del self._in_flight[task]
+                task.result()
+
+    async def _flush(self, fetches: Sequence[Fetch], cause: Cause) -> None:
         records = [record for fetch in fetches for record in fetch.value]
         started = self._clock.monotonic()
         try:
@@ -116,6 +138,7 @@ class ConsumerLoop:
                     lambda: self._attempt(records),
                     on_retry=FLUSH_RETRIES.labels(self._name).inc,
                 )
+            await self._hooks.reach("before-ack")
             for fetch in fetches:
                 fetch.ack()
         except FatalError as error:
@@ -129,8 +152,6 @@ class ConsumerLoop:
             # Where it happened and never its message, which may quote a record.
             where = "".join(traceback.format_tb(error.__traceback__))
             self._leave(f"unexpected {type(error).__name__}; this is a bug, which happened here:\n{where}")
-        finally:
-            self._flushing_since = None
         FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
         WINDOWS.labels(self._name, cause).inc()
 
@@ -158,8 +179,10 @@ class ConsumerLoop:
         ]
 
     def _oldest_s(self) -> float:
-        since = self._window.opened_at if self._flushing_since is None else self._flushing_since
-        return 0.0 if since is None else self._clock.monotonic() - since
+        opened = [at for task, at in self._in_flight.items() if not task.done()]
+        if self._window.opened_at is not None:
+            opened.append(self._window.opened_at)
+        return self._clock.monotonic() - min(opened) if opened else 0.0
 
 
 def _size(record: Record) -> int:

@@ -1,10 +1,12 @@
 """Reads one record's JSON into a schema, with errors that a person understands."""
 
 import re
+from datetime import datetime
 from typing import Final, TypeVar
 
 import msgspec
 
+from app.dates import from_epoch_ms
 from app.errors import InvalidError
 from app.ports import Record
 
@@ -33,6 +35,18 @@ def decode_record(record: Record, decoder: msgspec.json.Decoder[T]) -> T:
         raise InvalidError("The record is nested too deeply.", code="nested-too-deep") from None
     except msgspec.DecodeError as error:
         raise InvalidError(f"The record is not JSON: {error}.", code="invalid-json") from None
+
+
+def told_at_of(record: Record) -> datetime:
+    """When the record was told: its timestamp. Raises InvalidError where that is no date."""
+    try:
+        return from_epoch_ms(record.timestamp)
+    except OverflowError:  # microseconds in place of milliseconds, say
+        raise InvalidError(
+            "The record's timestamp is beyond the year 9999; Kafka counts milliseconds since 1970.",
+            code="invalid-date",
+            field="timestamp",
+        ) from None
 
 
 def schema_error(message: str, *, whole: str, within: str = "") -> InvalidError:

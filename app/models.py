@@ -2,6 +2,9 @@
 
 Rows are named tuples, since they go to COPY as they are. Values are JSON *text*, taken from the
 message byte for byte: a float would lose digits of 12345678901234567890.123 without an error.
+
+`told_at` is when a fact was told: the record's timestamp, or the time of the request. An erasure is compared with it
+and with nothing else; who wins is decided by reference dates, which say nothing about when a fact was told.
 """
 
 from dataclasses import dataclass, field
@@ -18,6 +21,14 @@ class EntityKey(NamedTuple):
     reference: str
 
 
+class EntityRow(NamedTuple):
+    """An entity that a record names by itself."""
+
+    type: str
+    reference: str
+    told_at: datetime
+
+
 class PropertyRow(NamedTuple):
     """One field of one entity as told at `reference_date`."""
 
@@ -26,6 +37,7 @@ class PropertyRow(NamedTuple):
     field: str
     value: str  # JSON text
     reference_date: str  # fixed-width UTC text of app.dates.to_text: sorts as text in the order of time
+    told_at: datetime
 
 
 class EdgeRow(NamedTuple):
@@ -37,7 +49,7 @@ class EdgeRow(NamedTuple):
     right_reference: str
     relationship_type: str
     metadata: str | None  # JSON text; None: a plain edge, which stores no date
-    told_at: datetime  # the record's timestamp: orders metadata and decides against a removal
+    told_at: datetime  # orders metadata, too, and decides against a removal
 
 
 class TemporalRow(NamedTuple):
@@ -52,19 +64,38 @@ class TemporalRow(NamedTuple):
     reference_date: datetime  # UTC; decides who wins, before `version`
     version: int
     value: str  # JSON text
+    told_at: datetime
 
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """Everything that one transaction writes. May hold repetitions; the order of rows means nothing."""
 
-    entities: list[EntityKey] = field(default_factory=list)
+    entities: list[EntityRow] = field(default_factory=list)
     properties: list[PropertyRow] = field(default_factory=list)
     edges: list[EdgeRow] = field(default_factory=list)
     temporal: list[TemporalRow] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.entities) + len(self.properties) + len(self.edges) + len(self.temporal)
+
+    @property
+    def keys(self) -> set[EntityKey]:
+        """Every entity that some row names."""
+        named = {EntityKey(row.type, row.reference) for row in self.entities}
+        named.update(EntityKey(row.type, row.reference) for row in self.properties)
+        named.update(EntityKey(row.type, row.reference) for row in self.temporal)
+        for edge in self.edges:
+            named.add(EntityKey(edge.left_type, edge.left_reference))
+            named.add(EntityKey(edge.right_type, edge.right_reference))
+        return named
+
+    def extend(self, other: "Batch") -> None:
+        """Take the rows of another batch in."""
+        self.entities += other.entities
+        self.properties += other.properties
+        self.edges += other.edges
+        self.temporal += other.temporal
 
 
 class Lookup(NamedTuple):

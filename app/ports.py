@@ -60,6 +60,29 @@ class ProfilePreview(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureReceipt:
+    """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal."""
+
+    entity_id: int
+    ledger_id: str
+    erased_at: datetime
+    edges: int
+    points: int
+
+
+class ProfileEraser(Protocol):
+    """Erases entities."""
+
+    async def erase(self, key: EntityKey) -> ErasureReceipt | None:
+        """Delete the entity, its edges on both sides and its points; None where there is no such entity.
+
+        Records about it that were told not later than this are dropped from now on. Caches are told after the
+        commit. Raises TransientError or FatalError.
+        """
+        ...
+
+
 class EntityDirectory(Protocol):
     """Ids and business keys, read on the primary, since a lagging replica would say that one is gone."""
 

@@ -4,6 +4,7 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 """
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
@@ -65,6 +66,10 @@ class Settings(BaseSettings):
     postgres_pool_size: int = Field(default=8, ge=1)
     postgres_acquire_timeout_s: float = 5.0
     postgres_command_timeout_s: float = 30.0
+    erasure_key: SecretStr = Field(
+        default=SecretStr("development"),
+        description="keys the hashes of erased entities; set it before the first erasure and keep it",
+    )
     partition_months_from: str = Field(
         default="1990-01",
         pattern=r"^\d{4}-\d\d$",
@@ -74,6 +79,10 @@ class Settings(BaseSettings):
     temporal_retention_months: int | None = Field(
         default=None, ge=1, description="older temporal rows are left out of answers; unset: none"
     )
+
+    # --- tests of faults; see app/hooks.py
+    hooks: str = ""
+    hooks_hold: Path | None = None
 
     # --- Redis
     redis_nodes: CommaList = Field(default=["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
@@ -87,6 +96,9 @@ class Settings(BaseSettings):
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     window_linger_s: float = Field(default=0.1, gt=0, description="since the window's first record")
     flush_timeout_s: float = 30.0
+    flushes_in_flight: int = Field(
+        default=2, ge=1, description="windows of one agent that are written while the next one is read"
+    )
     flush_max_attempts: int = Field(default=8, ge=1)
     fetch_max_records: int = Field(default=2_000, ge=1)
     commit_interval_s: float = Field(

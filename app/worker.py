@@ -20,6 +20,7 @@ from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import KafkaDeadLetters
 from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
+from app.hooks import Hooks
 from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
 from app.retry import RetryPolicy
@@ -50,6 +51,7 @@ class Worker:
         self.settings = settings
         self._leave = leave
         self._clock = SystemClock()
+        self._hooks = Hooks(settings.hooks, settings.hooks_hold)
         self._resources = AsyncExitStack()
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
@@ -101,7 +103,7 @@ class Worker:
         """Open the stores and make the loops. Raises FatalError where a dependency does not come up."""
         settings = self.settings
         await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
-        self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings))
+        self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
@@ -140,6 +142,9 @@ class Worker:
             flush_timeout_s=settings.flush_timeout_s,
             clock=self._clock,
             terminate=self._leave,
+            # Domain events have an order; what is written to PostgreSQL needs none.
+            flushes=1 if role is Role.CDC else settings.flushes_in_flight,
+            hooks=self._hooks,
         )
 
     def _cdc_processor(self, dead_letters: KafkaDeadLetters, policy: DeadLetterPolicy) -> RecordProcessor:

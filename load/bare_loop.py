@@ -13,7 +13,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from app import dates
-from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from app.settings import Role, Settings
 from storage.stores import Stores
 
@@ -54,9 +54,9 @@ def entities(records: Sequence[Any]) -> Batch:
     decode, batch = msgspec.json.Decoder(_Entity).decode, Batch()
     for record in records:
         told, at = decode(record.value), dates.from_epoch_ms(record.timestamp)
-        batch.entities.append(EntityKey(told.type, told.reference))
+        batch.entities.append(EntityRow(told.type, told.reference, at))
         for edge in told.edges:
-            batch.entities.append(EntityKey(edge.entity_type, edge.entity_reference))
+            batch.entities.append(EntityRow(edge.entity_type, edge.entity_reference, at))
             row = (told.type, told.reference, edge.entity_type, edge.entity_reference, edge.relation_type)
             batch.edges.append(EdgeRow(*row, None, at))
     return batch
@@ -74,6 +74,7 @@ def properties(records: Sequence[Any]) -> Batch:
                 told.field_name,
                 bytes(told.field_value).decode(),
                 dates.to_text(dates.parse(told.reference_date, field=_FIELD)),
+                dates.from_epoch_ms(record.timestamp),
             )
         )
     return batch
@@ -96,6 +97,7 @@ def points(records: Sequence[Any]) -> Batch:
                 date,
                 0,
                 bytes(told.property_value).decode(),
+                dates.from_epoch_ms(record.timestamp),
             )
         )
     return batch

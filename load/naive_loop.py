@@ -40,16 +40,16 @@ WHERE (excluded.reference_date, excluded.version) > (t.reference_date, t.version
 
 async def _write(connection: "asyncpg.Connection[Any]", batch: Batch) -> None:
     async with connection.transaction():
-        await connection.executemany(_ENTITY, batch.entities)
+        await connection.executemany(_ENTITY, [entity[:2] for entity in batch.entities])
         if batch.properties:
-            await connection.executemany(_PROPERTY, batch.properties)
+            await connection.executemany(_PROPERTY, [row[:5] for row in batch.properties])
         if batch.edges:
             ends = [(edge.right_type, edge.right_reference) for edge in batch.edges]
             await connection.executemany(_ENTITY, ends)
             await connection.executemany(_EDGE, [edge[:5] for edge in batch.edges])
         if batch.temporal:
             await connection.executemany(_ENTITY, [point[:2] for point in batch.temporal])
-            await connection.executemany(_POINT, batch.temporal)
+            await connection.executemany(_POINT, [row[:9] for row in batch.temporal])
 
 
 async def consume(role: Role, settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-from app.models import Batch, TemporalRow
+from app.models import Batch, EntityKey, PropertyRow, TemporalRow
 from storage import fold
 from storage.pools import Connection
 from storage.queries import query
@@ -24,9 +24,11 @@ def folded(batch: Batch) -> Batch:
 async def candidates(connection: Connection, batch: Batch) -> Batch:
     """The rows that could win over what is stored; of entities those that do not exist."""
     return Batch(
-        entities=await _winners(connection, "candidate_entities", batch.entities, columns(batch.entities)),
+        entities=await _winners(
+            connection, "candidate_entities", batch.entities, columns(row[:2] for row in batch.entities)
+        ),
         properties=await _winners(
-            connection, "candidate_properties", batch.properties, columns(batch.properties)
+            connection, "candidate_properties", batch.properties, property_columns(batch.properties)
         ),
         edges=await _winners(connection, "candidate_edges", batch.edges, columns(batch.edges)),
         temporal=await _winners(
@@ -40,9 +42,19 @@ def columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
     return [[*column] for column in zip(*rows, strict=True)]
 
 
+def property_columns(rows: Iterable[PropertyRow]) -> list[list[object]]:
+    """As `columns`, without `told_at`, which decides nothing here."""
+    return columns(row[:5] for row in rows)
+
+
 def temporal_columns(rows: Iterable[TemporalRow]) -> list[list[object]]:
-    """As `columns`, without `period`, which follows from period_start and is not compared."""
-    return columns(row[:5] + row[6:] for row in rows)
+    """As `columns`, without `period`, which follows from period_start, and `told_at`."""
+    return columns(row[:5] + row[6:9] for row in rows)
+
+
+async def missing_entities(connection: Connection, keys: list[EntityKey]) -> list[EntityKey]:
+    """Those that do not exist."""
+    return await _winners(connection, "candidate_entities", keys, columns(keys))
 
 
 async def _winners(connection: Connection, name: str, rows: list[R], arrays: list[list[object]]) -> list[R]:

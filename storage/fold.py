@@ -6,17 +6,21 @@ rows wait for each other in one order.
 
 from collections.abc import Iterable
 from operator import itemgetter
+from typing import TypeVar
 
-from app.models import EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.models import EdgeRow, EntityRow, PropertyRow, TemporalRow
+
+V = TypeVar("V", PropertyRow, TemporalRow)
 
 
-def entities(rows: Iterable[EntityKey]) -> list[EntityKey]:
-    """Each key once."""
-    return sorted(set(rows))
+def entities(rows: Iterable[EntityRow]) -> list[EntityRow]:
+    """Each entity once."""
+    named = {row[:2]: row for row in rows}
+    return [named[key] for key in sorted(named)]
 
 
 def properties(rows: Iterable[PropertyRow]) -> list[PropertyRow]:
-    """Of one field of one entity, the rows of the latest date."""
+    """Of one field of one entity, the rows of the latest date, one for each value."""
     newest: dict[tuple[str, str, str], list[PropertyRow]] = {}
     for row in rows:
         key = row[:3]
@@ -25,7 +29,7 @@ def properties(rows: Iterable[PropertyRow]) -> list[PropertyRow]:
             newest[key] = [row]
         elif row.reference_date == kept[0].reference_date:
             kept.append(row)
-    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in dict.fromkeys(kept)]
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in _each_value(kept)]
 
 
 def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
@@ -53,7 +57,7 @@ def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
 
 
 def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
-    """Of one point, the rows of the latest (reference date, version)."""
+    """Of one point, the rows of the latest (reference date, version), one for each value."""
     newest: dict[tuple[object, ...], list[TemporalRow]] = {}
     for row in rows:
         key = row[:5]
@@ -66,4 +70,9 @@ def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
             newest[key] = [row]
         elif ours == theirs:
             kept.append(row)
-    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in dict.fromkeys(kept)]
+    return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in _each_value(kept)]
+
+
+def _each_value(rows: list[V]) -> list[V]:
+    # They differ in nothing else that is stored.
+    return rows if len(rows) == 1 else list({row.value: row for row in rows}.values())

@@ -20,9 +20,16 @@ _SESSION: Final = {
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
 }
-# A plan that was made while the tables were small would be kept by the session and go quadratic when they have
-# grown: 10,000 edges took 23 s. To plan each flush for the sizes of the moment costs 4 ms.
-_WRITER: Final = {**_SESSION, "plan_cache_mode": "force_custom_plan", "random_page_cost": "1.1"}
+# Every statement of the writer goes from the rows of a batch to rows of large tables by index. A plan that was made
+# while the tables were small would be kept by the session and go quadratic when they have grown (10,000 edges took
+# 23 s), so each flush is planned anew; and a hash or merge join would read whole tables for one batch.
+_WRITER: Final = {
+    **_SESSION,
+    "plan_cache_mode": "force_custom_plan",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "random_page_cost": "1.1",
+}
 _CONNECT_TIMEOUT_S: Final = 5.0
 
 

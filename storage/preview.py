@@ -12,7 +12,14 @@ import asyncpg
 from app import dates
 from app.models import Batch, EntityKey
 from app.preview import Difference, Outcome, Preview, Stored
-from storage.candidates import candidates, columns, folded, temporal_columns
+from storage.candidates import (
+    candidates,
+    columns,
+    folded,
+    missing_entities,
+    property_columns,
+    temporal_columns,
+)
 from storage.errors import translated
 from storage.pools import Connection, primary_clock
 from storage.queries import query
@@ -32,7 +39,7 @@ class PostgresPreview:
 
     async def preview(self, batch: Batch) -> Preview:
         told = folded(batch)
-        listed, told.entities = told.entities, _named(told)
+        listed, named = {EntityKey(*row[:2]) for row in told.entities}, sorted(told.keys)
         with translated():
             async with (
                 self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
@@ -40,13 +47,14 @@ class PostgresPreview:
             ):
                 await connection.execute(query("plan_for_these_sizes"))
                 could_win = await candidates(connection, told)
+                missing = set(await missing_entities(connection, named))
                 return Preview(
-                    entities=_entities(listed, told.entities, could_win.entities),
+                    entities=_entities(listed, named, missing),
                     properties=await _differences(
                         connection,
                         "stored_properties",
                         told.properties,
-                        columns(told.properties),
+                        property_columns(told.properties),
                         could_win.properties,
                         key_length=3,
                     ),
@@ -69,25 +77,13 @@ class PostgresPreview:
                 )
 
 
-def _named(batch: Batch) -> list[EntityKey]:
-    """Every entity that some row names; a write creates those that are missing."""
-    named = set(batch.entities)
-    named.update(EntityKey(row.type, row.reference) for row in batch.properties)
-    named.update(EntityKey(row.type, row.reference) for row in batch.temporal)
-    for edge in batch.edges:
-        named.add(EntityKey(edge.left_type, edge.left_reference))
-        named.add(EntityKey(edge.right_type, edge.right_reference))
-    return sorted(named)
-
-
 def _entities(
-    listed: list[EntityKey], named: list[EntityKey], missing: list[EntityKey]
+    listed: set[EntityKey], named: list[EntityKey], missing: set[EntityKey]
 ) -> list[Difference[EntityKey]]:
-    created, told = set(missing), set(listed)
     return [
-        Difference(row=key, outcome="created" if key in created else "same")
+        Difference(row=key, outcome="created" if key in missing else "same")
         for key in named
-        if key in created or key in told
+        if key in missing or key in listed
     ]
 
 

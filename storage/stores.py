@@ -6,21 +6,25 @@ from typing import Self
 import asyncpg
 
 from app.clock import Clock, SystemClock
+from app.hooks import NO_HOOKS, Hooks
 from app.ports import (
     CommitLog,
     EntityDirectory,
     GraphReader,
     Invalidator,
     Probe,
+    ProfileEraser,
     ProfilePreview,
     ProfileWriter,
 )
 from app.settings import Settings
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
+from storage.eraser import PostgresEraser
 from storage.errors import translated
 from storage.invalidation import CacheInvalidator, GuardedCache, PendingInvalidations
 from storage.keyspace import Keyspace
+from storage.ledger import ErasureLedger
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
@@ -35,6 +39,7 @@ class Stores:
     """The ports of app.ports on real servers."""
 
     writer: ProfileWriter
+    eraser: ProfileEraser
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
@@ -47,20 +52,20 @@ class Stores:
         self._resources = AsyncExitStack()
 
     @classmethod
-    async def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+    async def open(cls, settings: Settings, clock: Clock | None = None, hooks: Hooks = NO_HOOKS) -> Self:
         """Open the pools. The primary must answer; replicas and Redis may be down.
 
         Raises TransientError (not reachable) or FatalError (wrong password, no such database).
         """
         stores = cls()
         try:
-            await stores._open(settings, clock or SystemClock())
+            await stores._open(settings, clock or SystemClock(), hooks)
         except BaseException:
             await stores.close()
             raise
         return stores
 
-    async def _open(self, settings: Settings, clock: Clock) -> None:
+    async def _open(self, settings: Settings, clock: Clock, hooks: Hooks) -> None:
         close = self._resources.push_async_callback
         acquire_s = settings.postgres_acquire_timeout_s
 
@@ -86,6 +91,10 @@ class Stores:
             self.probes.append(RedisProbe(nodes))
         pending = PendingInvalidations(self.cache, keyspace)
         close(pending.close)
+        ledger = ErasureLedger(settings.erasure_key.get_secret_value())
+        with translated():
+            async with primary.acquire(timeout=acquire_s) as connection:
+                await ledger.require_key(connection)
 
         self.invalidator = CacheInvalidator(self.cache, keyspace)
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
@@ -93,10 +102,13 @@ class Stores:
         self.writer = PostgresWriter(
             writer,
             pending,
+            ledger,
             clock,
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
+            hooks=hooks,
         )
+        self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self.reader = CachedGraphReader(
             GuardedCache(self.cache, pending),

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from app import dates
-from app.models import EdgeRow, EntityKey, Granularity, PropertyRow, TemporalRow
+from app.models import EdgeRow, EntityKey, EntityRow, Granularity, PropertyRow, TemporalRow
 
 DAY0 = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -17,8 +17,12 @@ def user(reference: str) -> EntityKey:
     return EntityKey("user", reference)
 
 
-def prop(reference: str, field: str, value: str, seconds: int = 0) -> PropertyRow:
-    return PropertyRow("user", reference, field, value, dates.to_text(at(seconds)))
+def entity(reference: str, told_at: datetime = DAY0) -> EntityRow:
+    return EntityRow("user", reference, told_at)
+
+
+def prop(reference: str, field: str, value: str, seconds: int = 0, told_at: datetime = DAY0) -> PropertyRow:
+    return PropertyRow("user", reference, field, value, dates.to_text(at(seconds)), told_at)
 
 
 def edge(
@@ -35,6 +39,7 @@ def point(
     granularity: Granularity = "month",
     date: datetime = DAY0,
     version: int = 0,
+    told_at: datetime = DAY0,
 ) -> TemporalRow:
     start, period = dates.period_of(date, granularity)
-    return TemporalRow("user", reference, key, granularity, start, period, date, version, value)
+    return TemporalRow("user", reference, key, granularity, start, period, date, version, value, told_at)

@@ -13,7 +13,7 @@ import msgspec
 
 from app import dates
 from app.errors import AmbiguousReferenceError, InvalidError
-from app.models import Batch, EdgeRow, EntityKey, PropertyRow
+from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
 from app.validation import (
     MAX_FIELD_BYTES,
     MAX_REFERENCE_BYTES,
@@ -108,15 +108,17 @@ class SyncRequest:
         known = self._types_named_here()
         for reference, found in types.items():
             known.setdefault(reference, set()).update(found)
-        told_at = dates.to_text(now)
+        reference_date = dates.to_text(now)
         edges = []
         for index, relationship in self.relationships.items():
             with judging("relationship", refusals):
                 edges.append(_edge(relationship, f"relationships[{index}]", known, now))
         return Batch(
-            entities=list(self.entities),
+            entities=[EntityRow(key.type, key.reference, now) for key in self.entities],
             properties=[
-                PropertyRow(p.key.type, p.key.reference, p.field, p.value, p.reference_date or told_at)
+                PropertyRow(
+                    p.key.type, p.key.reference, p.field, p.value, p.reference_date or reference_date, now
+                )
                 for p in self.properties
             ],
             edges=edges,

@@ -1,13 +1,15 @@
 """The body of POST /v1/temporal/ingest: read, judged and turned into one batch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
 
 from app import dates
 from app.errors import InvalidError
-from app.models import Batch, TemporalRow
+from app.models import Batch, Granularity, TemporalRow
 from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web import bodies
 from web.refusals import Refusals, decoded, judging
@@ -39,9 +41,27 @@ class UncheckedIngestIn(msgspec.Struct, frozen=True):
 _DECODER: Final = msgspec.json.Decoder(IngestIn)
 _UNCHECKED: Final = msgspec.json.Decoder(UncheckedIngestIn)
 _DATA_POINT: Final = msgspec.json.Decoder(DataPointIn)
+# A TemporalRow without when it was told.
+_Point = tuple[str, str, str, Granularity, datetime, str, datetime, int, str]
 
 
-def parse(body: bytes, *, max_items: int, max_value_bytes: int, refusals: Refusals | None = None) -> Batch:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestRequest:
+    """A request that is valid as far as it can be judged alone."""
+
+    points: list[_Point]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def rows(self, *, now: datetime) -> Batch:
+        """Every row of the request, told now."""
+        return Batch(temporal=[TemporalRow(*point, now) for point in self.points])
+
+
+def parse(
+    body: bytes, *, max_items: int, max_value_bytes: int, refusals: Refusals | None = None
+) -> IngestRequest:
     """Read and judge a body. Raises ProblemError (not JSON) or InvalidError (names the field).
 
     With `refusals`, what is wrong with one data point is kept there, and the point is left out.
@@ -53,11 +73,11 @@ def parse(body: bytes, *, max_items: int, max_value_bytes: int, refusals: Refusa
             code="too-many-items",
             field="data_points",
         )
-    batch = Batch()
+    request = IngestRequest(points=[])
     for index, point in enumerate(points):
         with judging("temporal", refusals):
-            batch.temporal.append(_row(decoded(point), f"data_points[{index}]", max_value_bytes))
-    return batch
+            request.points.append(_point(decoded(point), f"data_points[{index}]", max_value_bytes))
+    return request
 
 
 def _items(body: bytes, refusals: Refusals | None) -> Sequence[DataPointIn | InvalidError]:
@@ -66,11 +86,11 @@ def _items(body: bytes, refusals: Refusals | None) -> Sequence[DataPointIn | Inv
     return bodies.decode_each(bodies.decode(body, _UNCHECKED).data_points, _DATA_POINT, "data_points")
 
 
-def _row(point: DataPointIn, path: str, max_value_bytes: int) -> TemporalRow:
+def _point(point: DataPointIn, path: str, max_value_bytes: int) -> _Point:
     size = dates.granularity(point.granularity, field=f"{path}.granularity")
     reference_date = dates.parse(point.reference_date, field=f"{path}.reference_date")
     period_start, period = dates.period_of(reference_date, size)
-    return TemporalRow(
+    return (
         check_type(point.entity_type, f"{path}.entity_type"),
         check_name(point.entity_reference, f"{path}.entity_reference", MAX_REFERENCE_BYTES),
         check_name(point.key, f"{path}.key", MAX_KEY_BYTES),

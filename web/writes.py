@@ -5,6 +5,7 @@ With `dry_run=true` they write nothing and answer 200 with what the request woul
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -39,8 +40,7 @@ async def post_sync(request: web.Request) -> web.Response:
     )
     batch = Batch()
     if len(asked):
-        clock = services.writer if refusals is None else services.preview
-        now, types = await asyncio.gather(clock.now(), _types_of(services, asked.untyped))
+        now, types = await asyncio.gather(_now(services, refusals), _types_of(services, asked.untyped))
         batch = asked.rows(now=now, types=types, refusals=refusals)
     return await _answer(services, batch, refusals)
 
@@ -49,7 +49,7 @@ async def post_ingest(request: web.Request) -> web.Response:
     """Upsert points of time series. Safe to repeat."""
     services, settings = request.app[SERVICES], request.app[SETTINGS]
     refusals = Refusals() if parameters.dry_run(request) else None
-    batch = await bodies.read(
+    asked = await bodies.read(
         request,
         partial(
             temporal.parse,
@@ -58,7 +58,13 @@ async def post_ingest(request: web.Request) -> web.Response:
             refusals=refusals,
         ),
     )
+    batch = asked.rows(now=await _now(services, refusals)) if len(asked) else Batch()
     return await _answer(services, batch, refusals)
+
+
+async def _now(services: WebServices, refusals: Refusals | None) -> datetime:
+    """The one time of all fields of a request, by the primary's clock."""
+    return await (services.writer if refusals is None else services.preview).now()
 
 
 async def _types_of(services: WebServices, references: list[str]) -> Mapping[str, list[str]]:

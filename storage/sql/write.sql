@@ -79,25 +79,26 @@ CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
 -- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
 -- insert is merged by the next statement. $1 true: a statement without parameters would keep its first plan.
 WITH named AS (
-    SELECT type, reference FROM staging_entities
-    UNION SELECT type, reference FROM staging_properties
-    UNION SELECT left_type, left_reference FROM staging_edges
-    UNION SELECT right_type, right_reference FROM staging_edges
-    UNION SELECT type, reference FROM staging_temporal
+    SELECT type, reference, NULL AS field, NULL::jsonb AS property FROM staging_entities
+    UNION ALL
+    (SELECT DISTINCT ON (type, reference, field)
+            type, reference, field, jsonb_build_object('value', value, 'reference_date', reference_date)
+     FROM staging_properties
+     ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC)
+    UNION ALL SELECT left_type, left_reference, NULL, NULL FROM staging_edges
+    UNION ALL SELECT right_type, right_reference, NULL, NULL FROM staging_edges
+    UNION ALL SELECT type, reference, NULL, NULL FROM staging_temporal
 ), folded AS (
     SELECT type, reference,
-           jsonb_object_agg(field, jsonb_build_object('value', value, 'reference_date', reference_date)) AS properties
-    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
-          FROM staging_properties
-          ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC) AS winners
+           coalesce(jsonb_object_agg(field, property) FILTER (WHERE field IS NOT NULL), '{}') AS properties
+    FROM named
     GROUP BY type, reference
 )
 INSERT INTO entities (type, reference, properties)
-SELECT n.type, n.reference, coalesce(f.properties, '{}')
-FROM named n
-LEFT JOIN folded f ON f.type = n.type AND f.reference = n.reference
-WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = n.type AND e.reference = n.reference)
-ORDER BY n.type, n.reference
+SELECT f.type, f.reference, f.properties
+FROM folded f
+WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = f.type AND e.reference = f.reference)
+ORDER BY f.type, f.reference
 ON CONFLICT (type, reference) DO NOTHING
 RETURNING id, type, reference, properties;
 
@@ -113,11 +114,12 @@ WITH patches AS MATERIALIZED (
           ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC) AS winners
     GROUP BY type, reference
 ), locked AS MATERIALIZED (
-    -- After the wait for a lock the condition is checked again, on the new row.
+    -- After the wait for a lock the condition is checked again, on the new row. What this transaction inserted has
+    -- its properties already.
     SELECT e.id, e.properties AS stored, winning_properties(e.properties, p.patch) AS won
     FROM entities e
     JOIN patches p ON e.type = p.type AND e.reference = p.reference
-    WHERE winning_properties(e.properties, p.patch) <> '{}'
+    WHERE e.xmin <> pg_current_xact_id()::xid AND winning_properties(e.properties, p.patch) <> '{}'
     ORDER BY e.type, e.reference
     FOR NO KEY UPDATE OF e
 ), merged AS (

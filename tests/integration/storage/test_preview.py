@@ -12,7 +12,7 @@ from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
 from app.preview import Difference, Preview
 from storage.stores import Stores
-from tests.rows import at, edge, point, prop, user
+from tests.rows import at, edge, entity, point, prop
 
 pytestmark = pytest.mark.integration
 
@@ -24,7 +24,7 @@ BATCHES = st.builds(
     lambda entities, properties, edges, temporal: Batch(
         entities=entities, properties=properties, edges=edges, temporal=temporal
     ),
-    st.lists(st.builds(user, NAMES), max_size=2),
+    st.lists(st.builds(entity, NAMES), max_size=2),
     st.lists(st.builds(prop, NAMES, st.sampled_from(["f", "g"]), VALUES, SECONDS), max_size=6),
     st.lists(st.builds(edge, NAMES, NAMES, metadata=st.none() | VALUES, seconds=SECONDS), max_size=6),
     st.lists(
@@ -162,7 +162,7 @@ async def test_writes_nothing(stores: Stores, db: Any) -> None:
         Batch(properties=[prop("a", "f", "1")], edges=[edge("a", "b")], temporal=[point("a", "k", "1")])
     )
     batch = Batch(
-        entities=[user("new")],
+        entities=[entity("new")],
         properties=[prop("a", "f", "2", 1), prop("new", "f", "1")],
         edges=[edge("a", "b", metadata="{}"), edge("b", "new")],
         temporal=[point("a", "k", "2", date=at(1)), point("a", "far", "1", date=at(5 * 31_536_000))],

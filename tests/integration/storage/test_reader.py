@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.models import Batch, EntityKey
+from app.models import Batch, EntityKey, EntityRow
 from app.ports import Answer
 from app.settings import Settings
 from storage.reader import CachedGraphReader
 from storage.stores import Stores
-from tests.rows import edge, point, prop, user
+from tests.rows import DAY0, edge, entity, point, prop, user
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +93,7 @@ async def test_the_second_read_asks_postgres_nothing(stores: Stores) -> None:
 async def test_every_kind_of_write_shows_at_once(stores: Stores) -> None:
     absent = await stores.reader.by_reference(user("a"), depth=1, since=None)
     assert absent is None
-    await stores.writer.write(Batch(entities=[user("a")]))
+    await stores.writer.write(Batch(entities=[entity("a")]))
     previous = (await read(stores, "a")).body
     for batch in (
         Batch(properties=[prop("a", "f", "1")]),
@@ -229,7 +229,7 @@ async def test_without_a_cache_a_replica_answers_only_when_it_has_caught_up(unca
 
 
 async def test_the_directory_and_the_commit_log(stores: Stores, db: Any) -> None:
-    await stores.writer.write(Batch(entities=[user("a"), EntityKey("organization", "a")]))
+    await stores.writer.write(Batch(entities=[entity("a"), EntityRow("organization", "a", DAY0)]))
     ids = {row["type"]: row["id"] for row in await db.fetch("SELECT id, type FROM entities")}
     assert await stores.directory.keys_of([*ids.values(), 2**60]) == {
         ids["user"]: user("a"),

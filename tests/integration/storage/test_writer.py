@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from app.errors import InvalidError
-from app.models import Batch, EntityKey, Lookup
+from app.models import Batch, Lookup
 from storage.stores import Stores
-from tests.rows import at, edge, point, prop, user
+from tests.rows import at, edge, entity, point, prop, user
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +37,7 @@ async def insert_position(db: Any) -> int:
 async def test_creates_what_rows_name(stores: Stores, db: Any) -> None:
     changes = await stores.writer.write(
         Batch(
-            entities=[user("a")],
+            entities=[entity("a")],
             properties=[prop("b", "name", '"B"')],
             edges=[edge("c", "d")],
             temporal=[point("e", "tpv", "1")],
@@ -80,7 +80,7 @@ async def test_numbers_keep_every_digit_and_a_change_of_spelling_is_a_change(sto
 async def test_a_replayed_batch_of_ten_thousand_writes_no_wal(stores: Stores, db: Any) -> None:
     number = 2_500
     batch = Batch(
-        entities=[user(f"u{n}") for n in range(number)],
+        entities=[entity(f"u{n}") for n in range(number)],
         properties=[prop(f"u{n}", "name", f'"N{n}"') for n in range(number)],
         edges=[edge(f"u{n}", f"u{n + 1}", metadata='{"role": "admin"}') for n in range(number)],
         temporal=[point(f"u{n}", "tpv", f"{n}.50") for n in range(number)],
@@ -244,7 +244,7 @@ async def test_refuses_what_can_not_be_stored_without_quoting_it(stores: Stores,
     with pytest.raises(InvalidError):
         await stores.writer.write(Batch(temporal=[point("a", "k", "1", version=2**70)]))
     with pytest.raises(InvalidError):
-        await stores.writer.write(Batch(entities=[EntityKey("user", "\ud800")]))
+        await stores.writer.write(Batch(entities=[entity("\ud800")]))
     await stores.writer.write(Batch(properties=[prop("a", "f", "1")]))
 
 

@@ -1,6 +1,7 @@
 """What the three topics accept, and what becomes a dead letter with which reason."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pytest
@@ -9,7 +10,7 @@ from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.errors import InvalidError
-from app.models import Batch, EntityKey
+from app.models import Batch, EntityRow
 from app.ports import Record
 from app.settings import Settings
 from tests.unit.app.fakes import FakeRecord
@@ -46,6 +47,8 @@ ALL = [
     pytest.param(TEMPORAL, POINT, id="temporal-data"),
 ]
 
+TOLD_AT = datetime(2025, 1, 15, 10, 30, 0, 123_000, tzinfo=UTC)  # the timestamp of a FakeRecord
+
 
 def decode(decoder: Decoder, value: bytes | dict[str, Any] | None) -> Batch:
     batch = Batch()
@@ -65,17 +68,17 @@ def refused(decoder: Decoder, value: bytes | dict[str, Any] | None) -> InvalidEr
 
 def test_an_entity_and_its_edges() -> None:
     batch = decode(EDGES, ENTITY | {"edges": [EDGE, EDGE | {"metadata": {"role": "admin"}}]})
-    assert batch.entities == [EntityKey("user", "u1")]
+    assert batch.entities == [EntityRow("user", "u1", TOLD_AT)]
     plain, described = batch.edges
     assert plain[:6] == ("user", "u1", "organization", "o1", "member_of", None)
     assert json.loads(described.metadata or "") == {"role": "admin"}
-    assert plain.told_at.isoformat() == "2025-01-15T10:30:00.123000+00:00"
+    assert plain.told_at == TOLD_AT
 
 
 @pytest.mark.parametrize("payload", [{"reference": "u1", "type": "user"}, ENTITY | {"edges": []}])
 def test_an_entity_alone(payload: dict[str, Any]) -> None:
     batch = decode(EDGES, payload)
-    assert batch.entities == [EntityKey("user", "u1")]
+    assert batch.entities == [EntityRow("user", "u1", TOLD_AT)]
     assert batch.edges == []
 
 
@@ -85,7 +88,7 @@ def test_metadata_null_is_a_plain_edge() -> None:
 
 def test_a_property() -> None:
     (row,) = decode(PROPERTIES, PROPERTY).properties
-    assert row == ("user", "u1", "email", '"a@b.c"', "2025-01-15T10:30:00.000000Z")
+    assert row == ("user", "u1", "email", '"a@b.c"', "2025-01-15T10:30:00.000000Z", TOLD_AT)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_a_point() -> None:
     assert row[:4] == ("user", "u1", "tpv", "month")
     assert (row.period_start.isoformat(), row.period) == ("2025-01-01T00:00:00+00:00", "2025-01")
     assert row.reference_date.isoformat() == "2025-01-15T10:30:00+00:00"
-    assert (row.version, row.value) == (0, "12.5")
+    assert (row.version, row.value, row.told_at) == (0, "12.5", TOLD_AT)
 
 
 @pytest.mark.parametrize("version", [-(2**63), 0, 1_000_000_000_007, 2**63 - 1])

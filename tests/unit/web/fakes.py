@@ -109,7 +109,7 @@ class FakePreview:
         if self.found is not None:
             return self.found
         return Preview(
-            entities=[Difference(row=row, outcome="created") for row in batch.entities],
+            entities=[Difference(row=EntityKey(*row[:2]), outcome="created") for row in batch.entities],
             properties=[Difference(row=row, outcome="created") for row in batch.properties],
             edges=[Difference(row=row, outcome="created") for row in batch.edges],
             temporal=[Difference(row=row, outcome="created") for row in batch.temporal],

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 
 from app.dates import to_text
 from app.errors import InvalidError, TransientError
-from app.models import Batch, EdgeRow, EntityKey, PropertyRow
+from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
 from app.preview import Difference, Preview, Stored
 from tests.rows import DAY0, at, edge, point, prop, user
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
@@ -172,7 +172,10 @@ async def test_refused_items_do_not_stop_the_others(client: Client, world: World
         ("relationships[1].target_reference", ["org", "user"]),
     ]
     assert world.preview.batches == [
-        Batch(entities=[user("u")], properties=[PropertyRow("user", "u", "good", "1", to_text(NOW))]),
+        Batch(
+            entities=[EntityRow("user", "u", NOW)],
+            properties=[PropertyRow("user", "u", "good", "1", to_text(NOW), NOW)],
+        ),
         Batch(edges=[EdgeRow("unknown", "u", "unknown", "v", "knows", None, NOW)]),
     ]
 

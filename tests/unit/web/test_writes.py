@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 
 from app.dates import to_text
 from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, entity, ingest, post, related
 from tests.unit.web.fakes import NOW, World
@@ -23,10 +23,10 @@ async def test_syncs_the_example(client: Client, world: World) -> None:
     assert await post(client, SEED_SYNC) == (202, ACCEPTED)
     assert world.writer.batches == [
         Batch(
-            entities=[EntityKey("user", "user-12345")],
+            entities=[EntityRow("user", "user-12345", NOW)],
             properties=[
-                PropertyRow("user", "user-12345", "name", '"João Silva Updated"', to_text(NOW)),
-                PropertyRow("user", "user-12345", "status", '"premium"', to_text(NOW)),
+                PropertyRow("user", "user-12345", "name", '"João Silva Updated"', to_text(NOW), NOW),
+                PropertyRow("user", "user-12345", "status", '"premium"', to_text(NOW), NOW),
             ],
             edges=[
                 EdgeRow(
@@ -56,6 +56,7 @@ async def test_ingests_the_example(client: Client, world: World) -> None:
         datetime(2025, 1, 15, 23, 59, 59, tzinfo=UTC),
         0,
         row.value,
+        NOW,
     )
     assert "2450.00" in row.value
 
@@ -84,7 +85,7 @@ async def test_keeps_a_value_as_it_was_sent(
     client: Client, world: World, sent: str, value: str, date: str
 ) -> None:
     assert (await post(client, entity(f'{{"p": {sent}}}')))[0] == 202
-    assert world.writer.batches[0].properties == [PropertyRow("user", "u", "p", value, date)]
+    assert world.writer.batches[0].properties == [PropertyRow("user", "u", "p", value, date, NOW)]
 
 
 async def test_a_plain_value_takes_the_date_of_its_entity(client: Client, world: World) -> None:

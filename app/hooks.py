@@ -1,0 +1,63 @@
+"""Named places in the code at which a test can kill, stop or hold a real worker.
+
+`PROFILE_HOOKS=before-copy:kill:3` kills the process at the third time that it passes `before-copy`; `hold` instead of
+`kill` keeps it there for as long as the file of `PROFILE_HOOKS_HOLD` exists. The log says which were hit. Without
+the setting a hook is one comparison.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Final, Literal
+
+from app.errors import FatalError
+
+logger = logging.getLogger(__name__)
+
+Hook = Literal[
+    "after-ledger",  # the flush knows what was erased, and nothing is inserted
+    "before-copy",  # what could win is known, and nothing is staged
+    "between-entities-and-merge",  # new entities are inserted, nothing is merged or committed
+    "after-commit",  # before caches are told
+    "before-ack",  # caches were told, offsets not acknowledged
+]
+HOOKS: Final[frozenset[str]] = frozenset(Hook.__args__)  # type: ignore[attr-defined]
+_POLL_S: Final = 0.01
+
+
+class Hooks:
+    """What the process does at each place. Nothing, by default."""
+
+    def __init__(self, told: str = "", hold: Path | None = None) -> None:
+        """Read `name:kill|hold[:n],…`. Raises FatalError."""
+        self._actions: dict[str, tuple[str, int]] = {}
+        self._hold = hold
+        self._passed: Counter[str] = Counter()
+        for part in filter(None, told.split(",")):
+            name, _, rest = part.partition(":")
+            action, _, times = rest.partition(":")
+            if name not in HOOKS or action not in ("kill", "hold") or not (times or "1").isdecimal():
+                raise FatalError(f"PROFILE_HOOKS: {part} is not <name>:kill|hold[:n].")
+            self._actions[name] = action, int(times or 1)
+
+    async def reach(self, name: Hook) -> None:
+        """Pass this place."""
+        if self._actions:
+            await self._act(name)
+
+    async def _act(self, name: Hook) -> None:
+        self._passed[name] += 1
+        action, times = self._actions.get(name, ("", 0))
+        if self._passed[name] != times:
+            return
+        logger.warning("hook %s: %s", name, action)
+        if action == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        while self._hold is not None and self._hold.exists():  # noqa: ASYNC110 - another process removes it
+            await asyncio.sleep(_POLL_S)
+
+
+NO_HOOKS: Final = Hooks()
