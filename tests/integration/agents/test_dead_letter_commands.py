@@ -150,6 +150,21 @@ async def test_removals_and_repetitions_count_before_the_broker_compacts(
     assert await dlq.ids(topic, "--error", "later") == [f"{topic}/0/0"]
 
 
+async def test_what_lies_between_the_wanted_ones_is_left_alone(
+    settings: Settings, topics: TopicNames, sink: KafkaDeadLetters, dlq: Dlq
+) -> None:
+    topic = topics.temporal_data
+    await sink.publish(
+        [letter(topic, n, error="odd" if n % 2 else "even", value=b"%d" % n) for n in range(5)]
+    )
+    evens = [f"{topic}/0/{n}" for n in (0, 2, 4)]
+    assert await dlq.ids("--error", "even") == evens
+    assert await dlq("replay", "--error", "even") == 0
+    assert dlq.out == [f"replayed {one}" for one in evens]
+    assert sorted(record.value or b"" for record in await read(settings, topic)) == [b"0", b"2", b"4"]
+    assert await dlq.ids() == [f"{topic}/0/1", f"{topic}/0/3"]
+
+
 async def test_letters_written_in_transactions_are_read_to_their_end(
     settings: Settings, topics: TopicNames, dlq: Dlq
 ) -> None:
