@@ -5,18 +5,22 @@ Errors are one line on stderr; the exit code is 1 for them and 2 for wrong usage
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
+from app import dead_letter_commands
 from app.errors import ProfileError
 from app.settings import Settings, problems_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    # What the client has to say is in its exceptions; without a handler it would say it on stderr, too.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -44,10 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
     commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
 
-    dlq = commands.add_parser("dlq", help="dead letters").add_subparsers(required=True, metavar="action")
-    listing = dlq.add_parser("list", help="show them with their reasons")
-    listing.add_argument("topic", nargs="?", help="the original topic; all without it")
-    listing.set_defaults(run=_dlq_list)
+    dead_letter_commands.add_to(commands)
     return parser
 
 
@@ -75,19 +76,6 @@ def _topics(_: argparse.Namespace) -> int:
     settings = Settings()
     created = asyncio.run(create_topics(settings.kafka_brokers, settings.topic_specs))
     print("\n".join(f"created {name}" for name in created) or "All topics are there.")
-    return 0
-
-
-def _dlq_list(args: argparse.Namespace) -> int:
-    from app.dead_letter_listing import listed  # noqa: PLC0415 — only this command needs it
-
-    settings = Settings()
-    topics = [args.topic] if args.topic else [*settings.topics.sources, *settings.topics.normalised]
-    topics += [] if args.topic else [settings.topics.cdc]
-    letters = asyncio.run(listed(settings.kafka_brokers, topics))
-    for line in letters:
-        print(line)
-    print(f"{len(letters)} dead letters.", file=sys.stderr)
     return 0
 
 

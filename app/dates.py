@@ -14,6 +14,7 @@ from app.models import Granularity
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:\d\d))?\Z", re.ASCII
 )
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 _GRANULARITIES: Final[dict[str, Granularity]] = {
@@ -62,7 +63,12 @@ def to_text(date: datetime) -> str:
 
 def from_epoch_ms(milliseconds: int) -> datetime:
     """The date of a Kafka timestamp (milliseconds since 1970, UTC)."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_epoch_ms(date: datetime) -> int:
+    """The earliest Kafka timestamp that is not before `date`."""
+    return -((_EPOCH - date) // timedelta(milliseconds=1))
 
 
 def granularity(text: str, *, field: str) -> Granularity:

@@ -14,13 +14,13 @@ _MAX_BATCH_BYTES: Final = 256 * 1024
 
 
 class Outgoing(NamedTuple):
-    """One record to send."""
+    """One record to send; without a value it removes its key from a compacted topic."""
 
     topic: str
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     headers: list[tuple[str, bytes]]
-    timestamp_ms: int
+    timestamp_ms: int | None  # None is now
 
 
 class DurableProducer:

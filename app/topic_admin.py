@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
 from app.errors import FatalError, TransientError
+from app.kafka_errors import unreachable
 from app.topics import TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -37,10 +38,7 @@ async def create_topics(brokers: Sequence[str], specs: Sequence[TopicSpec]) -> l
         created = _created(answer.topic_errors)
         await _wait_for_leaders(admin, [spec.name for spec in specs])
     except (KafkaError, OSError) as error:
-        raise TransientError(
-            f"Kafka at {', '.join(brokers)} does not answer ({type(error).__name__}): start it, or set "
-            "PROFILE_KAFKA_BROKERS."
-        ) from error
+        raise unreachable(brokers, error) from error
     finally:
         await admin.close()
     logger.info("created %d of %d topics", len(created), len(specs))

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from app.__main__ import main
@@ -42,3 +46,46 @@ def test_wrong_usage_is_code_2(capsys: pytest.CaptureFixture[str]) -> None:
         main(["fly"])
     assert ended.value.code == 2
     assert "invalid choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["list", "--since", "yesterday"], "'yesterday' is not a date"),
+        (["list", "--until", "2025-13-01"], "is not a date"),
+        (["list", "t/0"], "'t/0' is not an id: expected topic/partition/offset"),
+        (["replay", "t/0/x"], "is not an id"),
+        (["show"], "ID"),
+        (["show", "t"], "is not an id"),
+        (["drop"], "or --all"),
+        (["drop", "--yes"], "or --all"),
+        (["mend"], "invalid choice"),
+    ],
+)
+def test_wrong_usage_of_dead_letters_is_code_2(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["dlq", *arguments])
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["show", "payment.events/0/1"], ["replay", "--dry-run"], ["drop", "--all", "--yes"]],
+)
+def test_a_broker_that_is_away_is_one_line(arguments: list[str]) -> None:
+    # A process of its own, since pytest hears what the Kafka client logs before it reaches stderr.
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "dlq", *arguments],
+        env=os.environ | {"PROFILE_KAFKA_BROKERS": "127.0.0.1:1", "PROFILE_TOPIC_PREFIX": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: Kafka at 127.0.0.1:1 does not answer (KafkaConnectionError): start it, "
+        "or set PROFILE_KAFKA_BROKERS.\n"
+    )
