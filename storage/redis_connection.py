@@ -8,7 +8,7 @@ closed, since its replies could no longer be told apart; storage.redis_node make
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from hiredis import ProtocolError, Reader, ReplyError, pack_command
 
@@ -116,9 +116,8 @@ class RedisConnection(asyncio.Protocol):
             self.close("Redis did not answer in time.")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 — what create_connection makes
-        transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the base class
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
 
     def pause_writing(self) -> None:
         self._paused = True
