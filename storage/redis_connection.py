@@ -19,7 +19,7 @@ Outcome = list[object] | TransientError
 
 MAX_WAITING: Final = 20_000  # commands: about 0.2 s of what a node can do
 MAX_UNSENT_BYTES: Final = 4 * 2**20
-_PER_COMMAND_S: Final = 0.0002  # a batch of thousands takes this process itself a while
+PER_COMMAND_S: Final = 0.0002  # a batch of thousands takes this process itself a while
 _GRACE_S: Final = 0.02
 _MORE: Final = object()
 
@@ -76,7 +76,7 @@ class RedisConnection(asyncio.Protocol):
             self._heard = now
         data = b"".join(map(pack_command, commands))  # type: ignore[arg-type]  # its stub knows tuples of one
         self._waiting += len(commands)
-        deadline = now + self._timeout_s + _PER_COMMAND_S * self._waiting
+        deadline = now + self._timeout_s + PER_COMMAND_S * self._waiting
         batch = _Batch(len(commands), deadline, self._loop.create_future())
         self._batches.append(batch)
         if not self._unsent:
@@ -101,14 +101,14 @@ class RedisConnection(asyncio.Protocol):
     def _watch(self) -> None:
         """Close the connection when the node is silent, or slower than the oldest batch allows."""
         self._timer = None
+        was_overdue, self._overdue = self._overdue, False
         if not self._batches:
             return
         now = self._loop.time()
         due = min(self._heard + self._timeout_s, self._batches[0].deadline)
         if now < due:
-            self._overdue = False
             self._timer = self._loop.call_at(due, self._watch)
-        elif not self._overdue:
+        elif not was_overdue:
             # Where this process itself was busy, the replies lie unread: the loop gets to them first.
             self._overdue = True
             self._timer = self._loop.call_at(now + _GRACE_S, self._watch)
