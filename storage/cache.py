@@ -17,7 +17,9 @@ from app.errors import TransientError
 from app.models import Changes
 from storage.breaker import Breaker
 from storage.keyspace import CacheKey, Keyspace
-from storage.redis_nodes import Command, RedisNodes
+from storage.redis_connection import Command
+from storage.redis_nodes import RedisNodes
+from storage.redis_script import RedisScript
 
 logger = logging.getLogger(__name__)
 
@@ -26,21 +28,21 @@ COOLDOWN_S: Final = 1.0
 FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
 _UNLINK_KEYS: Final = 1_000
 
-_LEASE: Final = """
+_LEASE: Final = RedisScript("""
 local v = redis.call('HMGET', KEYS[1], 'e', 'l')
 if v[1] then return {v[1], false} end
 if v[2] then return {false, v[2]} end
 redis.call('HSET', KEYS[1], 'l', ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return {false, ARGV[1]}
-"""
-_FILL: Final = """
+""")
+_FILL: Final = RedisScript("""
 if redis.call('HGET', KEYS[1], 'l') ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[1])
 redis.call('HSET', KEYS[1], 'e', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class RedisCache:
     """The level in Redis Cluster."""
 
     def __init__(self, nodes: RedisNodes, keyspace: Keyspace, clock: Clock, *, ttl_s: int) -> None:
+        nodes.register(_LEASE, _FILL)
         self._nodes = nodes
         self._slots = keyspace.slots
         self._prefix = keyspace.prefix
@@ -113,7 +116,7 @@ class RedisCache:
             return found
         nonce = secrets.token_bytes(12)
         leases = await self._run(
-            [(self._slots[keys[i].group], ("EVAL", _LEASE, 1, keys[i].name, nonce, LEASE_S)) for i in missing]
+            [(self._slots[keys[i].group], _LEASE.call(keys[i].name, nonce, LEASE_S)) for i in missing]
         )
         for index, reply in zip(missing, leases or (), strict=False):
             if isinstance(reply, list):
@@ -123,7 +126,7 @@ class RedisCache:
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         replies = await self._run(
             [
-                (self._slots[key.group], ("EVAL", _FILL, 1, key.name, lease, entry, self._ttl_s))
+                (self._slots[key.group], _FILL.call(key.name, lease, entry, self._ttl_s))
                 for key, lease, entry in entries
             ]
         )
@@ -142,11 +145,9 @@ class RedisCache:
 
     async def drop_all(self) -> bool:
         try:
-            for node in await self._nodes.primaries():
-                async for name in node.scan_iter(match=f"{self._prefix}:*", count=1_000):
-                    await node.unlink(name)
-        except Exception as error:  # noqa: BLE001 — a cache never fails its caller
-            logger.warning("The cache could not be emptied: %s", type(error).__name__)
+            await self._nodes.unlink_matching(f"{self._prefix}:*")
+        except TransientError as error:
+            logger.warning("The cache could not be emptied: %s", error)
             return False
         return True
 

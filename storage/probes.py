@@ -4,7 +4,6 @@ import asyncio
 from typing import Final
 
 import asyncpg
-from redis.exceptions import RedisError
 
 from app.errors import TransientError
 from app.ports import DependencyState
@@ -17,8 +16,6 @@ _FAILURES: Final = (
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
-    RedisError,
-    TransientError,
 )
 
 
@@ -67,9 +64,7 @@ class RedisProbe:
     async def check(self) -> list[DependencyState]:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                nodes = await self._nodes.primaries()
-                await asyncio.gather(*(client.ping() for client in nodes))
-            ready, detail = True, f"{len(nodes)} nodes answer"
-        except _FAILURES as error:
+                ready, detail = True, f"{await self._nodes.ping()} nodes answer"
+        except (TransientError, TimeoutError) as error:
             ready, detail = False, f"does not answer ({type(error).__name__})"
         return [DependencyState(name="redis", ready=ready, required=False, detail=detail)]

@@ -1,124 +1,167 @@
-"""The nodes of the Redis Cluster: which one holds a slot, and one client for each.
+"""The nodes of the Redis Cluster: which one holds a slot, and one shared connection to each.
 
-Pipelines go to each node directly, several at once; redis-py's cluster client would take a key apart for each
-command. After an error the map of slots is read again.
+Commands go to each node directly, to several at once. After an error the map of slots is read again.
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from collections.abc import Iterable, Sequence
+from typing import Final, cast
 
 from app.errors import TransientError
+from storage.redis_connection import Command
+from storage.redis_node import Address, RedisNode
+from storage.redis_script import RedisScript
+from storage.shared_attempt import SharedAttempt
 
-Command = tuple[bytes | str | int, ...]
+_SLOTS: Final = 16_384
+_SCANNED: Final = 1_000  # keys that one SCAN looks at, during which the node does nothing else
 
-_PER_COMMAND_S: Final = 0.0002  # a pipeline of thousands takes this process itself a while
+_Range = tuple[int, int, Address]
 
 
 class RedisNodes:
-    """Bounded in time and connections. Raises TransientError alone."""
+    """Bounded in time, connections and backlog. Raises TransientError alone.
 
-    def __init__(self, seeds: Sequence[str], *, timeout_s: float, max_connections: int = 32) -> None:
-        self._seeds = [self._address(seed) for seed in seeds]
+    A call takes `timeout_s` at most, and 0.2 ms for each command that waits; reading the map and connecting, where
+    they are needed, are bounded likewise.
+    """
+
+    def __init__(self, seeds: Sequence[str], *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._max_connections = max_connections
-        self._clients: dict[tuple[str, int], Redis] = {}
-        self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
-        self._ranges: list[tuple[int, int, tuple[str, int]]] = []
-        self._stale = True
+        self._scripts: list[RedisScript] = []
+        self._nodes: dict[Address, RedisNode] = {}
+        self._seeds = [self._node(_address(seed)) for seed in seeds]
+        self._by_slot: list[RedisNode | None] = [None] * _SLOTS
+        self._is_stale = True
+        self._refresh = SharedAttempt(self._read_map)
 
-    @staticmethod
-    def _address(text: str) -> tuple[str, int]:
-        host, _, port = text.rpartition(":")
-        return host, int(port)
+    def register(self, *scripts: RedisScript) -> None:
+        """Have scripts loaded on every connection that is made from now on."""
+        self._scripts.extend(scripts)
 
-    def _client(self, address: tuple[str, int]) -> Redis:
-        if address not in self._clients:
-            self._gates[address] = asyncio.Semaphore(self._max_connections)
-            self._clients[address] = Redis(
-                host=address[0],
-                port=address[1],
-                socket_timeout=self._timeout_s,
-                socket_connect_timeout=self._timeout_s,
-                max_connections=self._max_connections + 4,
-            )
-        return self._clients[address]
+    def _node(self, address: Address) -> RedisNode:
+        if address not in self._nodes:
+            self._nodes[address] = RedisNode(address, self._scripts, timeout_s=self._timeout_s)
+        return self._nodes[address]
 
-    async def _refresh(self) -> None:
-        """Read the map of slots, from all nodes at once, so that hanging ones cost one time limit together."""
-        known = list(dict.fromkeys([*self._seeds, *self._clients]))
-        for address, ranges in zip(known, await asyncio.gather(*map(self._slots, known)), strict=True):
-            if ranges is not None:
-                self._ranges = [(s, e, (host or address[0], port)) for s, e, (host, port) in ranges]
-                self._stale = False
-                return
+    async def _read_map(self) -> None:
+        """Ask all nodes at once and take the first answer, so that a hanging one costs nothing."""
+        asked = [asyncio.create_task(_ranges(node)) for node in self._nodes.values()]
+        try:
+            for answer in asyncio.as_completed(asked):
+                if ranges := await answer:
+                    self._adopt(ranges)
+                    return
+        finally:
+            for task in asked:
+                task.cancel()
         raise TransientError("No node of the Redis Cluster answers.")
 
-    async def _slots(self, address: tuple[str, int]) -> list[tuple[int, int, tuple[str, int]]] | None:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                reply = await self._client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError):
-            return None
-        return [(int(s), int(e), (_text(node[0]), int(node[1]))) for s, e, node, *_ in reply] or None
+    def _adopt(self, ranges: Sequence[_Range]) -> None:
+        by_slot: list[RedisNode | None] = [None] * _SLOTS
+        for start, end, address in ranges:
+            by_slot[start : end + 1] = [self._node(address)] * (end + 1 - start)
+        self._by_slot = by_slot
+        self._is_stale = False
+        kept = {*self._seeds, *self._primaries()}
+        for node in [node for node in self._nodes.values() if node not in kept]:
+            self._nodes.pop(node.address).close()
 
-    def address_of(self, slot: int) -> tuple[str, int]:
-        """The node that holds a slot. Raises TransientError where none does."""
-        for start, end, address in self._ranges:
-            if start <= slot <= end:
-                return address
-        raise TransientError("A slot of the Redis Cluster has no node.")
+    def _primaries(self) -> list[RedisNode]:
+        return [node for node in dict.fromkeys(self._by_slot) if node is not None]
 
     async def run(self, commands: Sequence[tuple[int, Command]]) -> list[object]:
-        """Send (slot, command) pairs, one pipeline for each node, all nodes at once; replies in order."""
-        if self._stale:
-            await self._refresh()
-        by_node: dict[tuple[str, int], list[int]] = {}
-        for index, (slot, _) in enumerate(commands):
-            by_node.setdefault(self.address_of(slot), []).append(index)
+        """Send (slot, command) pairs, one batch for each node, all nodes at once; replies in order.
+
+        An error as the reply to one command fails the run, though the other commands are done.
+        """
+        if self._is_stale:
+            await self._refresh.wait()
+        batches = self._batches(commands)
+        if not all(node.is_connected for node in batches):
+            await self._connect(batches)
+        sent = [(indexes, node.send(batch)) for node, (indexes, batch) in batches.items()]
         replies: list[object] = [None] * len(commands)
-        try:
-            async with asyncio.timeout(self._timeout_s + _PER_COMMAND_S * len(commands)):
-                if len(by_node) == 1:
-                    (address, indexes) = next(iter(by_node.items()))
-                    await self._send(address, indexes, commands, replies)
-                else:
-                    await asyncio.gather(
-                        *(self._send(node, indexes, commands, replies) for node, indexes in by_node.items())
-                    )
-        except (RedisError, OSError, TimeoutError) as error:
-            self._stale = True
-            raise TransientError(f"Redis failed: {type(error).__name__}.") from error
+        failure: TransientError | None = None
+        for indexes, future in sent:
+            outcome = await future
+            if isinstance(outcome, TransientError):
+                failure = outcome
+                continue
+            for index, reply in zip(indexes, outcome, strict=True):
+                replies[index] = reply
+        if failure is not None:
+            self._is_stale = True
+            raise failure
         return replies
 
-    async def _send(
-        self,
-        address: tuple[str, int],
-        indexes: Sequence[int],
-        commands: Sequence[tuple[int, Command]],
-        replies: list[object],
-    ) -> None:
-        client = self._client(address)
-        async with self._gates[address]:
-            pipeline = client.pipeline(transaction=False)
-            for index in indexes:
-                pipeline.execute_command(*commands[index][1])
-            for index, reply in zip(indexes, await pipeline.execute(), strict=True):
-                replies[index] = reply
+    def _batches(
+        self, commands: Sequence[tuple[int, Command]]
+    ) -> dict[RedisNode, tuple[list[int], list[Command]]]:
+        """The commands of each node, with their places in the run."""
+        by_slot = self._by_slot
+        batches: dict[RedisNode, tuple[list[int], list[Command]]] = {}
+        for index, (slot, command) in enumerate(commands):
+            node = by_slot[slot]
+            if node is None:
+                self._is_stale = True
+                raise TransientError("A slot of the Redis Cluster has no node.")
+            if node not in batches:
+                batches[node] = ([], [])
+            indexes, batch = batches[node]
+            indexes.append(index)
+            batch.append(command)
+        return batches
 
-    async def primaries(self) -> list[Redis]:
-        """Every node that holds slots."""
-        await self._refresh()
-        addresses = dict.fromkeys(address for _, _, address in self._ranges)
-        return [self._client(address) for address in addresses]
+    async def _connect(self, nodes: Iterable[RedisNode]) -> None:
+        try:
+            await asyncio.gather(*(node.connect() for node in nodes))
+        except TransientError:
+            self._is_stale = True
+            raise
+
+    async def ping(self) -> int:
+        """How many nodes hold slots; each of them has just answered."""
+        await self._refresh.wait()
+        nodes = self._primaries()
+        await asyncio.gather(*(node.ask([("PING",)]) for node in nodes))
+        return len(nodes)
+
+    async def unlink_matching(self, pattern: str) -> None:
+        """Remove every key whose name matches a glob pattern and that is there all the while; not bounded in time."""
+        await self._refresh.wait()
+        for node in self._primaries():
+            cursor = b"0"
+            while True:
+                (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)])
+                cursor, names = cast("tuple[bytes, list[bytes]]", reply)
+                if names:
+                    await node.ask([("UNLINK", name) for name in names])
+                if cursor == b"0":
+                    break
 
     async def close(self) -> None:
-        for client in self._clients.values():
-            await client.aclose()
+        """Close all connections; what waits fails."""
+        self._refresh.cancel()
+        for node in self._nodes.values():
+            node.close()
+        await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
 
 
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "")
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+async def _ranges(node: RedisNode) -> list[_Range]:
+    """The slots of every primary as one node knows them; empty where it does not answer."""
+    try:
+        (reply,) = await node.ask([("CLUSTER", "SLOTS")])
+    except TransientError:
+        return []
+    slots = cast("list[tuple[int, int, tuple[bytes | None, int]]]", reply)
+    # A node that does not know its own name says nothing: it is where it was asked.
+    return [
+        (start, end, ((host or b"").decode() or node.address[0], port))
+        for start, end, (host, port, *_), *_ in slots
+    ]

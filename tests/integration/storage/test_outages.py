@@ -60,6 +60,10 @@ class OwnRedis:
             time.sleep(0.05)
         client.close()
 
+    def forget_scripts(self) -> None:
+        with Redis(port=self._port) as client:
+            client.script_flush()
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -108,6 +112,15 @@ async def test_a_killed_redis_costs_little_and_comes_back_fresh(cached: Stores, 
         assert f'"value": {version}'.encode() in answer.body
     own_redis.start()
     assert b'"value": 5' in (await hit(cached)).body
+
+
+async def test_a_redis_that_lost_its_scripts_gets_them_again(cached: Stores, own_redis: OwnRedis) -> None:
+    await cached.writer.write(Batch(properties=[prop("a", "f", "1")]))
+    await hit(cached)
+    own_redis.forget_scripts()
+    await cached.writer.write(Batch(properties=[prop("a", "f", "2", 2)]))
+    assert b'"value": 2' in (await read(cached)).body
+    assert b'"value": 2' in (await hit(cached)).body
 
 
 async def test_a_hanging_redis_that_wakes_up_serves_nothing_old(

@@ -90,6 +90,14 @@ async def test_the_second_read_asks_postgres_nothing(stores: Stores) -> None:
     assert [(await find(stores, "mail", "y"))[1].cache for _ in range(2)] == ["miss", "hit"]
 
 
+async def test_everything_can_be_dropped_on_all_nodes(stores: Stores) -> None:
+    await stores.writer.write(Batch(properties=[prop(f"n{n}", "f", "1") for n in range(20)]))
+    for cache in ("miss", "hit"):
+        assert [(await read(stores, f"n{n}")).cache for n in range(20)] == [cache] * 20
+    assert await stores.cache.drop_all()
+    assert [(await read(stores, f"n{n}")).cache for n in range(20)] == ["miss"] * 20
+
+
 async def test_every_kind_of_write_shows_at_once(stores: Stores) -> None:
     absent = await stores.reader.by_reference(user("a"), depth=1, since=None)
     assert absent is None

@@ -1,0 +1,69 @@
+"""One node of the Redis Cluster: connected when it is first asked, and again after a failure."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.errors import TransientError
+from storage.redis_connection import Command, Outcome, RedisConnection
+from storage.redis_script import RedisScript
+from storage.shared_attempt import SharedAttempt
+
+Address = tuple[str, int]
+
+
+class RedisNode:
+    """Raises TransientError alone. Nothing is asked twice: what got no reply may have been done."""
+
+    def __init__(self, address: Address, scripts: Sequence[RedisScript], *, timeout_s: float) -> None:
+        self.address = address
+        self._scripts = scripts
+        self._timeout_s = timeout_s
+        self._connection: RedisConnection | None = None
+        self._attempt = SharedAttempt(self._connect)
+        self._is_closed = False
+
+    @property
+    def is_connected(self) -> bool:
+        return self._connection is not None and self._connection.is_open
+
+    async def connect(self) -> None:
+        """Connect where there is no connection, within `timeout_s`."""
+        if self._is_closed:
+            raise TransientError("This node of the Redis Cluster is no longer used.")
+        if not self.is_connected:
+            await self._attempt.wait()
+
+    async def _connect(self) -> None:
+        # The place for TLS and AUTH, if they are ever needed.
+        connection = RedisConnection(timeout_s=self._timeout_s)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await asyncio.get_running_loop().create_connection(lambda: connection, *self.address)
+                if self._scripts:
+                    await connection.ask([script.load for script in self._scripts])
+        except OSError as error:
+            connection.close("Redis could not be reached.")
+            raise TransientError(f"Redis can't be reached: {type(error).__name__}.") from error
+        except BaseException:
+            connection.close("Redis could not be reached.")
+            raise
+        self._connection = connection
+
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome]:
+        """RedisConnection.send, where there is a connection."""
+        if self._connection is None:
+            raise TransientError("Redis is not connected.")
+        return self._connection.send(commands)
+
+    async def ask(self, commands: Sequence[Command]) -> list[object]:
+        """Connect, send at least one command and return the replies in order."""
+        await self.connect()
+        assert self._connection is not None  # noqa: S101 — connected above
+        return await self._connection.ask(commands)
+
+    def close(self) -> None:
+        """Close for good."""
+        self._is_closed = True
+        self._attempt.cancel()
+        if self._connection is not None:
+            self._connection.close("This node of the Redis Cluster is no longer used.")

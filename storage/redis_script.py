@@ -1,0 +1,25 @@
+"""A Lua script that Redis runs by its hash, so that the source travels once for each connection."""
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+from storage.redis_connection import Command
+
+
+@dataclass(frozen=True, slots=True)
+class RedisScript:
+    """RedisNodes loads what is registered there; a script that works on one key."""
+
+    source: str
+    sha1: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Redis' own name for it, not a matter of security.
+        object.__setattr__(self, "sha1", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+    @property
+    def load(self) -> Command:
+        return ("SCRIPT", "LOAD", self.source)
+
+    def call(self, key: bytes, *arguments: bytes | str | int) -> Command:
+        return ("EVALSHA", self.sha1, 1, key, *arguments)
