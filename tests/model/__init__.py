@@ -1,0 +1,18 @@
+"""An executable model of the cache's freshness protocol, searched over all interleavings of small worlds.
+
+One primary, streaming replicas, one cached key, writers that commit and then invalidate, CDC that repeats, workers
+with a level of cache in the process. The state of the database is the number of visible commits, so a reader is
+stale when its number is too small. A world bounds how many commits, reads' kinds and faults there are; within it
+every order of events is tried.
+
+`rules` names the protocol's obligations by the numbers of its eight rules (design, "Freshness"); `r3_publish` is
+one of rule 3. Each can be taken away, and then some world goes wrong: `python -m tests.model --ablate 3` tells how.
+Change the model before the code.
+
+Left out: several keys (a tree is not one snapshot), times (leases and entries that expire, the heartbeat: a gap is
+noticed some day, not within a second), failovers of PostgreSQL and Redis (the prefix of the keys answers for those),
+retries of an invalidation that Redis did not take, and a writer that empties its own L1 before it answers.
+
+Read in this order: rules, state, world; database, invalidation, cdc, cache, channel, worker, reader, fill;
+invariants, search.
+"""

@@ -1,0 +1,123 @@
+"""A fill: Redis, the fence to reach (rule 4), a source that has reached it, and storing (rule 5)."""
+
+from collections.abc import Iterator
+
+from tests.model.database import value_at
+from tests.model.reader import accepted, answer, bypassed
+from tests.model.rules import Rules
+from tests.model.state import Entry, Fill, Key, Mark, Move, State, Step, fresh_lease
+
+
+def fills(state: State, rules: Rules, index: int) -> Iterator[Move]:
+    """The next step of the worker's fill."""
+    fill = state.workers[index].fill
+    if fill is None:
+        return
+    if fill.step == Step.ASK_REDIS:
+        yield _ask_redis(state, rules, index, fill)
+    elif fill.step == Step.ASK_PRIMARY:
+        asked = fill._replace(step=Step.SET_MARK, fence=state.flushed)
+        label = f"w{index + 1}: the group has no mark, the primary is at {state.flushed}"
+        yield Move(label, state.with_fill(index, asked))
+    elif fill.step == Step.SET_MARK:
+        yield _set_mark(state, rules, index, fill)
+    elif fill.step == Step.CHOOSE_SOURCE:
+        yield from _choose_source(state, rules, index, fill)
+    elif fill.step == Step.READ_DATA:
+        yield _read_data(state, rules, index, fill)
+    else:
+        yield _store(state, rules, index, fill)
+
+
+def _ask_redis(state: State, rules: Rules, index: int, fill: Fill) -> Move:
+    key = state.key
+    if key.entry and accepted(key.entry, fill, rules):
+        return answer(_in_process(state, rules, index, fill, key.entry), index, fill, key.entry, "Redis")
+    planted = ""
+    if key.entry is None and not key.lease:  # rule 4: a miss plants a lease
+        state = state._replace(key=key._replace(lease=fresh_lease(state)))
+        planted = ", plants a lease"
+    fill = fill._replace(lease=state.key.lease)
+    if key.fence is not None:
+        fill = fill._replace(step=Step.CHOOSE_SOURCE, fence=key.fence)
+    else:
+        state, fill = _bound(state, rules, fill)
+    fence = f", fence to reach {fill.fence}" if fill.step == Step.CHOOSE_SOURCE else ""
+    return Move(f"w{index + 1}: Redis has nothing{planted}{fence}", state.with_fill(index, fill))
+
+
+def _bound(state: State, rules: Rules, fill: Fill) -> tuple[State, Fill]:
+    """Rules 2 and 4: an unknown fence is bounded by the group's mark; a missing mark is leased."""
+    if not rules.r2_group_mark:
+        return state, fill._replace(step=Step.CHOOSE_SOURCE, fence=0)
+    mark = state.mark
+    if mark is None:
+        mark = Mark(0, fresh_lease(state) if rules.r4_mark_from_primary else 0)
+        state = state._replace(mark=mark)
+    if not mark.lease:
+        return state, fill._replace(step=Step.CHOOSE_SOURCE, fence=mark.position)
+    return state, fill._replace(step=Step.ASK_PRIMARY, mark_lease=mark.lease)
+
+
+def _set_mark(state: State, rules: Rules, index: int, fill: Fill) -> Move:
+    """Rule 4: over one's own lease only, together with the fences that arrived meanwhile."""
+    mark = state.mark
+    own = mark is not None and mark.lease in (0, fill.mark_lease)
+    state = state.with_fill(index, fill._replace(step=Step.CHOOSE_SOURCE, mark_lease=0))
+    if not own and rules.r4_own_mark_lease:
+        return Move(f"w{index + 1}: its lease of the group's mark is gone", state)
+    collected = mark.position if mark and rules.r4_collected_fences else 0
+    position = max(collected, fill.fence)
+    return Move(f"w{index + 1}: sets the group's mark to {position}", state._replace(mark=Mark(position)))
+
+
+def _choose_source(state: State, rules: Rules, index: int, fill: Fill) -> Iterator[Move]:
+    """Rule 5: a replica that has reached fence and token, else the primary."""
+    least = max(fill.fence if rules.r5_reach_fence else 0, fill.token if rules.r5_reach_token else 0)
+    reached = False
+    for number, position in enumerate(state.replicas):
+        if position >= least:
+            reached = True
+            chosen = fill._replace(step=Step.READ_DATA, replica=number, version=position)
+            yield Move(f"w{index + 1}: replica {number + 1} is at {position}", state.with_fill(index, chosen))
+    if not reached:
+        # Rule 1: a commit can be flushed and not visible yet.
+        version = state.flushed - 1 if rules.r1_primary_position_minus_one else state.flushed
+        chosen = fill._replace(step=Step.READ_DATA, replica=None, version=version)
+        label = f"w{index + 1}: replicas are behind, the primary is at {state.flushed}"
+        yield Move(label, state.with_fill(index, chosen))
+
+
+def _read_data(state: State, rules: Rules, index: int, fill: Fill) -> Move:
+    """The snapshot, and the position after it (rule 8)."""
+    if fill.replica is None:
+        value, upper, source = state.visible, state.flushed, "the primary"
+    else:
+        upper = state.replicas[fill.replica]
+        value, source = value_at(state, upper), f"replica {fill.replica + 1}"
+    if not rules.r8_token_after_data:
+        upper = fill.version
+    read = fill._replace(step=Step.STORE, value=value, upper=upper)
+    return Move(f"w{index + 1}: reads value {value} on {source}", state.with_fill(index, read))
+
+
+def _store(state: State, rules: Rules, index: int, fill: Fill) -> Move:
+    """Rule 5: over one's own lease only; what could not be stored is answered all the same."""
+    key, version = state.key, fill.version
+    if fill.replica is not None and not rules.r1_replica_position_before_data:
+        version = state.replicas[fill.replica]
+    entry = Entry(version, fill.value, fill.upper)
+    state = _in_process(state, rules, index, fill, entry)
+    own = fill.lease != 0 and key.lease == fill.lease and key.entry is None
+    if not own and rules.r5_own_lease:
+        return answer(state, index, fill, entry, "the fill, which is not stored in Redis")
+    state = state._replace(key=Key(max(key.fence or 0, fill.fence), entry))
+    return answer(state, index, fill, entry, "the fill and stores it")
+
+
+def _in_process(state: State, rules: Rules, index: int, fill: Fill, entry: Entry) -> State:
+    """Rule 6: what was overtaken is not kept in L1, nor anything while the channel is down."""
+    worker = state.workers[index]
+    if bypassed(worker, rules) or (fill.overtaken and rules.r6_overtaken_not_stored):
+        return state
+    return state.with_worker(index, worker._replace(l1=entry))

@@ -1,0 +1,59 @@
+"""What a commit does to Redis and to the workers (rule 3)."""
+
+from collections.abc import Iterator
+
+from tests.model.rules import Rules
+from tests.model.state import Channel, Key, Mark, Move, Stage, State, Worker, fresh_lease
+
+
+def invalidations(state: State, rules: Rules) -> Iterator[Move]:
+    """The writer invalidates with the position of its write."""
+    for index, commit in enumerate(state.commits):
+        if commit.stage == Stage.POSITION_READ:
+            done = invalidated(state, index, commit.position, rules)
+            label = f"writer of c{index + 1}: invalidates with fence {commit.position} and publishes"
+            yield Move(label, done.with_commit(index, commit._replace(stage=Stage.INVALIDATED)))
+
+
+def invalidated(state: State, index: int, position: int, rules: Rules) -> State:
+    """Mark, key and channel after commit `index` was told of at this position."""
+    key = _key(state, position, rules)
+    state = state._replace(mark=_mark(state.mark, position, rules), key=key, told=state.told | 1 << index)
+    if not rules.r3_publish:
+        return state
+    return state._replace(workers=tuple(_told(worker, 1 << index) for worker in state.workers))
+
+
+def _mark(mark: Mark | None, position: int, rules: Rules) -> Mark | None:
+    """Rule 3: a missing mark stays missing, and a leased one incomplete. Rule 2: it never falls."""
+    if not rules.r3_raise_mark:
+        return mark
+    if mark is None:
+        return None if rules.r3_missing_mark_stays else Mark(position)
+    highest = max(mark.position, position) if rules.r2_mark_is_highest else position
+    return Mark(highest, mark.lease if rules.r3_leased_mark_stays else 0)
+
+
+def _key(state: State, position: int, rules: Rules) -> Key:
+    """Rule 3: drop the entry, replace the lease, raise a fence that is known; create nothing."""
+    key = state.key
+    if key.entry is None and not key.lease:
+        return key if rules.r3_missing_key_stays else Key(fence=max(key.fence or 0, position))
+    fence = key.fence
+    if fence is not None:
+        fence = max(fence, position) if rules.r3_raise_fence else position
+    elif not rules.r3_unknown_fence_stays:
+        fence = position
+    return Key(
+        fence=fence,
+        entry=None if rules.r3_drop_entry else key.entry,
+        lease=fresh_lease(state) if rules.r3_replace_lease else key.lease,
+    )
+
+
+def _told(worker: Worker, message: int) -> Worker:
+    if worker.channel == Channel.UP:
+        return worker._replace(inbox=worker.inbox | message)
+    if worker.channel == Channel.DOWN:  # nothing in the process that could be old
+        return worker._replace(seen=worker.seen | message)
+    return worker  # the message is lost

@@ -1,0 +1,58 @@
+"""The small worlds that are searched: who takes part, and how often each fault may strike."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.model.state import Commit, Faults, Key, Session, State, Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    name: str
+    commits: int = 1
+    replicas: int = 1
+    workers: int = 1
+    records: int = 0
+    losses: int = 0
+    cuts: int = 0
+    crashes: int = 0
+    kills: int = 0
+    rewinds: int = 0
+    cdc: bool = False
+    tokens: bool = False  # clients read with the token of a write
+    session: bool = False  # one client reads again and again
+
+    def initial(self) -> State:
+        return State(
+            wal=(),
+            visible=0,
+            replicas=(0,) * self.replicas,
+            commits=(Commit(),) * self.commits,
+            key=Key(),
+            mark=None,
+            workers=(Worker(),) * self.workers,
+            told=0,
+            faults=Faults(
+                records=self.records,
+                losses=self.losses,
+                cuts=self.cuts,
+                crashes=self.crashes,
+                kills=self.kills,
+                rewinds=self.rewinds,
+            ),
+            session=Session(),
+        )
+
+
+WORLDS: Final = (
+    World(name="the channel is cut", cuts=1),
+    World(name="a replica comes back at an older position", rewinds=1),
+    World(name="a session over two replicas", replicas=2, session=True),
+    World(name="a writer crashes, Redis loses, CDC repeats", losses=1, crashes=1, cdc=True),
+    World(name="a writer crashes, CDC repeats, positions move", records=1, crashes=1, cdc=True),
+    World(name="reads with a write's token, positions move", records=1, tokens=True),
+    World(name="a worker is killed in its fill", commits=2, kills=1),
+    World(name="a lagging replica, Redis loses twice", commits=2, losses=2),
+    World(name="reads with the tokens of two writes", commits=2, tokens=True),
+    World(name="a session over two workers", workers=2, session=True),
+)
