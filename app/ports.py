@@ -1,6 +1,6 @@
 """What agents, web and cdc ask of storage. They see these Protocols alone, never an adapter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -13,17 +13,22 @@ CacheOutcome = Literal["hit", "miss", "bypass"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A serialised JSON body and where it came from.
+    """A serialised JSON body and where it came from; a body of None was not made, since the tag matched.
 
+    `etag` is of the content and what was asked: opaque, without quotes. `upper` is a WAL position that was read after
+    the data, and `read_at` the time in seconds since 1970 at which the oldest part was read.
     `cache`: `hit` asked PostgreSQL nothing; `miss` asked it for some fragment; `bypass` could not ask the
     cache, or must not store the answer. `verified` is false where the freshness of the answer can't be known
     (the primary is down and a replica answered).
     """
 
-    body: bytes
+    body: bytes | None
     cache: CacheOutcome
+    etag: str = ""
     stored: bool = False
     verified: bool = True
+    upper: int = 0
+    read_at: float = float("inf")
     next_after: int | None = None  # by-property: the id after which the next page starts
 
 
@@ -96,22 +101,53 @@ class EntityDirectory(Protocol):
 
 
 class GraphReader(Protocol):
-    """Reads of trees: `depth` levels of relationships, temporal rows with reference_date >= `since`."""
+    """Reads of trees: `depth` levels of relationships, temporal rows with reference_date >= `since`.
 
-    async def graph(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+    Every part of an answer has reached the position `token`; where nothing that did can be asked, TransientError is
+    raised. `matches` is asked about the answer's tag before its body is made, and is true where the client has it.
+    """
+
+    async def graph(
+        self,
+        entity_id: int,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Callable[[str], bool] | None = None,
+    ) -> Answer | None:
         """The tree of one entity, or None where there is no such entity."""
         ...
 
-    async def by_reference(self, key: EntityKey, *, depth: int, since: datetime | None) -> Answer | None:
+    async def by_reference(
+        self,
+        key: EntityKey,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Callable[[str], bool] | None = None,
+    ) -> Answer | None:
         """The tree of one entity by business key."""
         ...
 
-    async def batch(self, ids: Sequence[int], *, depth: int, since: datetime | None) -> Answer:
+    async def batch(
+        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+    ) -> Answer:
         """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
         ...
 
     async def by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        token: int = 0,
+        matches: Callable[[str], bool] | None = None,
     ) -> Answer:
         """A JSON array of the trees of all entities, in order of id, whose property at `path` is `value`.
 

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     redis_timeout_s: float = 0.3
     cache_enabled: bool = True
     cache_prefix: str = "up"
+    memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
+    answer_cache_mb: int = Field(default=64, ge=1, description="whole answers kept in the process")
     cache_ttl_s: int = Field(default=6 * 3600, ge=1)
 
     # --- ingestion windows: whichever limit comes first closes one

@@ -25,6 +25,7 @@ from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
 from app.retry import RetryPolicy
 from app.settings import Role, Settings
+from app.tokens import Tokens
 from app.topic_admin import create_topics
 from app.window import WindowLimits
 from storage.lookups import lookups_of
@@ -223,6 +224,8 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             writer=worker.stores.writer,
             preview=worker.stores.preview,
             directory=worker.stores.directory,
+            tokens=Tokens(worker.stores.database),
+            position=worker.stores.position,
             probes=worker.probes(),
             clock=SystemClock(),
             metrics=metrics.exposition,

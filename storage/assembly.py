@@ -1,14 +1,17 @@
-"""Trees from fragments: which entities belong to one, and their bytes joined.
+"""Puts a tree together from fragments, breadth first, by joining bytes.
 
-Breadth first, left → right. An entity is expanded once, at its shallowest place; where it occurs again its stub
-stands. So cycles end, and a dense graph costs its nodes and edges, not its paths.
+An entity is expanded once, at its shallowest place; where it occurs again its stub stands. So cycles end, and a
+dense graph costs its nodes and edges, not its paths.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime
 
 from app.dates import to_text
 from storage.fragments import Fragment
+
+_Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
 
 
 class Tree:
@@ -22,15 +25,20 @@ class Tree:
         self._depth = depth
         self._budget = budget
         self._seen = {root}
-        self._children: dict[int, list[tuple[bytes, int, bool]]] = {}  # opening bytes, target, expanded here
+        self.order = [root]  # every entity that the answer shows, in the order of the walk
+        self._children: dict[int, list[_Child]] = {}
         self._cut: set[int] = set()
-        self._stubs: set[int] = set()
         self.level = 0
         self.frontier = [root]
 
     @property
     def done(self) -> bool:
         return not self.frontier
+
+    @property
+    def levels_left(self) -> int:
+        """Levels of relationships below the frontier."""
+        return self._depth - self.level
 
     def advance(self, fragments: Mapping[int, Fragment]) -> None:
         """Go from this level to the next; every id of `frontier` that exists is in `fragments`."""
@@ -41,17 +49,21 @@ class Tree:
                 if fragment is not None:
                     self._expand(fragment, following)
         self.level += 1
+        self.order += following
         self.frontier = following
 
     def _expand(self, fragment: Fragment, following: list[int]) -> None:
+        if not fragment.edges:
+            return
+        seen, budget = self._seen, self._budget
         children = self._children[fragment.id] = []
         if fragment.edges_total > len(fragment.edges):
             self._cut.add(fragment.id)
         for opening, target in fragment.edges:
-            if target in self._seen:
+            if target in seen:
                 children.append((opening, target, False))
-            elif len(self._seen) < self._budget:
-                self._seen.add(target)
+            elif len(seen) < budget:
+                seen.add(target)
                 following.append(target)
                 children.append((opening, target, True))
             else:
@@ -71,32 +83,36 @@ class Tree:
         # As deep as the tree, which is ten levels at most.
         fragment = fragments[node]
         parts.append(fragment.head)
-        parts.append(b',"edges":[')
-        separator = b""
-        for opening, target, expanded in self._children.get(node, ()):
-            child = fragments.get(target)
-            if child is None:  # an edge to an entity that is gone
-                continue
-            parts.append(separator + opening)
-            if expanded:
-                self._render(target, fragments, since, parts)
-            else:
-                parts.append(child.stub)
-            parts.append(b"}")
-            separator = b","
-        parts.append(b"]")
+        children = self._children.get(node)
+        if children:
+            separator = b""
+            for opening, target, expanded in children:
+                child = fragments.get(target)
+                if child is None:  # an edge to an entity that is gone
+                    continue
+                parts.append(separator + opening)
+                if expanded:
+                    self._render(target, fragments, since, parts)
+                else:
+                    parts.append(child.stub)
+                parts.append(b"}")
+                separator = b","
         if node in self._cut:
-            parts.append(b',"truncated":{"edges_total":%d}' % fragment.edges_total)
+            parts.append(b'],"truncated":{"edges_total":%d}' % fragment.edges_total)
+        else:
+            parts.append(b"]")
         parts.append(b',"temporal_data":')
-        parts.append(temporal_data(fragment, since))
+        parts.append(temporal_data(fragment, since) if fragment.temporal else b"null")
         parts.append(b"}")
 
 
 def temporal_data(fragment: Fragment, since: str | None) -> bytes:
     """`{key: [points]}` of reference dates from `since` on, or `null` where there is none."""
-    series = []
-    for opening, points in fragment.temporal:
-        kept = [point for date, point in points if since is None or date >= since]
-        if kept:
-            series.append(opening + b",".join(kept) + b"]")
-    return b"{" + b",".join(series) + b"}" if series else b"null"
+    kept = []
+    for series in fragment.temporal:
+        first = 0 if since is None else bisect_left(series.dates, since)
+        if first == 0:
+            kept.append(series.opening + series.joined)
+        elif first < len(series.dates):
+            kept.append(series.opening + b",".join(series.points[first:]))
+    return b"{" + b"],".join(kept) + b"]}" if kept else b"null"

@@ -1,16 +1,20 @@
 """The shared level of the cache: entries in Redis Cluster, stored only over a lease of one's own.
 
-Each key is one hash with an entry `e` or a lease `l`. A miss plants a lease *before* PostgreSQL is read; a fill
-stores only while that lease is there; an invalidation, which follows the commit, removes the key and the lease
-with it. So a fill that read before the commit became visible finds its lease gone and stores nothing. A lease that
-is already there is shared: who joins it reads after it was planted.
+Design, section 5, rules 2 to 5. A key is one hash with an entry `e` or a lease `l`. Keys fall into groups, and each
+group has a mark: the highest position `p` of any commit that its keys were invalidated for. It has no TTL, so that
+`volatile-lfu` never evicts it; only a node that restarts loses it.
+
+After a commit the mark is raised where there is one, and entries and leases of the keys are removed. A miss plants a
+lease, before PostgreSQL is read, and gets the mark: the position that the read has to reach, so that a lagging
+replica brings nothing old back. A fill stores only where its lease still is. Where the mark is missing it is leased
+too (`l`), the primary's position is read, and set over that lease together with the positions that arrived meanwhile.
 """
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from app.clock import Clock
 from app.errors import TransientError
@@ -26,44 +30,88 @@ logger = logging.getLogger(__name__)
 LEASE_S: Final = 30  # a fill that takes longer is answered and not stored
 COOLDOWN_S: Final = 1.0
 FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
-_UNLINK_KEYS: Final = 1_000
+_KEYS_OF_A_CALL: Final = 500
 
+# KEYS key, mark; ARGV nonce, seconds. Returns entry, lease, mark, lease of the mark.
 _LEASE: Final = RedisScript("""
 local v = redis.call('HMGET', KEYS[1], 'e', 'l')
-if v[1] then return {v[1], false} end
-if v[2] then return {false, v[2]} end
-redis.call('HSET', KEYS[1], 'l', ARGV[1])
-redis.call('EXPIRE', KEYS[1], ARGV[2])
-return {false, ARGV[1]}
+if v[1] then return {v[1], false, false, false} end
+if not v[2] then
+  redis.call('HSET', KEYS[1], 'l', ARGV[1])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+  v[2] = ARGV[1]
+end
+local m = redis.call('HMGET', KEYS[2], 'p', 'l')
+if m[1] and not m[2] then return {false, v[2], m[1], false} end
+if not m[2] then
+  redis.call('HSET', KEYS[2], 'p', '0', 'l', ARGV[1])
+  m[2] = ARGV[1]
+end
+return {false, v[2], false, m[2]}
 """)
+# KEYS key; ARGV lease, entry, seconds.
 _FILL: Final = RedisScript("""
 if redis.call('HGET', KEYS[1], 'l') ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[1], 'l')
 redis.call('HSET', KEYS[1], 'e', ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+""")
+# KEYS mark; ARGV lease of the mark, position of the primary.
+_SET_MARK: Final = RedisScript("""
+local m = redis.call('HMGET', KEYS[1], 'p', 'l')
+if not m[1] or (m[2] and m[2] ~= ARGV[1]) then return 0 end
+if tonumber(m[1]) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'p', ARGV[2]) end
+redis.call('HDEL', KEYS[1], 'l')
+return 1
+""")
+# KEYS mark, keys…; ARGV position, 0 where it is not known. A mark without its highest position is worth nothing.
+_INVALIDATE: Final = RedisScript("""
+local p = redis.call('HGET', KEYS[1], 'p')
+if p and tonumber(ARGV[1]) == 0 then redis.call('DEL', KEYS[1])
+elseif p and tonumber(p) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'p', ARGV[1]) end
+for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
 return 1
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An entry, or the lease under which it may be filled; neither where the cache can't be asked."""
+    """An entry, or the lease under which it may be filled; neither where the cache can't be asked.
+
+    `mark` is the position that the read has to reach; where it is None, `mark_lease` is what `set_marks` needs.
+    """
 
     entry: bytes | None = None
     lease: bytes | None = None
+    mark: int | None = None
+    mark_lease: bytes | None = None
+
+
+NOTHING: Final = Found()
 
 
 class CacheLevel(Protocol):
-    """One level of the cache. None of these raises; a cache that fails is a cache that knows nothing."""
+    """The shared level. None of these raises; a cache that fails is a cache that knows nothing."""
 
-    async def get(self, keys: Sequence[CacheKey]) -> list[Found]: ...
+    async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
+        """The entries, in order."""
+        ...
+
+    async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
+        """Plant leases where there is no entry, before the database is read."""
+        ...
+
+    async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
+        """Set the marks of groups to a position of the primary that was read after their leases were planted."""
+        ...
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         """Store (key, lease, entry) where the lease is still there; true when all of them were stored."""
         ...
 
-    async def drop(self, keys: Sequence[CacheKey]) -> bool:
-        """Remove entries and leases; true when every node took it."""
+    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
+        """Raise the marks and remove entries and leases; true when every node took it."""
         ...
 
     async def drop_all(self) -> bool:
@@ -75,10 +123,10 @@ class RedisCache:
     """The level in Redis Cluster."""
 
     def __init__(self, nodes: RedisNodes, keyspace: Keyspace, clock: Clock, *, ttl_s: int) -> None:
-        nodes.register(_LEASE, _FILL)
+        nodes.register(_LEASE, _FILL, _SET_MARK, _INVALIDATE)
         self._nodes = nodes
+        self._keys = keyspace
         self._slots = keyspace.slots
-        self._prefix = keyspace.prefix
         self._ttl_s = ttl_s
         self._breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
 
@@ -105,47 +153,62 @@ class RedisCache:
         self._breaker.succeeded()
         return replies
 
-    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
-        """One round trip for hits; a second one plants the leases of what is missing."""
+    async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
         entries = await self._run([(self._slots[k.group], ("HGET", k.name, "e")) for k in keys])
-        if entries is None:
-            return [Found()] * len(keys)
-        found = [Found(entry=entry if isinstance(entry, bytes) else None) for entry in entries]
-        missing = [index for index, item in enumerate(found) if item.entry is None]
-        if not missing:
-            return found
+        return [None] * len(keys) if entries is None else cast("list[bytes | None]", entries)
+
+    async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
         nonce = secrets.token_bytes(12)
-        leases = await self._run(
-            [(self._slots[keys[i].group], _LEASE.call(keys[i].name, nonce, LEASE_S)) for i in missing]
+        replies = await self._run(
+            [
+                (
+                    self._slots[key.group],
+                    _LEASE.call((key.name, self._keys.mark(key.group)), nonce, LEASE_S),
+                )
+                for key in keys
+            ]
         )
-        for index, reply in zip(missing, leases or (), strict=False):
-            if isinstance(reply, list):
-                found[index] = Found(entry=reply[0], lease=reply[1])
-        return found
+        if replies is None:
+            return [NOTHING] * len(keys)
+        return [
+            Found(entry, lease, None if mark is None else int(mark), mark_lease)
+            for entry, lease, mark, mark_lease in cast("list[list[bytes | None]]", replies)
+        ]
+
+    async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
+        await self._run(
+            [
+                (self._slots[group], _SET_MARK.call((self._keys.mark(group),), lease, position))
+                for group, lease in leases.items()
+            ]
+        )
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         replies = await self._run(
             [
-                (self._slots[key.group], _FILL.call(key.name, lease, entry, self._ttl_s))
+                (self._slots[key.group], _FILL.call((key.name,), lease, entry, self._ttl_s))
                 for key, lease, entry in entries
             ]
         )
         return replies is not None and all(reply == 1 for reply in replies)
 
-    async def drop(self, keys: Sequence[CacheKey]) -> bool:
+    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
         groups: dict[int, list[bytes]] = {}
         for key in keys:
             groups.setdefault(key.group, []).append(key.name)
         commands: list[tuple[int, Command]] = [
-            (self._slots[group], ("UNLINK", *names[start : start + _UNLINK_KEYS]))
+            (
+                self._slots[group],
+                _INVALIDATE.call((self._keys.mark(group), *names[i : i + _KEYS_OF_A_CALL]), position),
+            )
             for group, names in groups.items()
-            for start in range(0, len(names), _UNLINK_KEYS)
+            for i in range(0, len(names), _KEYS_OF_A_CALL)
         ]
         return await self._run(commands) is not None
 
     async def drop_all(self) -> bool:
         try:
-            await self._nodes.unlink_matching(f"{self._prefix}:*")
+            await self._nodes.unlink_matching(f"{self._keys.prefix}:*")
         except TransientError as error:
             logger.warning("The cache could not be emptied: %s", error)
             return False
@@ -155,13 +218,19 @@ class RedisCache:
 class NoCache:
     """The level that knows nothing, where caching is switched off."""
 
-    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
-        return [Found()] * len(keys)
+    async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
+        return [None] * len(keys)
+
+    async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
+        return [NOTHING] * len(keys)
+
+    async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
+        pass
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         return not entries
 
-    async def drop(self, keys: Sequence[CacheKey]) -> bool:
+    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
         return True
 
     async def drop_all(self) -> bool:

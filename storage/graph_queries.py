@@ -1,36 +1,48 @@
-"""The reads of the graph as questions to one connection."""
+"""The reads of the graph as questions to one connection.
 
-from collections.abc import Sequence
-from typing import Final
+Each answers with its result and two positions of the server: one read before the data's snapshot was taken, which
+the result has reached, and one read after it. Where the server has not reached `least`, the answer is None.
+"""
 
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import asyncpg
 import orjson
 
 from app.models import EntityKey
-from storage.fragments import Fragment, from_row
 from storage.lookups import json_literal
 from storage.pools import Connection
 from storage.queries import query
-from storage.source import Ask
+
+T = TypeVar("T")
 
 
-def fragments(ids: Sequence[int], *, max_edges: int) -> Ask[dict[int, Fragment]]:
-    """The fragments of those ids that exist."""
+class Reached(NamedTuple, Generic[T]):
+    """A result and the positions around it."""
 
-    async def ask(connection: Connection, position: int) -> dict[int, Fragment]:
-        rows = await connection.fetch(query("fragments"), ids, max_edges)
-        return {row["id"]: from_row(row, position=position) for row in rows}
+    result: T
+    before: int
+    after: int
+
+
+Ask = Callable[[Connection, int], Awaitable[Reached[T] | None]]
+
+
+def graph(roots: Sequence[int], *, levels: int, max_nodes: int, max_edges: int) -> Ask[list[asyncpg.Record]]:
+    """Rows for storage.fragments.from_row of the roots that exist and of what can be reached within `levels`."""
+
+    async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
+        rows = await connection.fetch(query("graph"), roots, levels, max_nodes, max_edges, least)
+        last = rows.pop()
+        return None if last["after"] is None else Reached(rows, last["before"], last["after"])
 
     return ask
 
 
-def id_of(key: EntityKey) -> Ask[int | None]:
-    """The id of one entity."""
-
-    async def ask(connection: Connection, _: int) -> int | None:
-        found: int | None = await connection.fetchval(query("id_by_key"), key.type, key.reference)
-        return found
-
-    return ask
+def id_of(key: EntityKey) -> Ask[list[int]]:
+    """The id of one entity, or none."""
+    return _ids("id_by_key", key.type, key.reference)
 
 
 def ids_with(path: str, value: str, *, after: int, limit: int) -> Ask[list[int]]:
@@ -42,21 +54,33 @@ def ids_with(path: str, value: str, *, after: int, limit: int) -> Ask[list[int]]
     segments: Final = [field, "value", *inner]
     as_string = orjson.dumps(value).decode()
     as_literal = json_literal(value) or as_string
+    return _ids(
+        "ids_by_property",
+        _pattern(segments, as_string),
+        segments,
+        _pattern(segments, as_literal),
+        as_string,
+        as_literal,
+        after,
+        limit,
+    )
 
-    async def ask(connection: Connection, _: int) -> list[int]:
-        rows = await connection.fetch(
-            query("ids_by_property"),
-            _pattern(segments, as_string),
-            segments,
-            _pattern(segments, as_literal),
-            as_string,
-            as_literal,
-            after,
-            limit,
-        )
-        return [row["id"] for row in rows]
+
+def _ids(name: str, *arguments: Any) -> Ask[list[int]]:
+    async def ask(connection: Connection, least: int) -> Reached[list[int]] | None:
+        before = await position(connection)
+        if before < least:
+            return None
+        rows = await connection.fetch(query(name), *arguments)
+        return Reached([row["id"] for row in rows], before, await position(connection))
 
     return ask
+
+
+async def position(connection: Connection) -> int:
+    """How far the server is."""
+    found: int = await connection.fetchval(query("wal_position"))
+    return found
 
 
 def _pattern(segments: Sequence[str], leaf: str) -> str:

@@ -1,14 +1,18 @@
-"""Invalidation after a commit: tried at once, and kept and retried in order where the cache did not take it."""
+"""Invalidation after a commit: tried at once, and kept and retried where the cache did not take it.
+
+Design, section 5, rule 3: this process' memory, then Redis, then everybody's memory. A write never fails for it.
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
 
 from app.models import Changes
-from storage.cache import CacheLevel, Found, keys_of
+from storage.cache import CacheLevel, keys_of
 from storage.keyspace import CacheKey, Keyspace
+from storage.notifications import Memory
 
 logger = logging.getLogger(__name__)
 
@@ -16,25 +20,55 @@ RETRY_S: Final = 0.2
 MAX_PENDING: Final = 200_000  # beyond, everything is dropped when the cache is back
 
 
-class CacheInvalidator:
-    """Drops the entries of what a commit changed. Idempotent; never raises."""
+class Publisher(Protocol):
+    """What is used of storage.notifications.Notifications."""
 
-    def __init__(self, cache: CacheLevel, keyspace: Keyspace) -> None:
+    async def publish(self, keys: Iterable[CacheKey]) -> bool: ...
+
+    async def publish_everything(self) -> bool: ...
+
+
+class CacheInvalidator:
+    """Drops what a commit changed from all levels of all workers. Idempotent; never raises."""
+
+    def __init__(
+        self, cache: CacheLevel, keyspace: Keyspace, memory: Memory, publisher: Publisher | None
+    ) -> None:
         self._cache = cache
         self._keyspace = keyspace
+        self._memory = memory
+        self._publisher = publisher
+
+    def keys_of(self, changes: Changes) -> list[CacheKey]:
+        """What the commit makes old."""
+        return keys_of(changes, self._keyspace)
 
     async def invalidate(self, changes: Changes) -> bool:
         """Try once; true when every node took it."""
-        return not changes or await self._cache.drop(keys_of(changes, self._keyspace))
+        return not changes or await self.drop(self.keys_of(changes), changes.position)
+
+    async def drop(self, keys: Sequence[CacheKey], position: int) -> bool:
+        """Drop these, which a commit at `position` (0: not known) made old."""
+        self._memory.invalidate(key.local for key in keys)
+        if not await self._cache.invalidate(keys, position):
+            return False
+        return self._publisher is None or await self._publisher.publish(keys)
+
+    async def drop_all(self) -> bool:
+        """Drop everything."""
+        self._memory.forget()
+        if not await self._cache.drop_all():
+            return False
+        return self._publisher is None or await self._publisher.publish_everything()
 
 
 class PendingInvalidations:
     """What the cache has not taken yet, retried in the background until it has. A write never waits for it."""
 
-    def __init__(self, cache: CacheLevel, keyspace: Keyspace) -> None:
-        self._cache = cache
-        self._keyspace = keyspace
+    def __init__(self, invalidator: CacheInvalidator) -> None:
+        self._invalidator = invalidator
         self._pending: dict[bytes, CacheKey] = {}
+        self._position: int | None = None  # the highest of what is pending; 0 where one is not known
         self._in_flight = 0
         self._everything = False
         self._task: asyncio.Task[None] | None = None
@@ -51,18 +85,20 @@ class PendingInvalidations:
         """Drop the entries now, or keep them. Never raises."""
         if not changes:
             return
-        keys = keys_of(changes, self._keyspace)
+        keys = self._invalidator.keys_of(changes)
         # What is kept came first, so nothing overtakes it.
-        if not self.behind and await self._cache.drop(keys):
+        if not self.behind and await self._invalidator.drop(keys, changes.position):
             return
-        self._keep(keys)
+        self._keep({key.name: key for key in keys}, changes.position)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._retry(), name="pending-invalidations")
 
-    def _keep(self, keys: list[CacheKey]) -> None:
+    def _keep(self, keys: dict[bytes, CacheKey], position: int) -> None:
         if self._everything:
             return
-        self._pending.update((key.name, key) for key in keys)
+        self._pending.update(keys)
+        known = self._position
+        self._position = position if known is None else 0 if 0 in (known, position) else max(known, position)
         if len(self._pending) > MAX_PENDING:
             logger.warning("The cache has been away for long: all of it is dropped when it is back.")
             self._everything = True
@@ -74,11 +110,12 @@ class PendingInvalidations:
             # Taken before it is tried, so that what is submitted meanwhile is not taken for done.
             everything, self._everything = self._everything, False
             taken, self._pending = self._pending, {}
+            position, self._position = self._position or 0, None
             self._in_flight = max(1, len(taken))
             if everything:
-                self._everything = not await self._cache.drop_all()
-            elif not await self._cache.drop(list(taken.values())):
-                self._pending = {**taken, **self._pending}
+                self._everything = not await self._invalidator.drop_all()
+            elif not await self._invalidator.drop(list(taken.values()), position):
+                self._keep(taken, position)
             self._in_flight = 0
 
     async def close(self) -> None:
@@ -87,23 +124,3 @@ class PendingInvalidations:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-
-
-class GuardedCache:
-    """A cache level that is bypassed while this process owes it invalidations."""
-
-    def __init__(self, cache: CacheLevel, pending: PendingInvalidations) -> None:
-        self._cache = cache
-        self._pending = pending
-
-    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
-        return [Found()] * len(keys) if self._pending.behind else await self._cache.get(keys)
-
-    async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
-        return await self._cache.fill(entries)
-
-    async def drop(self, keys: Sequence[CacheKey]) -> bool:
-        return await self._cache.drop(keys)
-
-    async def drop_all(self) -> bool:
-        return await self._cache.drop_all()

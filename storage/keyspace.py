@@ -13,16 +13,17 @@ from redis.crc import key_slot
 
 from app.models import EntityKey, Lookup
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 GROUPS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """A key and the number of its group."""
+    """A key and the number of its group. `local` is what this process knows it by: of a fragment the id."""
 
     group: int
     name: bytes
+    local: int | bytes
 
 
 class Keyspace:
@@ -33,9 +34,17 @@ class Keyspace:
         self._tags = [f"{self.prefix}:{{g{group}}}:".encode() for group in range(GROUPS)]
         self.slots: list[int] = [key_slot(tag) for tag in self._tags]
 
+    def mark(self, group: int) -> bytes:
+        """The group's high-water mark."""
+        return self._tags[group] + b"m"
+
+    def channel(self, group: int) -> bytes:
+        """The channel whose slot is that of the group."""
+        return self._tags[group] + b"n"
+
     def fragment(self, entity_id: int) -> CacheKey:
         group = entity_id % GROUPS
-        return CacheKey(group, b"%bf:%d" % (self._tags[group], entity_id))
+        return CacheKey(group, b"%bf:%d" % (self._tags[group], entity_id), entity_id)
 
     def lookup(self, lookup: Lookup) -> CacheKey:
         return self._hashed(b"p:", f"{lookup.path}\0{lookup.value}")
@@ -46,4 +55,5 @@ class Keyspace:
     def _hashed(self, kind: bytes, text: str) -> CacheKey:
         digest = blake2b(text.encode(), digest_size=16).digest()
         group = digest[0] % GROUPS
-        return CacheKey(group, self._tags[group] + kind + digest)
+        name = self._tags[group] + kind + digest
+        return CacheKey(group, name, name)

@@ -1,60 +1,26 @@
-"""Graph reads: from the cache, and for what it lacks from PostgreSQL, a level of the tree at a time."""
+"""Graph reads: trees put together from fragments, a level at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
-
-import msgspec
+from hashlib import blake2b
+from typing import Final
 
 from app.clock import Clock
+from app.dates import to_text
 from app.models import EntityKey
-from app.ports import Answer, CacheOutcome
+from app.ports import Answer
 from storage import graph_queries, lookups
+from storage.answer_cache import AnswerCache, AnswerKey, KeptAnswer
 from storage.assembly import Tree
-from storage.cache import CacheLevel, Found
-from storage.fragments import Fragment, decode, encode
-from storage.keyspace import CacheKey, Keyspace
-from storage.source import Ask, ReadSource
+from storage.fragment_loader import FragmentLoader
+from storage.fragments import Fragment
+from storage.keyspace import FORMAT_VERSION, Keyspace
+from storage.list_loader import ListLoader
+from storage.lookup_lists import MAX_CACHED_IDS
+from storage.reading import Reading
 
-T = TypeVar("T")
-
-MAX_CACHED_IDS: Final = 1_000
 _DAYS_OF_MONTH: Final = 31
-
-
-class IdList(msgspec.Struct, frozen=True, array_like=True):
-    """A cached look-up. `asked` is the exact spelling, since several share a key; no ids: too many to be cached."""
-
-    asked: str
-    ids: list[int] | None
-
-
-_IDS_ENCODER: Final = msgspec.msgpack.Encoder()
-_IDS_DECODER: Final = msgspec.msgpack.Decoder(IdList)
-
-
-class _Reading:
-    """What one request has read, and where it came from."""
-
-    def __init__(self) -> None:
-        self.fragments: dict[int, Fragment] = {}
-        self.known: set[int] = set()  # asked for, whether or not they exist
-        self.asked_postgres = False
-        self.bypassed = False
-        self.stored = True
-        self.verified = True
-
-    def answer(self, body: bytes, next_after: int | None = None) -> Answer:
-        outcome: CacheOutcome = "hit"
-        if self.asked_postgres:
-            outcome = "bypass" if self.bypassed else "miss"
-        return Answer(
-            body=body,
-            cache=outcome,
-            stored=outcome == "miss" and self.stored and self.verified,
-            verified=self.verified,
-            next_after=next_after,
-        )
+Matches = Callable[[str], bool]
 
 
 class CachedGraphReader:
@@ -62,145 +28,187 @@ class CachedGraphReader:
 
     def __init__(
         self,
-        cache: CacheLevel,
+        fragments: FragmentLoader,
+        lists: ListLoader,
+        answers: AnswerCache,
         keyspace: Keyspace,
-        source: ReadSource,
         clock: Clock,
         *,
         node_budget: int,
         retention_months: int | None,
     ) -> None:
-        self._cache = cache
+        self._fragments = fragments
+        self._lists = lists
+        self._answers = answers
         self._keys = keyspace
-        self._source = source
         self._clock = clock
         self._budget = node_budget
         self._retention_months = retention_months
 
-    async def graph(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
-        reading = _Reading()
-        body = (await self._trees([entity_id], depth, since, reading))[0]
-        return None if body is None else reading.answer(body)
+    async def graph(
+        self,
+        entity_id: int,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Matches | None = None,
+    ) -> Answer | None:
+        reading = Reading(token=token)
+        kept = await self._trees((entity_id,), depth, since, reading, matches)
+        return None if kept is None else _answer(kept, reading, single=True)
 
-    async def by_reference(self, key: EntityKey, *, depth: int, since: datetime | None) -> Answer | None:
-        reading = _Reading()
-        cache_key = self._keys.reference(key)
-        found = (await self._cache.get([cache_key]))[0]
-        ids = _cached_ids(found, "")
-        if ids is None:
-            entity_id = await self._ask(graph_queries.id_of(key), found, reading)
-            ids = [] if entity_id is None else [entity_id]
-            await self._store(cache_key, found, IdList("", ids), reading)
-        if not ids:
+    async def by_reference(
+        self,
+        key: EntityKey,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Matches | None = None,
+    ) -> Answer | None:
+        reading = Reading(token=token)
+        found = await self._lists.load(self._keys.reference(key), "", graph_queries.id_of(key), reading)
+        if not found.ids:
             return None
-        body = (await self._trees(ids, depth, since, reading))[0]
-        return None if body is None else reading.answer(body)
+        kept = await self._trees(tuple(found.ids), depth, since, reading, matches)
+        return None if kept is None else _answer(kept, reading, single=True)
 
-    async def batch(self, ids: Sequence[int], *, depth: int, since: datetime | None) -> Answer:
-        reading = _Reading()
-        trees = await self._trees(ids, depth, since, reading)
-        return reading.answer(b"[" + b",".join(tree or b"null" for tree in trees) + b"]")
+    async def batch(
+        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+    ) -> Answer:
+        reading = Reading(token=token)
+        trees, fragments = await self._walk(ids, depth, reading)
+        cut = self._retained(since)
+        bodies = [tree.render(fragments, cut) or b"null" for tree in trees]
+        body = b"[" + b",".join(bodies) + b"]"
+        _note(list(fragments.values()), reading)
+        return Answer(
+            body=body, cache=reading.outcome, verified=reading.verified, upper=reading.upper, etag=""
+        )
 
     async def by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        token: int = 0,
+        matches: Matches | None = None,
     ) -> Answer:
-        reading = _Reading()
+        reading = Reading(token=token)
         ids = await self._page(lookups.canonical_path(path), value, after, limit + 1, reading)
-        more = len(ids) > limit
-        page = ids[:limit]
-        trees = await self._trees(page, depth, since, reading)
-        body = b"[" + b",".join(tree for tree in trees if tree is not None) + b"]"
-        return reading.answer(body, next_after=page[-1] if more else None)
+        page = tuple(ids[:limit])
+        kept = await self._trees(page, depth, since, reading, matches) if page else None
+        return _answer(kept, reading, next_after=page[-1] if len(ids) > limit else None)
 
-    async def _page(self, path: str, value: str, after: int, limit: int, reading: _Reading) -> list[int]:
+    async def _page(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
         name = lookups.cacheable(path, value)
-        found = Found()
         if name is not None:
-            cache_key = self._keys.lookup(name)
-            found = (await self._cache.get([cache_key]))[0]
-            cached = _cached(found)
-            if cached is None:
-                ask = graph_queries.ids_with(path, value, after=0, limit=MAX_CACHED_IDS + 1)
-                ids = await self._ask(ask, found, reading)
-                cached = IdList(value, ids if len(ids) <= MAX_CACHED_IDS else None)
-                await self._store(cache_key, found, cached, reading)
-            if cached.asked == value and cached.ids is not None:
-                return [i for i in cached.ids if i > after][:limit]
+            ask = graph_queries.ids_with(path, value, after=0, limit=MAX_CACHED_IDS + 1)
+            found = await self._lists.load(self._keys.lookup(name), value, ask, reading)
+            if found.asked == value and found.ids is not None:
+                return [i for i in found.ids if i > after][:limit] if after else found.ids[:limit]
         ask = graph_queries.ids_with(path, value, after=after, limit=limit)
-        return await self._ask(ask, Found(), reading)
+        return await self._lists.uncached(ask, reading)
 
     async def _trees(
-        self, roots: Sequence[int], depth: int, since: datetime | None, reading: _Reading
-    ) -> list[bytes | None]:
+        self,
+        roots: tuple[int, ...],
+        depth: int,
+        since: datetime | None,
+        reading: Reading,
+        matches: Matches | None,
+    ) -> KeptAnswer | None:
+        """The trees of those roots that exist; None where none does. Their bodies are empty where the tag matches."""
+        key = AnswerKey(roots, depth, self._retained(since))
+        kept = self._answers.get(key, reading.token)
+        if kept is not None:
+            return kept
+        trees, fragments = await self._walk(roots, depth, reading)
+        trees = [tree for tree in trees if tree.root in fragments]
+        if not trees:
+            return None
+        shown = list(
+            {node: fragments[node] for tree in trees for node in tree.order if node in fragments}.values()
+        )
+        etag = _etag(key, trees, fragments)
+        upper, read_at = _note(shown, reading)
+        if matches is not None and matches(etag):
+            return KeptAnswer([], etag, upper, read_at, shown)
+        bodies = [tree.render(fragments, key.since) or b"" for tree in trees]
+        self._answers.put(key, bodies, etag, shown)
+        return KeptAnswer(bodies, etag, upper, read_at, shown)
+
+    async def _walk(
+        self, roots: Sequence[int], depth: int, reading: Reading
+    ) -> tuple[list[Tree], dict[int, Fragment]]:
         trees = [Tree(root, depth=depth, budget=self._budget) for root in roots]
+        load, known = self._fragments.load, reading.known
         while True:
-            wanted = {node for tree in trees for node in tree.frontier} - reading.known
+            wanted = {node for tree in trees for node in tree.frontier} - known
             if wanted:
-                await self._fetch(sorted(wanted), reading)
+                levels = max(tree.levels_left for tree in trees)
+                await load(sorted(wanted), max(0, levels), reading)
             for tree in trees:
                 tree.advance(reading.fragments)
             if all(tree.done for tree in trees):
-                break
-        since = self._retained(since)
-        return [tree.render(reading.fragments, since) for tree in trees]
+                return trees, reading.fragments
 
     def _retained(self, since: datetime | None) -> datetime | None:
         if self._retention_months is None:
             return since
-        oldest = self._clock.now() - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
+        # Of a day, so that an answer and its tag hold for one.
+        today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
         return oldest if since is None else max(since, oldest)
 
-    async def _fetch(self, ids: Sequence[int], reading: _Reading) -> None:
-        keys = [self._keys.fragment(i) for i in ids]
-        reading.known.update(ids)
-        missing: dict[int, tuple[CacheKey, bytes | None]] = {}
-        for entity_id, key, found in zip(ids, keys, await self._cache.get(keys), strict=True):
-            fragment = None if found.entry is None else decode(found.entry)
-            if fragment is None:
-                missing[entity_id] = (key, found.lease)
-            else:
-                reading.fragments[entity_id] = fragment
-        if not missing:
-            return
-        leased = any(lease is not None for _, lease in missing.values())
-        ask = graph_queries.fragments(list(missing), max_edges=self._budget)
-        read = await self._ask(ask, Found(lease=b"" if leased else None), reading)
-        reading.fragments.update(read)
-        if leased and reading.verified:
-            fills = [
-                (missing[i][0], lease, encode(fragment))
-                for i, fragment in read.items()
-                if (lease := missing[i][1]) is not None
-            ]
-            stored = await self._cache.fill(fills) and len(fills) == len(read)
-            reading.stored = reading.stored and stored
 
-    async def _ask(self, ask: Ask[T], found: Found, reading: _Reading) -> T:
-        """Read for the cache where there is a lease to store under, else wherever it is cheapest."""
-        reading.asked_postgres = True
-        if found.lease is not None:
-            result, verified = await self._source.read_to_store(ask)
+def _note(fragments: Sequence[Fragment], reading: Reading) -> tuple[int, float]:
+    upper = max((fragment.upper for fragment in fragments), default=0)
+    read_at = min((fragment.read_at for fragment in fragments), default=float("inf"))
+    reading.upper = max(reading.upper, upper)
+    reading.read_at = min(reading.read_at, read_at)
+    return upper, read_at
+
+
+def _etag(key: AnswerKey, trees: Sequence[Tree], fragments: dict[int, Fragment]) -> str:
+    """Of the content and what was asked, so that it is the same on every worker and after a refill."""
+    asked = f"{FORMAT_VERSION} {key.depth} {'' if key.since is None else to_text(key.since)} "
+    digests = [
+        fragments[node].digest if node in fragments else b"-" for tree in trees for node in (*tree.order, -1)
+    ]
+    return blake2b(asked.encode() + b"".join(digests), digest_size=12).hexdigest()
+
+
+def _answer(
+    kept: KeptAnswer | None, reading: Reading, *, single: bool = False, next_after: int | None = None
+) -> Answer:
+    body: bytes | None
+    if kept is None:
+        body, etag = b"[]", blake2b(b"[]", digest_size=12).hexdigest()
+    else:
+        reading.upper = max(reading.upper, kept.upper)
+        reading.read_at = min(reading.read_at, kept.read_at)
+        etag = kept.etag
+        if not kept.trees:
+            body = None
+        elif single:
+            body = kept.trees[0]
         else:
-            reading.bypassed = True
-            result, verified = await self._source.read(ask)
-        reading.verified = reading.verified and verified
-        return result
-
-    async def _store(self, key: CacheKey, found: Found, entry: IdList, reading: _Reading) -> None:
-        if found.lease is not None and reading.verified:
-            stored = await self._cache.fill([(key, found.lease, _IDS_ENCODER.encode(entry))])
-            reading.stored = reading.stored and stored
-
-
-def _cached(found: Found) -> IdList | None:
-    if found.entry is None:
-        return None
-    try:
-        return _IDS_DECODER.decode(found.entry)
-    except msgspec.MsgspecError:
-        return IdList("\0", None)  # not ours: answered without the cache until it expires
-
-
-def _cached_ids(found: Found, asked: str) -> list[int] | None:
-    cached = _cached(found)
-    return cached.ids if cached is not None and cached.asked == asked else None
+            body = b"[" + b",".join(kept.trees) + b"]"
+        if next_after is not None:
+            etag = f"{etag}+"
+    return Answer(
+        body=body,
+        etag=etag,
+        cache=reading.outcome,
+        stored=reading.outcome == "miss" and reading.stored and reading.verified,
+        verified=reading.verified,
+        next_after=next_after,
+        upper=reading.upper,
+        read_at=reading.read_at,
+    )

@@ -33,6 +33,7 @@ class RedisNodes:
         self._seeds = [self._node(_address(seed)) for seed in seeds]
         self._by_slot: list[RedisNode | None] = [None] * _SLOTS
         self._is_stale = True
+        self.map_version = 0  # changes when slots move
         self._refresh = SharedAttempt(self._read_map)
 
     def register(self, *scripts: RedisScript) -> None:
@@ -61,6 +62,8 @@ class RedisNodes:
         by_slot: list[RedisNode | None] = [None] * _SLOTS
         for start, end, address in ranges:
             by_slot[start : end + 1] = [self._node(address)] * (end + 1 - start)
+        if by_slot != self._by_slot:
+            self.map_version += 1
         self._by_slot = by_slot
         self._is_stale = False
         kept = {*self._seeds, *self._primaries()}
@@ -119,6 +122,19 @@ class RedisNodes:
         except TransientError:
             self._is_stale = True
             raise
+
+    async def owners(self, slots: Sequence[int]) -> dict[Address, list[int]]:
+        """For each node the indexes of the slots that it holds."""
+        if self._is_stale:
+            await self._refresh.wait()
+        owned: dict[Address, list[int]] = {}
+        for index, slot in enumerate(slots):
+            node = self._by_slot[slot]
+            if node is None:
+                self._is_stale = True
+                raise TransientError("A slot of the Redis Cluster has no node.")
+            owned.setdefault(node.address, []).append(index)
+        return owned
 
     async def ping(self) -> int:
         """How many nodes hold slots; each of them has just answered."""

@@ -1,5 +1,6 @@
 """A Lua script that Redis runs by its hash, so that the source travels once for each connection."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 
@@ -8,7 +9,7 @@ from storage.redis_connection import Command
 
 @dataclass(frozen=True, slots=True)
 class RedisScript:
-    """RedisNodes loads what is registered there; a script that works on one key."""
+    """RedisNodes loads what is registered there; the keys of a call lie in one slot."""
 
     source: str
     sha1: str = field(init=False)
@@ -21,5 +22,5 @@ class RedisScript:
     def load(self) -> Command:
         return ("SCRIPT", "LOAD", self.source)
 
-    def call(self, key: bytes, *arguments: bytes | str | int) -> Command:
-        return ("EVALSHA", self.sha1, 1, key, *arguments)
+    def call(self, keys: Sequence[bytes], *arguments: bytes | str | int) -> Command:
+        return ("EVALSHA", self.sha1, len(keys), *keys, *arguments)

@@ -1,13 +1,14 @@
-"""Where reads of PostgreSQL go: the primary for what will be cached, a caught-up replica for what will not.
+"""Where reads of PostgreSQL go: to a replica that has reached what is asked for, else to the primary.
 
-A replica answers only when its replay position, read before the data, has reached the primary's flush position
-asked just before. With the primary down, the most advanced replica answers and the read counts as unverified.
+Design, section 5, rules 1 and 5. With the primary down, the most advanced replica answers; where it has not reached
+the position, or none is known, the read counts as unverified.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 import asyncpg
 
@@ -15,17 +16,31 @@ from app.clock import Clock
 from app.errors import TransientError
 from storage.breaker import Breaker
 from storage.errors import translated
+from storage.graph_queries import Ask, Reached, position
 from storage.pools import Connection
-from storage.queries import query
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-# A read on a connection; the second argument is the position that the data will have reached.
-Ask = Callable[[Connection, int], Awaitable[T]]
 
 COOLDOWN_S: Final = 2.0
 REPLICA_TIMEOUT_S: Final = 2.0
+_CATCH_UP_S: Final = 0.004  # what a replica in the same room needs for a commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read(Generic[T]):
+    """A result: it has reached `position` at least, and `upper` was read after it.
+
+    `verified` is false where it is not known whether it reached what was asked for. What the primary answered holds
+    every commit that anyone was told of before it was asked, whatever its position says.
+    """
+
+    result: T
+    position: int
+    upper: int
+    on_primary: bool = False
+    verified: bool = True
 
 
 class Replica:
@@ -50,117 +65,113 @@ class ReadSource:
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
         self._turn = 0
 
-    async def read_to_store(self, ask: Ask[T]) -> tuple[T, bool]:
-        """Read on the primary, whose answer may be cached; else, unverified, on a replica.
+    async def position(self) -> int | None:
+        """The primary's flush position now: every commit that was acknowledged is below. None: it is down."""
+        try:
+            return (await self._on_primary(_position)).before
+        except TransientError:
+            return None
 
-        Returns the result and whether its freshness is known.
+    async def read(self, ask: Ask[T], reach: int | None, *, token: int = 0) -> Read[T]:
+        """Read what has reached `reach` and `token`; a `reach` of None is not known, since the primary is down.
+
+        Raises TransientError where nothing that reached the token answers.
         """
+        if reach is None:
+            return await self._unverified(ask, token, token)
+        least = max(reach, token)
+        for replica in [*self._in_turn(), None]:
+            if replica is None:
+                break
+            read = await self._try_replica(replica, ask, least)
+            if read is not None:
+                return read
         try:
-            return await self._on_primary(ask), True
-        except TransientError as failure:
-            return await self._without_primary(ask, failure)
+            found = await self._on_primary(ask)
+        except TransientError:
+            return await self._unverified(ask, least, token)
+        # Rule 1: minus one, since a commit can be flushed and not visible yet.
+        return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
 
-    async def read(self, ask: Ask[T]) -> tuple[T, bool]:
-        """Read where it costs the primary least; the answer must not be cached."""
-        try:
-            reached = await self._on_primary(_position)
-        except TransientError as failure:
-            return await self._without_primary(ask, failure)
-        for replica in self._in_turn():
+    async def _try_replica(self, replica: Replica, ask: Ask[T], least: int) -> Read[T] | None:
+        for is_last in (False, True):
             try:
-                return await self._on_replica(replica, _if_reached(reached, ask)), True
-            except (TransientError, _BehindError):
-                continue
-        return await self._on_primary(ask), True
+                found = await self._on_replica(replica, ask, least)
+            except TransientError:
+                return None
+            if found is not None:
+                return Read(result=found.result, position=found.before, upper=found.after)
+            if is_last:
+                break
+            await asyncio.sleep(_CATCH_UP_S)
+        return None
 
-    async def _on_primary(self, ask: Ask[T]) -> T:
+    async def _unverified(self, ask: Ask[T], least: int, token: int) -> Read[T]:
+        """Ask the most advanced replica."""
+        replicas = self._in_turn()
+        positions = await asyncio.gather(
+            *(self._on_replica(replica, _position, 0) for replica in replicas), return_exceptions=True
+        )
+        answered = [
+            (found.before, replica)
+            for found, replica in zip(positions, replicas, strict=True)
+            if isinstance(found, Reached)
+        ]
+        for _, replica in sorted(answered, key=lambda pair: -pair[0]):
+            try:
+                found = await self._on_replica(replica, ask, token)
+            except TransientError:
+                continue
+            if found is not None:
+                return Read(
+                    result=found.result,
+                    position=found.before,
+                    upper=found.after,
+                    verified=0 < least <= found.before,
+                )
+        # Nobody else is left: the primary is asked even where it did not answer a moment ago.
+        found = await self._ask_primary(ask)
+        return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
+
+    async def _on_primary(self, ask: Ask[T]) -> Reached[T]:
         if not self._primary_breaker.allow():
-            raise _RestingError("The primary did not answer a moment ago.")
+            raise TransientError("The primary did not answer a moment ago.")
         return await self._ask_primary(ask)
 
-    async def _ask_primary(self, ask: Ask[T]) -> T:
+    async def _ask_primary(self, ask: Ask[T]) -> Reached[T]:
         try:
             with translated():
                 async with self._primary.acquire(timeout=self._acquire_timeout_s) as connection:
-                    # Minus one: a commit can be flushed and not visible yet.
-                    position = await connection.fetchval(query("flush_position"))
-                    result = await ask(connection, position - 1)
+                    found = await ask(connection, 0)
         except TransientError:
             self._primary_breaker.failed()
             raise
         self._primary_breaker.succeeded()
-        return result
+        assert found is not None  # noqa: S101 - every server has reached 0
+        return found
 
-    async def _on_replica(self, replica: Replica, ask: Ask[T]) -> T:
+    async def _on_replica(self, replica: Replica, ask: Ask[T], least: int) -> Reached[T] | None:
         try:
             with translated():
                 async with (
                     asyncio.timeout(REPLICA_TIMEOUT_S),
                     replica.pool.acquire(timeout=REPLICA_TIMEOUT_S) as connection,
                 ):
-                    result = await ask(connection, await _replayed(connection, 0))
-        except _BehindError:
-            replica.breaker.succeeded()
-            raise
+                    found = await ask(connection, least)
         except TransientError as error:
             if replica.breaker.closed:
                 logger.warning("%s is left out for now: %s", replica.name, error)
             replica.breaker.failed()
             raise
         replica.breaker.succeeded()
-        return result
+        return found
 
     def _in_turn(self) -> list[Replica]:
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
         return [replica for replica in turned if replica.breaker.allow()]
 
-    async def _without_primary(self, ask: Ask[T], failure: TransientError) -> tuple[T, bool]:
-        replicas = self._in_turn()
-        positions = await asyncio.gather(
-            *(self._on_replica(replica, _own_position) for replica in replicas), return_exceptions=True
-        )
-        answered = [
-            (position, replica)
-            for position, replica in zip(positions, replicas, strict=True)
-            if isinstance(position, int)
-        ]
-        for _, replica in sorted(answered, key=lambda pair: -pair[0]):
-            try:
-                return await self._on_replica(replica, ask), False
-            except TransientError:
-                continue
-        if isinstance(failure, _RestingError):  # nobody else is left
-            return await self._ask_primary(ask), True
-        raise failure
 
-
-class _RestingError(TransientError):
-    """The primary failed lately and was not asked."""
-
-
-class _BehindError(Exception):
-    """A replica that answers and has not replayed far enough."""
-
-
-def _if_reached(position: int, ask: Ask[T]) -> Ask[T]:
-    """The same question, put only where `position` was replayed before; one session, so no restart between."""
-
-    async def guarded(connection: Connection, replayed: int) -> T:
-        if replayed < position:
-            raise _BehindError
-        return await ask(connection, replayed)
-
-    return guarded
-
-
-async def _position(_: Connection, position: int) -> int:
-    return position + 1
-
-
-async def _replayed(connection: Connection, _: int) -> int:
-    return await connection.fetchval(query("replay_position")) or 0
-
-
-async def _own_position(_: Connection, position: int) -> int:
-    return position
+async def _position(connection: Connection, least: int) -> Reached[None] | None:
+    found = await position(connection)
+    return Reached(None, found, found) if found >= least else None

@@ -1,7 +1,7 @@
 """Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
 
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Final, Self
 
 import asyncpg
 
@@ -11,20 +11,25 @@ from app.ports import (
     CommitLog,
     EntityDirectory,
     GraphReader,
-    Invalidator,
     Probe,
     ProfileEraser,
     ProfilePreview,
     ProfileWriter,
 )
-from app.settings import Settings
+from app.settings import Role, Settings
+from storage.answer_cache import AnswerCache
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
 from storage.eraser import PostgresEraser
 from storage.errors import translated
-from storage.invalidation import CacheInvalidator, GuardedCache, PendingInvalidations
+from storage.fragment_loader import FragmentLoader
+from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.keyspace import Keyspace
 from storage.ledger import ErasureLedger
+from storage.levels import SharedLevel
+from storage.list_loader import ListLoader
+from storage.memory_cache import MemoryCache
+from storage.notifications import Memory, Notifications
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
@@ -33,6 +38,8 @@ from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
 from storage.source import ReadSource, Replica
 from storage.writer import PostgresWriter
+
+_MIB: Final = 1024 * 1024
 
 
 class Stores:
@@ -43,9 +50,10 @@ class Stores:
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
-    invalidator: Invalidator
+    invalidator: CacheInvalidator
     commit_log: CommitLog
     cache: CacheLevel
+    database: str  # which cluster, timeline and database the positions of tokens belong to
     probes: list[Probe]
 
     def __init__(self) -> None:
@@ -82,21 +90,29 @@ class Stores:
             replicas.append(Replica(name, pool, clock))
             self.probes.append(PostgresProbe(name, pool, primary=primary))
 
-        keyspace = Keyspace(await _prefix(primary, settings, acquire_s))
+        identity = await _identity(primary, acquire_s)
+        self.database = f"{identity['system_identifier']}.{identity['timeline']}.{identity['database']}"
+        keyspace = Keyspace(f"{settings.cache_prefix}:{self.database}")
+        memory: Memory = MemoryCache(clock, max_bytes=settings.memory_cache_mb * _MIB)
+        notifications = None
         self.cache = NoCache()
         if settings.cache_enabled:
             nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
             close(nodes.close)
             self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
-        pending = PendingInvalidations(self.cache, keyspace)
+            notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
+            close(notifications.close)
+            if Role.WEB in settings.roles:
+                notifications.start()
+        self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
+        pending = PendingInvalidations(invalidator)
         close(pending.close)
         ledger = ErasureLedger(settings.erasure_key.get_secret_value())
         with translated():
             async with primary.acquire(timeout=acquire_s) as connection:
                 await ledger.require_key(connection)
 
-        self.invalidator = CacheInvalidator(self.cache, keyspace)
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
         self.writer = PostgresWriter(
@@ -110,26 +126,33 @@ class Stores:
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        shared = SharedLevel(self.cache, pending, source)
         self.reader = CachedGraphReader(
-            GuardedCache(self.cache, pending),
+            FragmentLoader(memory, shared, keyspace, source, clock, node_budget=settings.graph_node_budget),
+            ListLoader(memory, shared, source, clock),
+            AnswerCache(memory, max_bytes=settings.answer_cache_mb * _MIB),
             keyspace,
-            ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock),
             clock,
             node_budget=settings.graph_node_budget,
             retention_months=settings.temporal_retention_months,
         )
+
+    async def position(self) -> int | None:
+        """The primary's flush position now; None while it is down."""
+        return await self._source.position()
 
     async def close(self) -> None:
         """Close everything, in reverse order."""
         await self._resources.aclose()
 
 
-async def _prefix(pool: asyncpg.Pool, settings: Settings, acquire_timeout_s: float) -> str:
+async def _identity(pool: asyncpg.Pool, acquire_timeout_s: float) -> asyncpg.Record:
     with translated():
         async with pool.acquire(timeout=acquire_timeout_s) as connection:
             row = await connection.fetchrow(query("identity"))
     assert row is not None  # noqa: S101 — three scalar subqueries are one row
-    return f"{settings.cache_prefix}:{row['system_identifier']}.{row['timeline']}.{row['database']}"
+    return row
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

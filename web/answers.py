@@ -1,28 +1,30 @@
 """Answers to reads: Cache-Status, ETag, 304 and gzip.
 
-The ETag is the hash of the body, weak since gzip changes the bytes; `no-cache` lets a client keep an answer
-and ask with If-None-Match whether it still holds.
+The ETag is the reader's, of the content and what was asked; it is weak, since gzip changes the bytes. `no-cache` lets
+a client keep an answer and ask with If-None-Match whether it still holds, which is told without making the body.
 """
 
 import asyncio
 import re
 import zlib
+from collections.abc import Callable
 from functools import lru_cache
-from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from app.ports import Answer
+from app.tokens import HEADER as TOKEN
 from web.boundary import CACHE_OUTCOME
+from web.services import WebServices
 
 GZIP_FROM_BYTES: Final = 1024
 _GZIP_IN_THREAD_FROM_BYTES: Final = 64 * 1024
 _GZIP_LEVEL: Final = 1  # JSON trees shrink well already; higher levels cost more than they save here
 _GZIP_WBITS: Final = 31
 _NOT_MODIFIED: Final = 304
-_ETAG_DIGITS: Final = 24
+_FOREVER: Final = float("inf")
 
 _CODING: Final = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?\s*", re.ASCII)
 _BASE: Final = CIMultiDict[str](
@@ -60,14 +62,13 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0.0))) > 0
 
 
-def _etag(body: bytes) -> str:
-    # SHA-256 runs in hardware: half the time of BLAKE2 for a tree of 5 kB.
-    return f'W/"{sha256(body).hexdigest()[:_ETAG_DIGITS]}"'
-
-
-def _still_holds(if_none_match: str, etag: str) -> bool:
+def unless_known(request: web.Request) -> Callable[[str], bool] | None:
+    """Whether the client has the answer of a tag already; None where it does not ask."""
+    if_none_match = request.headers.get("If-None-Match")
+    if if_none_match is None:
+        return None
     # Tags are compared weakly; ours has no characters that could occur within another one's quotes.
-    return etag[2:] in if_none_match or if_none_match.strip() == "*"
+    return lambda etag: f'"{etag}"' in if_none_match or if_none_match.strip() == "*"
 
 
 async def _gzip(body: bytes) -> bytes:
@@ -77,27 +78,28 @@ async def _gzip(body: bytes) -> bytes:
 
 
 async def respond(
-    request: web.Request, answer: Answer, *, link: str | None = None, conditional: bool = True
+    request: web.Request, answer: Answer, services: WebServices, *, link: str | None = None
 ) -> web.Response:
-    """Answer a read with a body from the reader.
-
-    `conditional` is false for a POST, whose answers have no ETag.
-    """
+    """Answer a read with what the reader says; without a tag, as of a POST, it can't be conditional."""
     body = answer.body
-    asked = request.headers
     headers = _BASE.copy()
     headers["Cache-Status"] = _cache_status(answer.cache, answer.stored, answer.verified)
     request[CACHE_OUTCOME] = answer.cache
     if link is not None:
         headers["Link"] = link
-    if conditional:
-        headers["ETag"] = etag = _etag(body)
-        if_none_match = asked.get("If-None-Match")
-        if if_none_match is not None and _still_holds(if_none_match, etag):
+    if answer.upper:
+        headers[TOKEN] = services.tokens.spell(answer.upper)
+    if answer.etag:
+        headers["ETag"] = f'W/"{answer.etag}"'
+        known = unless_known(request)
+        if body is None or (known is not None and known(answer.etag)):
             del headers["Content-Type"]
             return web.Response(status=_NOT_MODIFIED, headers=headers)
+    if answer.cache == "hit" and answer.read_at < _FOREVER:
+        headers["Age"] = str(max(0, int(services.clock.now().timestamp() - answer.read_at)))
+    body = body or b""
     if len(body) >= GZIP_FROM_BYTES:
-        accept_encoding = asked.get("Accept-Encoding")
+        accept_encoding = request.headers.get("Accept-Encoding")
         if accept_encoding is not None and accepts_gzip(accept_encoding):
             body = await _gzip(body)
             headers["Content-Encoding"] = "gzip"

@@ -9,8 +9,8 @@ from aiohttp import web
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import Answer
-from web import bodies, cursors, parameters
-from web.answers import respond
+from web import bodies, consistency, cursors, parameters
+from web.answers import respond, unless_known
 from web.problems import ProblemError, instance_of
 from web.services import SERVICES
 
@@ -29,10 +29,17 @@ async def get_by_id(request: web.Request) -> web.Response:
     """The tree of one entity; 404 where there is none."""
     entity_id = parameters.entity_id(request.match_info["id"])
     depth, since = parameters.tree_query(request)
-    answer = await request.app[SERVICES].reader.graph(entity_id, depth=depth, since=since)
+    services = request.app[SERVICES]
+    answer = await services.reader.graph(
+        entity_id,
+        depth=depth,
+        since=since,
+        token=await consistency.token(request),
+        matches=unless_known(request),
+    )
     if answer is None:
         raise _no_entity("this id")
-    return await respond(request, answer)
+    return await respond(request, answer, services)
 
 
 async def get_by_reference(request: web.Request) -> web.Response:
@@ -42,10 +49,17 @@ async def get_by_reference(request: web.Request) -> web.Response:
         parameters.entity_reference(request.match_info["reference"]),
     )
     depth, since = parameters.tree_query(request)
-    answer = await request.app[SERVICES].reader.by_reference(key, depth=depth, since=since)
+    services = request.app[SERVICES]
+    answer = await services.reader.by_reference(
+        key,
+        depth=depth,
+        since=since,
+        token=await consistency.token(request),
+        matches=unless_known(request),
+    )
     if answer is None:
         raise _no_entity("this type and reference")
-    return await respond(request, answer)
+    return await respond(request, answer, services)
 
 
 async def get_by_property(request: web.Request) -> web.Response:
@@ -58,23 +72,34 @@ async def get_by_property(request: web.Request) -> web.Response:
     depth, since = parameters.tree_query(request)
     limit = parameters.limit(request)
     after = cursors.decode(parameters.cursor(request), path, value)
-    answer = await request.app[SERVICES].reader.by_property(
-        path, value, depth=depth, since=since, limit=limit, after=after
+    services = request.app[SERVICES]
+    answer = await services.reader.by_property(
+        path,
+        value,
+        depth=depth,
+        since=since,
+        limit=limit,
+        after=after,
+        token=await consistency.token(request),
+        matches=unless_known(request),
     )
     link = None
     if answer.next_after is not None:
         link = _next_page(request, cursors.encode(answer.next_after, path, value))
-    return await respond(request, answer, link=link)
+    return await respond(request, answer, services, link=link)
 
 
 async def post_batch(request: web.Request) -> web.Response:
     """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
     depth, since = parameters.tree_query(request)
     ids = await bodies.read(request, _parse_batch)
+    services = request.app[SERVICES]
     if not ids:
-        return await respond(request, Answer(body=b"[]", cache="bypass"), conditional=False)
-    answer = await request.app[SERVICES].reader.batch(ids, depth=depth, since=since)
-    return await respond(request, answer, conditional=False)
+        return await respond(request, Answer(body=b"[]", cache="bypass"), services)
+    answer = await services.reader.batch(
+        ids, depth=depth, since=since, token=await consistency.token(request)
+    )
+    return await respond(request, answer, services)
 
 
 def _parse_batch(body: bytes) -> list[int]:

@@ -1,6 +1,6 @@
 """What the HTTP surface is given by the composition root."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -8,6 +8,7 @@ from aiohttp import web
 from app.clock import Clock
 from app.ports import EntityDirectory, GraphReader, Probe, ProfilePreview, ProfileWriter
 from app.settings import Settings
+from app.tokens import Tokens
 
 Observe = Callable[[str, int, float, str], None]
 
@@ -16,8 +17,9 @@ Observe = Callable[[str, int, float, str], None]
 class WebServices:
     """The ports behind the routes.
 
-    `metrics` returns a Prometheus page and its content type. `observe` is told each answered request: its
-    route template, status, seconds and cache outcome (`hit`, `miss`, `bypass` or `-`).
+    `position` is the primary's WAL position, None while it is down. `metrics` returns a Prometheus page and its content
+    type. `observe` is told each answered request: its route template, status, seconds and cache outcome (`hit`,
+    `miss`, `bypass` or `-`).
     """
 
     reader: GraphReader
@@ -26,6 +28,8 @@ class WebServices:
     directory: EntityDirectory
     probes: Sequence[Probe]
     clock: Clock
+    tokens: Tokens
+    position: Callable[[], Awaitable[int | None]]
     metrics: Callable[[], tuple[bytes, str]]
     observe: Observe | None = None
 

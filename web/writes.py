@@ -13,6 +13,7 @@ from aiohttp import web
 
 from app.models import Batch
 from app.preview import Preview
+from app.tokens import HEADER as TOKEN
 from web import bodies, differences, parameters, sync, temporal
 from web.refusals import Refusals
 from web.services import SERVICES, SETTINGS, WebServices
@@ -73,9 +74,11 @@ async def _types_of(services: WebServices, references: list[str]) -> Mapping[str
 
 async def _answer(services: WebServices, batch: Batch, refusals: Refusals | None) -> web.Response:
     if refusals is None:
+        headers = dict(_HEADERS)
         if len(batch):
-            await services.writer.write(batch)
-        return web.Response(status=202, body=_ACCEPTED, headers=_HEADERS)
+            changes = await services.writer.write(batch)
+            headers[TOKEN] = services.tokens.spell(changes.position)
+        return web.Response(status=202, body=_ACCEPTED, headers=headers)
     preview = await services.preview.preview(batch) if len(batch) else Preview()
     body = await asyncio.to_thread(differences.encode, preview, refusals)
     return web.Response(body=body, headers=_HEADERS)

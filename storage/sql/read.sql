@@ -1,27 +1,9 @@
 -- The reads of the graph.
 
--- name: fragments
--- Everything that is needed to answer for these entities, each from one snapshot.
--- $1 ids; $2 the most edges of one entity.
-SELECT e.id, e.type, e.reference, e.properties::text AS properties,
-       utc_text(e.created_at) AS created_at, utc_text(e.updated_at) AS updated_at,
-       g.types, g.targets, n.edges_total, t.keys, t.granularities, t.dates, t.points
-FROM unnest($1::bigint[]) AS wanted (id)
-JOIN entities e ON e.id = wanted.id
-CROSS JOIN LATERAL (
-    SELECT array_agg(x.relationship_type) AS types, array_agg(x.right_entity_id) AS targets
-    FROM (SELECT relationship_type, right_entity_id FROM edges
-          WHERE left_entity_id = e.id AND removed_at IS NULL
-          ORDER BY relationship_type COLLATE "C", right_entity_id
-          LIMIT $2) AS x) AS g
-CROSS JOIN LATERAL (
-    SELECT count(*) AS edges_total FROM edges WHERE left_entity_id = e.id AND removed_at IS NULL) AS n
-CROSS JOIN LATERAL (
-    SELECT array_agg(x.key) AS keys, array_agg(x.granularity) AS granularities,
-           array_agg(utc_text(x.reference_date)) AS dates, array_agg(x.value::text) AS points
-    FROM (SELECT key, granularity, reference_date, value FROM temporal_properties
-          WHERE entity_id = e.id
-          ORDER BY key COLLATE "C", reference_date, granularity COLLATE "C", period_start) AS x) AS t;
+-- name: graph
+-- Fragments of entities and of what can be reached from them; see the function.
+-- $1 roots, $2 levels, $3 the most entities, $4 the most edges of one entity, $5 the position to have reached.
+SELECT * FROM read_graph($1::bigint[], $2::integer, $3::integer, $4::integer, $5::bigint);
 
 -- name: ids_by_property
 -- Entities whose property at a path is one of two JSON values, in order of id.
@@ -49,9 +31,9 @@ FROM entities
 WHERE reference = ANY ($1::text[])
 GROUP BY reference;
 
--- name: replay_position
--- How far a replica has replayed, as a number; null on a primary.
-SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint;
+-- name: wal_position
+-- How far the server is, as a number: replayed on a replica, flushed on the primary.
+SELECT wal_position();
 
 -- name: visible_transactions
 -- Whether all these transactions are visible now. Of the ids that end in these 32 bits, the one nearest to the

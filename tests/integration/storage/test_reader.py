@@ -11,7 +11,6 @@ import pytest
 from app.models import Batch, EntityKey, EntityRow
 from app.ports import Answer
 from app.settings import Settings
-from storage.reader import CachedGraphReader
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 
@@ -94,7 +93,7 @@ async def test_everything_can_be_dropped_on_all_nodes(stores: Stores) -> None:
     await stores.writer.write(Batch(properties=[prop(f"n{n}", "f", "1") for n in range(20)]))
     for cache in ("miss", "hit"):
         assert [(await read(stores, f"n{n}")).cache for n in range(20)] == [cache] * 20
-    assert await stores.cache.drop_all()
+    assert await stores.invalidator.drop_all()
     assert [(await read(stores, f"n{n}")).cache for n in range(20)] == ["miss"] * 20
 
 
@@ -152,8 +151,7 @@ async def test_pages_of_a_lookup_lead_to_every_entity(stores: Stores) -> None:
 
 async def race(stores: Stores, between: Callable[[], Awaitable[object]]) -> None:
     """Read entity `a`, with `between` happening after PostgreSQL was read and before the answer is stored."""
-    assert isinstance(stores.reader, CachedGraphReader)
-    cache = stores.reader._cache
+    cache = stores.cache
     fill = cache.fill
 
     async def late_fill(entries: Any) -> bool:
@@ -188,13 +186,11 @@ async def test_a_fill_does_not_overwrite_that_of_a_later_read(stores: Stores) ->
     await stores.writer.write(Batch(properties=[prop("a", "f", "2", 1)]))
 
     async def commit_and_read() -> None:
-        assert isinstance(stores.reader, CachedGraphReader)
-        stores.reader._cache.fill = original  # type: ignore[method-assign]
+        stores.cache.fill = original  # type: ignore[method-assign]
         await stores.writer.write(Batch(properties=[prop("a", "f", "3", 2)]))
         await stores.reader.graph(entity_id, depth=1, since=None)
 
-    assert isinstance(stores.reader, CachedGraphReader)
-    original = stores.reader._cache.fill
+    original = stores.cache.fill
     await race(stores, commit_and_read)
     answer = await stores.reader.graph(entity_id, depth=1, since=None)
     assert answer is not None
@@ -211,6 +207,7 @@ async def test_many_concurrent_writes_and_reads_end_fresh(stores: Stores) -> Non
     async def reads() -> None:
         while not done.is_set():
             await read(stores, "a")
+            await asyncio.sleep(0)  # an answer from memory waits for nothing
 
     readers = [asyncio.create_task(reads()) for _ in range(4)]
     for version in range(1, 80):

@@ -11,6 +11,7 @@ from yarl import URL
 
 from app.clock import SystemClock
 from app.settings import Settings
+from app.tokens import Tokens
 from storage.stores import Stores
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from web.application import WebServices, build
@@ -32,6 +33,8 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
         directory=stores.directory,
         probes=stores.probes,
         clock=SystemClock(),
+        tokens=Tokens(stores.database),
+        position=stores.position,
         metrics=lambda: (b"", "text/plain"),
     )
     try:

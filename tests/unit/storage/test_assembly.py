@@ -34,7 +34,7 @@ def row(entity_id: int, targets: list[int], **more: Any) -> dict[str, Any]:
 
 
 def fragment(entity_id: int, targets: list[int], **more: Any) -> Fragment:
-    return from_row(row(entity_id, targets, **more), position=1)  # type: ignore[arg-type]
+    return from_row(row(entity_id, targets, **more), position=1, upper=2, read_at=3.0)  # type: ignore[arg-type]
 
 
 def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes | None:
@@ -152,8 +152,8 @@ def test_fragments_survive_the_cache_and_foreign_bytes_are_no_fragment() -> None
 
 
 def test_the_digest_is_over_the_content_alone() -> None:
-    one = from_row(row(1, [2]), position=1)  # type: ignore[arg-type]
-    later = from_row(row(1, [2]), position=9)  # type: ignore[arg-type]
+    one = from_row(row(1, [2]), position=1, upper=2, read_at=3.0)  # type: ignore[arg-type]
+    later = from_row(row(1, [2]), position=9, upper=10, read_at=4.0)  # type: ignore[arg-type]
     assert (one.digest, one.position) == (later.digest, 1)
     assert fragment(1, [3]).digest != one.digest
     assert fragment(1, [2], **points(("k", "day", 1, "1"))).digest != one.digest

@@ -1,16 +1,21 @@
 """The breaker and the invalidations that the cache did not take, on a cache that a test switches off."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
+from app.clock import SystemClock
 from app.models import Changes, EntityKey, Lookup
 from storage import invalidation
 from storage.breaker import Breaker
 from storage.cache import Found, keys_of
-from storage.invalidation import GuardedCache, PendingInvalidations
+from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.keyspace import CacheKey, Keyspace
+from storage.levels import SharedLevel
+from storage.lookup_lists import IdList
+from storage.memory_cache import MemoryCache
+from storage.notifications import Memory
 
 KEYSPACE = Keyspace("up:1.1.1")
 
@@ -27,17 +32,25 @@ class SwitchableCache:
     def __init__(self) -> None:
         self.works = True
         self.dropped: list[set[bytes]] = []
+        self.positions: list[int] = []
         self.emptied = 0
 
-    async def get(self, keys: Sequence[CacheKey]) -> list[Found]:
-        return [Found(entry=b"entry")] * len(keys)
+    async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
+        return [b"entry"] * len(keys)
+
+    async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
+        return [Found(lease=b"lease", mark=1)] * len(keys)
+
+    async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
+        raise NotImplementedError
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         return self.works
 
-    async def drop(self, keys: Sequence[CacheKey]) -> bool:
+    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
         if self.works:
             self.dropped.append({key.name for key in keys})
+            self.positions.append(position)
         return self.works
 
     async def drop_all(self) -> bool:
@@ -45,8 +58,22 @@ class SwitchableCache:
         return self.works
 
 
-def changed(*ids: int) -> Changes:
-    return Changes(position=1, entities=frozenset(ids))
+class HeardMessages:
+    def __init__(self) -> None:
+        self.works = True
+        self.told: list[set[int | bytes]] = []
+
+    async def publish(self, keys: Iterable[CacheKey]) -> bool:
+        if self.works:
+            self.told.append({key.local for key in keys})
+        return self.works
+
+    async def publish_everything(self) -> bool:
+        return self.works
+
+
+def changed(*ids: int, position: int = 1) -> Changes:
+    return Changes(position=position, entities=frozenset(ids))
 
 
 def names(*ids: int) -> set[bytes]:
@@ -59,9 +86,23 @@ def cache() -> SwitchableCache:
 
 
 @pytest.fixture
-async def pending(cache: SwitchableCache, monkeypatch: pytest.MonkeyPatch) -> PendingInvalidations:
+def memory() -> Memory:
+    made: Memory = MemoryCache(SystemClock(), max_bytes=1_000_000)
+    made.restore()
+    return made
+
+
+@pytest.fixture
+def heard() -> HeardMessages:
+    return HeardMessages()
+
+
+@pytest.fixture
+async def pending(
+    cache: SwitchableCache, memory: Memory, heard: HeardMessages, monkeypatch: pytest.MonkeyPatch
+) -> PendingInvalidations:
     monkeypatch.setattr(invalidation, "RETRY_S", 0.001)
-    return PendingInvalidations(cache, KEYSPACE)
+    return PendingInvalidations(CacheInvalidator(cache, KEYSPACE, memory, heard))
 
 
 async def settled(pending: PendingInvalidations) -> None:
@@ -90,15 +131,50 @@ async def test_what_was_not_taken_is_retried_until_it_is(
 async def test_the_cache_is_not_read_while_it_is_owed_something(
     cache: SwitchableCache, pending: PendingInvalidations
 ) -> None:
-    guarded = GuardedCache(cache, pending)
+    shared = SharedLevel(cache, pending, source=None)  # type: ignore[arg-type]  # it is not asked
     key = KEYSPACE.fragment(9)
-    assert await guarded.get([key]) == [Found(entry=b"entry")]
+    leased = [Found(lease=b"lease", mark=1)]
+    assert (await shared.get([key]), await shared.lease([key])) == ([b"entry"], leased)
     cache.works = False
     await pending.submit(changed(1))
-    assert await guarded.get([key]) == [Found()]
+    assert (await shared.get([key]), await shared.lease([key])) == ([None], [Found()])
     cache.works = True
     await settled(pending)
-    assert await guarded.get([key]) == [Found(entry=b"entry")]
+    assert (await shared.get([key]), await shared.lease([key])) == ([b"entry"], leased)
+
+
+async def test_memory_and_everybody_else_hear_of_it(
+    pending: PendingInvalidations, memory: Memory, heard: HeardMessages
+) -> None:
+    entry = IdList("x", [1], 1, 1, 1.0)
+    memory.put(1, entry, 10, memory.ticket())
+    memory.put(2, entry, 10, memory.ticket())
+    await pending.submit(changed(1))
+    assert (memory.get(1), memory.get(2)) == (None, entry)
+    assert heard.told == [{1}]
+
+
+async def test_a_message_that_nobody_took_is_sent_again(
+    pending: PendingInvalidations, heard: HeardMessages
+) -> None:
+    heard.works = False
+    await pending.submit(changed(1))
+    assert pending.behind
+    heard.works = True
+    await settled(pending)
+    assert heard.told == [{1}]
+
+
+@pytest.mark.parametrize(("positions", "kept"), [((5, 9, 7), 9), ((5, 0, 7), 0)])
+async def test_what_is_kept_is_dropped_at_the_highest_position_or_at_none(
+    cache: SwitchableCache, pending: PendingInvalidations, positions: tuple[int, ...], kept: int
+) -> None:
+    cache.works = False
+    for number, position in enumerate(positions):
+        await pending.submit(changed(number, position=position))
+    cache.works = True
+    await settled(pending)
+    assert cache.positions == [kept]
 
 
 async def test_too_much_pending_becomes_everything(

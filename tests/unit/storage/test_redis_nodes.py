@@ -311,7 +311,7 @@ async def test_scripts_are_there_before_the_first_call_and_come_back_when_they_a
         return array(*map(bulk, command[1:])) if loaded else b"-NOSCRIPT No matching script.\r\n"
 
     server.handlers |= {b"SCRIPT": load, b"EVALSHA": run}
-    call = (0, SCRIPT.call(b"key", 7, "x"))
+    call = (0, SCRIPT.call([b"key"], 7, "x"))
     expected = [[SCRIPT.sha1.encode(), b"1", b"key", b"7", b"x"]]
     assert await nodes.run([call]) == expected
     loaded = False

@@ -1,5 +1,6 @@
 """Which server answers, on servers that are a position and a name."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import pytest
 
 from app.errors import TransientError
+from storage.graph_queries import Reached
 from storage.queries import query
-from storage.source import COOLDOWN_S, ReadSource, Replica
+from storage.source import COOLDOWN_S, Read, ReadSource, Replica
 
 
 class ManualClock:
@@ -34,12 +36,25 @@ class Server:
         yield self
 
     async def fetchval(self, text: str) -> int:
-        assert text in (query("flush_position"), query("replay_position"))
+        assert text == query("wal_position")
         return self.position
 
 
-async def ask(connection: Any, position: int) -> tuple[str, int]:
-    return connection.name, position
+async def ask(connection: Any, least: int) -> Reached[str] | None:
+    if connection.position < least:
+        return None
+    return Reached(connection.name, connection.position, connection.position + 1)
+
+
+def of(name: str, position: int, *, verified: bool = True) -> Read[str]:
+    on_primary = name == "primary"
+    return Read(
+        result=name,
+        position=position - on_primary,
+        upper=position + 1,
+        on_primary=on_primary,
+        verified=verified,
+    )
 
 
 class World:
@@ -59,40 +74,66 @@ def world() -> World:
     return World()
 
 
-async def test_what_will_be_stored_comes_from_the_primary_one_position_back(world: World) -> None:
-    assert await world.source.read_to_store(ask) == (("primary", 99), True)
-
-
-async def test_other_reads_take_turns_on_replicas_that_have_caught_up(world: World) -> None:
-    assert {(await world.source.read(ask))[0][0] for _ in range(2)} == {"one", "two"}
+async def test_replicas_that_reached_it_take_turns(world: World) -> None:
+    assert {(await world.source.read(ask, 100)).result for _ in range(2)} == {"one", "two"}
     world.one.position = 99
-    assert [await world.source.read(ask) for _ in range(3)] == [(("two", 100), True)] * 3
-    world.two.position = 99
-    assert await world.source.read(ask) == (("primary", 99), True)
+    assert [await world.source.read(ask, 100) for _ in range(3)] == [of("two", 100)] * 3
+    assert {(await world.source.read(ask, 99)).result for _ in range(2)} == {"one", "two"}
+
+
+async def test_a_token_has_to_be_reached_too(world: World) -> None:
+    world.one.position = 101
+    assert [await world.source.read(ask, 50, token=101) for _ in range(2)] == [of("one", 101)] * 2
+
+
+async def test_where_no_replica_reached_it_the_primary_answers_one_position_back(world: World) -> None:
+    world.one.position = world.two.position = 99
+    assert await world.source.read(ask, 100) == of("primary", 100)
+
+
+async def test_a_replica_gets_a_moment_to_catch_up(world: World) -> None:
+    world.one.position = world.two.position = 99
+    asyncio.get_running_loop().call_later(0.001, setattr, world.one, "position", 100)
+    asyncio.get_running_loop().call_later(0.001, setattr, world.two, "position", 100)
+    assert (await world.source.read(ask, 100)).result in ("one", "two")
 
 
 async def test_a_replica_that_is_down_is_left_out_for_a_while(world: World) -> None:
     world.one.up = False
-    assert [await world.source.read(ask) for _ in range(3)] == [(("two", 100), True)] * 3
+    assert [(await world.source.read(ask, 1)).result for _ in range(3)] == ["two"] * 3
     world.one.up, world.two.up = True, False
-    assert (await world.source.read(ask))[0][0] == "primary"
+    assert (await world.source.read(ask, 1)).result == "primary"
     world.clock.time = COOLDOWN_S
-    assert (await world.source.read(ask))[0][0] == "one"
+    assert (await world.source.read(ask, 1)).result == "one"
 
 
 async def test_with_the_primary_down_the_most_advanced_replica_answers_unverified(world: World) -> None:
     world.primary.up, world.one.position = False, 90
-    assert await world.source.read(ask) == (("two", 100), False)
-    assert await world.source.read_to_store(ask) == (("two", 100), False)
+    assert await world.source.position() is None
+    assert await world.source.read(ask, None) == of("two", 100, verified=False)
+    assert await world.source.read(ask, 101) == of("two", 100, verified=False)
+    assert await world.source.read(ask, 95) == of("two", 100)
+
+
+async def test_a_token_that_nobody_reached_is_no_answer(world: World) -> None:
+    world.primary.up = False
+    with pytest.raises(TransientError):
+        await world.source.read(ask, 1, token=101)
+    assert await world.source.read(ask, None, token=100) == of("two", 100)
+
+
+async def test_the_primary_rests_and_comes_back(world: World) -> None:
+    world.primary.up = False
+    assert await world.source.position() is None
     world.primary.up = True
-    assert (await world.source.read_to_store(ask))[1] is False  # it rests
+    assert await world.source.position() is None
     world.clock.time = COOLDOWN_S
-    assert await world.source.read_to_store(ask) == (("primary", 99), True)
+    assert await world.source.position() == 100
 
 
 async def test_a_resting_primary_is_asked_when_nobody_else_is_left(world: World) -> None:
     world.primary.up = world.one.up = world.two.up = False
     with pytest.raises(TransientError):
-        await world.source.read(ask)
+        await world.source.read(ask, 1)
     world.primary.up = True
-    assert await world.source.read_to_store(ask) == (("primary", 99), True)
+    assert await world.source.read(ask, 1) == of("primary", 100)

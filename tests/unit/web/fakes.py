@@ -2,16 +2,20 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
 from app.preview import Difference, Preview
+from app.tokens import Tokens
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
+TOKENS = Tokens("7.2.3")
+Matches = Callable[[str], bool]
 TREE = b'{"id":7,"type":"user","reference":"u-7","properties":{},"edges":[],"temporal_data":null}'
 
 
@@ -27,6 +31,9 @@ class FakeReader:
     error: Exception | None = None
     delay_s: float = 0.0
     calls: list[tuple[object, ...]] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    upper: int = 0
+    read_at: float = float("inf")
 
     async def _answer(
         self, *call: object, body: bytes | None = None, next_after: int | None = None
@@ -38,27 +45,61 @@ class FakeReader:
             raise self.error
         return Answer(
             body=self.body if body is None else body,
+            etag="" if call[0] == "batch" else sha256(self.body if body is None else body).hexdigest()[:24],
             cache=self.cache,  # type: ignore[arg-type]
             stored=self.stored,
             verified=self.verified,
             next_after=next_after,
+            upper=self.upper,
+            read_at=self.read_at,
         )
 
-    async def graph(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+    async def graph(
+        self,
+        entity_id: int,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Matches | None = None,
+    ) -> Answer | None:
+        self.tokens.append(token)
         answer = await self._answer("graph", entity_id, depth, since)
         return answer if entity_id == 7 else None
 
-    async def by_reference(self, key: EntityKey, *, depth: int, since: datetime | None) -> Answer | None:
+    async def by_reference(
+        self,
+        key: EntityKey,
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        matches: Matches | None = None,
+    ) -> Answer | None:
+        self.tokens.append(token)
         answer = await self._answer("by_reference", key, depth, since)
         return answer if key == ("user", "u-7") else None
 
-    async def batch(self, ids: Sequence[int], *, depth: int, since: datetime | None) -> Answer:
+    async def batch(
+        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+    ) -> Answer:
+        self.tokens.append(token)
         body = b"[" + b",".join(self.body if number == 7 else b"null" for number in ids) + b"]"
         return await self._answer("batch", list(ids), depth, since, body=body)
 
     async def by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        token: int = 0,
+        matches: Matches | None = None,
     ) -> Answer:
+        self.tokens.append(token)
         found = self.next_after is not None
         return await self._answer(
             "by_property",
@@ -167,7 +208,11 @@ class World:
     preview: FakePreview = field(default_factory=FakePreview)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     probes: list[FakeProbe] = field(default_factory=list)
+    primary_position: int | None = 500
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
+
+    async def position(self) -> int | None:
+        return self.primary_position
 
     def services(self) -> WebServices:
         return WebServices(
@@ -177,6 +222,8 @@ class World:
             directory=self.directory,
             probes=self.probes,
             clock=FakeClock(),
+            tokens=TOKENS,
+            position=self.position,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             observe=lambda *seen: self.observed.append(seen),
         )

@@ -1,0 +1,190 @@
+"""Fragments from the memory of this process, from Redis, or from PostgreSQL, whichever has them fresh."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from app.clock import Clock
+from storage import fragments as codec
+from storage import graph_queries
+from storage.cache import Found
+from storage.flights import Flights
+from storage.fragments import Fragment
+from storage.keyspace import Keyspace
+from storage.levels import SharedLevel
+from storage.memory_cache import Ticket
+from storage.notifications import Memory
+from storage.reading import Provenance, Reading
+from storage.source import ReadSource
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded(Provenance):
+    """What one fill, which had to reach `token`, found."""
+
+    token: int
+    fragments: dict[int, Fragment] = field(default_factory=dict)
+
+
+class FragmentLoader:
+    """Adds fragments to readings."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        shared: SharedLevel,
+        keyspace: Keyspace,
+        source: ReadSource,
+        clock: Clock,
+        *,
+        node_budget: int,
+    ) -> None:
+        self._memory = memory
+        self._shared = shared
+        self._keys = keyspace
+        self._source = source
+        self._clock = clock
+        self._budget = node_budget
+        self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
+
+    async def load(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
+        """Add those of `ids` that exist; what lies within `levels` below may come with them."""
+        reading.known.update(ids)
+        known, recall, token = reading.fragments, self._memory.get, reading.token
+        missing = []
+        for entity_id in ids:
+            fragment = recall(entity_id)
+            if isinstance(fragment, Fragment) and fragment.position >= token:
+                known[entity_id] = fragment
+            else:
+                missing.append(entity_id)
+        if not missing:
+            return
+        own = []
+        for entity_id in missing:
+            flight = None if token else self._flights.to_join(entity_id)
+            if flight is None:
+                own.append(entity_id)
+                continue
+            loaded = await flight.landed()
+            reading.add(loaded)
+            # That alone: the flight may have been overtaken for its others.
+            if entity_id in loaded.fragments:
+                known[entity_id] = loaded.fragments[entity_id]
+        if own:
+            flight = self._flights.begin(own, lambda ticket: self._fill(own, levels, token, ticket))
+            loaded = await flight.landed()
+            reading.add(loaded)
+            known.update(loaded.fragments)
+            reading.known.update(loaded.fragments)
+
+    async def _fill(self, ids: Sequence[int], levels: int, token: int, ticket: Ticket) -> Loaded:
+        loaded = Loaded(token=token)
+        keys = {entity_id: self._keys.fragment(entity_id) for entity_id in ids}
+        entries = await self._shared.get(list(keys.values()))
+        missing = [
+            entity_id
+            for entity_id, entry in zip(ids, entries, strict=True)
+            if not self._take(entry, entity_id, loaded)
+        ]
+        if missing:
+            # What was notified lately is missing alone; else what lies below may well be missing, too.
+            is_cold = len(missing) == len(ids) and not any(map(self._memory.was_notified, missing))
+            await self._read(missing, levels if is_cold else 0, loaded)
+        if loaded.verified:
+            for entity_id, fragment in loaded.fragments.items():
+                self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+        return loaded
+
+    @staticmethod
+    def _take(entry: bytes | None, entity_id: int, loaded: Loaded) -> bool:
+        fragment = None if entry is None else codec.decode(entry)
+        if fragment is None or fragment.position < loaded.token:
+            return False
+        loaded.fragments[entity_id] = fragment
+        return True
+
+    async def _read(self, ids: list[int], levels: int, loaded: Loaded) -> None:
+        keys = [self._keys.fragment(entity_id) for entity_id in ids]
+        found = dict(zip(ids, await self._shared.lease(keys), strict=True))
+        # Somebody else's fill may have landed meanwhile.
+        ids = [i for i in ids if not self._take(found[i].entry, i, loaded)]
+        if not ids:
+            return
+        below = await self._read_leased(ids, found, levels, loaded)
+        if below:
+            # Its group has moved on since: with the lease that it has now, as any other.
+            await self._read_leased(list(below), below, 0, loaded)
+
+    async def _read_leased(
+        self, ids: list[int], found: Mapping[int, Found], levels: int, loaded: Loaded
+    ) -> dict[int, Found]:
+        """Read these and what is below them, and store it; returns what is below and has to be read again."""
+        keys = {i: self._keys.fragment(i) for i in ids}
+        leases = {i: found[i].lease for i in ids}
+        reach = await self._shared.reach(list(keys.values()), [found[i] for i in ids])
+        ask = graph_queries.graph(ids, levels=levels, max_nodes=self._budget, max_edges=self._budget)
+        read = await self._source.read(ask, reach.position, token=loaded.token)
+        now = self._clock.now().timestamp()
+        fragments = {
+            row["id"]: codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
+            for row in read.result
+        }
+        loaded.asked_postgres = True
+        loaded.verified &= read.verified
+        loaded.bypassed |= None in leases.values()
+        if not read.verified:
+            loaded.fragments.update(fragments)
+            return {}
+        holds_all = read.on_primary or reach.of_primary
+        stale = await self._lease_below(
+            fragments, leases, loaded, position=read.position, holds_all=holds_all
+        )
+        fills = []
+        for entity_id, fragment in fragments.items():
+            if entity_id in stale or entity_id in loaded.fragments:
+                continue
+            loaded.fragments[entity_id] = fragment
+            lease = leases.get(entity_id)
+            if lease is not None:
+                fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
+        if fills:
+            loaded.stored &= await self._shared.fill(fills)
+        return stale
+
+    async def _lease_below(
+        self,
+        fragments: Mapping[int, Fragment],
+        leases: dict[int, bytes | None],
+        loaded: Loaded,
+        *,
+        position: int,
+        holds_all: bool,
+    ) -> dict[int, Found]:
+        """Plant leases for what was read at `position` before it had any, and add them to `leases`.
+
+        A read that has reached the group's mark as it is after the lease is as good as one that begins now. What has
+        not is returned. Where the cache can't be asked, a read that held every commit (`holds_all`) will do.
+        """
+        below = [i for i in fragments if i not in leases]
+        if not below:
+            return {}
+        keys = [self._keys.fragment(i) for i in below]
+        stale: dict[int, Found] = {}
+        found = await self._shared.lease(keys)
+        unmarked = [(k, f) for k, f in zip(keys, found, strict=True) if f.mark_lease is not None]
+        floor = None
+        if unmarked:
+            floor = (await self._shared.reach([k for k, _ in unmarked], [f for _, f in unmarked])).position
+        for entity_id, item in zip(below, found, strict=True):
+            if self._take(item.entry, entity_id, loaded):
+                continue
+            mark = item.mark if item.mark_lease is None else floor
+            if mark is None:
+                loaded.bypassed = True
+                if not holds_all:
+                    stale[entity_id] = Found()
+            elif mark > position:
+                stale[entity_id] = replace(item, mark=mark, mark_lease=None)
+            else:
+                leases[entity_id] = item.lease
+        return stale

@@ -1,0 +1,101 @@
+"""Look-ups, which are lists of ids, from the memory of this process, from Redis, or from PostgreSQL."""
+
+from dataclasses import dataclass
+
+from app.clock import Clock
+from storage import lookup_lists
+from storage.flights import Flights
+from storage.graph_queries import Ask
+from storage.keyspace import CacheKey
+from storage.levels import SharedLevel
+from storage.lookup_lists import MAX_CACHED_IDS, IdList
+from storage.memory_cache import Ticket
+from storage.notifications import Memory
+from storage.reading import Provenance, Reading
+from storage.source import Read, ReadSource
+
+
+@dataclass(slots=True, kw_only=True)
+class LoadedList(Provenance):
+    """What one fill found."""
+
+    entry: IdList
+
+
+class ListLoader:
+    """Answers look-ups and adds to readings where they came from."""
+
+    def __init__(self, memory: Memory, shared: SharedLevel, source: ReadSource, clock: Clock) -> None:
+        self._memory = memory
+        self._shared = shared
+        self._source = source
+        self._clock = clock
+        self._flights: Flights[LoadedList] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
+
+    async def load(self, key: CacheKey, asked: str, ask: Ask[list[int]], reading: Reading) -> IdList:
+        """The list under a key, which may be that of another spelling. `ask` gives one id more than is cached."""
+        entry = self._memory.get(key.local)
+        if not isinstance(entry, IdList) or entry.position < reading.token:
+            flight = None if reading.token else self._flights.to_join(key.local)
+            if flight is None:
+                token = reading.token
+                flight = self._flights.begin(
+                    [key.local], lambda ticket: self._fill(key, asked, ask, token, ticket)
+                )
+            loaded = await flight.landed()
+            reading.add(loaded)
+            entry = loaded.entry
+        _note(entry.upper, entry.read_at, reading)
+        return entry
+
+    async def uncached(self, ask: Ask[list[int]], reading: Reading) -> list[int]:
+        """Ask PostgreSQL, for what is not cached."""
+        read = await self._source.read(ask, await self._source.position(), token=reading.token)
+        reading.add(Provenance(asked_postgres=True, bypassed=True, stored=False, verified=read.verified))
+        _note(read.upper, self._clock.now().timestamp(), reading)
+        return read.result
+
+    async def _fill(
+        self, key: CacheKey, asked: str, ask: Ask[list[int]], token: int, ticket: Ticket
+    ) -> LoadedList:
+        (data,) = await self._shared.get([key])
+        entry = _fresh(data, token)
+        if entry is not None:
+            loaded = LoadedList(entry=entry)
+        else:
+            loaded = await self._read(key, asked, ask, token)
+        if loaded.verified:
+            self._memory.put(key.local, loaded.entry, loaded.entry.size_bytes, ticket)
+        return loaded
+
+    async def _read(self, key: CacheKey, asked: str, ask: Ask[list[int]], token: int) -> LoadedList:
+        (found,) = await self._shared.lease([key])
+        entry = _fresh(found.entry, token)
+        if entry is not None:
+            return LoadedList(entry=entry)
+        reach = await self._shared.reach([key], [found])
+        read: Read[list[int]] = await self._source.read(ask, reach.position, token=token)
+        entry = IdList(
+            asked=asked,
+            ids=read.result if len(read.result) <= MAX_CACHED_IDS else None,
+            position=read.position,
+            upper=read.upper,
+            read_at=self._clock.now().timestamp(),
+        )
+        loaded = LoadedList(
+            entry=entry, asked_postgres=True, bypassed=found.lease is None, verified=read.verified
+        )
+        loaded.stored = False
+        if found.lease is not None and read.verified:
+            loaded.stored = await self._shared.fill([(key, found.lease, lookup_lists.encode(entry))])
+        return loaded
+
+
+def _fresh(data: bytes | None, token: int) -> IdList | None:
+    entry = None if data is None else lookup_lists.decode(data)
+    return entry if entry is not None and entry.position >= token else None
+
+
+def _note(upper: int, read_at: float, reading: Reading) -> None:
+    reading.upper = max(reading.upper, upper)
+    reading.read_at = min(reading.read_at, read_at)

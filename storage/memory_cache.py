@@ -1,0 +1,119 @@
+"""The level in this process: fragments and look-ups, least recently used, bounded by bytes.
+
+Freshness (design, rule 6): what was read before a notification of its key, or before the notification channel was
+lost or came back, is not stored; while the channel is away the level is empty and bypassed. An entry lives for a
+minute at most, whatever happens.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from cachebox import LRUCache
+
+from app.clock import Clock
+
+V = TypeVar("V")
+Key = int | bytes  # an entity's id, or the name of another cache key
+
+LIFETIME_S: Final = 60.0
+_REMEMBERED: Final = 200_000  # notified keys; a read that began before the oldest of them is not stored
+_OVERHEAD_BYTES: Final = 200
+
+
+class Ticket(NamedTuple):
+    """When a read began: after which notification, in which life of the channel."""
+
+    number: int
+    life: int
+
+
+class _Slot(Generic[V]):
+    __slots__ = ("expires_at", "size", "value")
+
+    def __init__(self, value: V, size: int, expires_at: float) -> None:
+        self.value = value
+        self.size = size
+        self.expires_at = expires_at
+
+
+class MemoryCache(Generic[V]):
+    """Off until `restore`, since nobody would tell it of changes."""
+
+    def __init__(self, clock: Clock, *, max_bytes: int) -> None:
+        self._clock = clock
+        self._slots: LRUCache[Key, _Slot[V]] = LRUCache(max_bytes, getsizeof=lambda _, slot: slot.size)
+        self._max_entry = max_bytes // 8
+        self._number = 0
+        self._life = 0
+        self._notified: dict[Key, int] = {}
+        self._forgotten = 0
+        self.is_on = False
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    @property
+    def size_bytes(self) -> int:
+        return int(self._slots.current_size())
+
+    def get(self, key: Key) -> V | None:
+        """What is known of this key."""
+        slot: _Slot[V] | None = self._slots.get(key)
+        if slot is None:
+            return None
+        if slot.expires_at < self._clock.monotonic():
+            self._slots.pop(key, None)
+            return None
+        value: V = slot.value
+        return value
+
+    def ticket(self) -> Ticket:
+        """To be taken before the read whose result is `put`."""
+        return Ticket(self._number, self._life)
+
+    def is_current(self, key: Key, ticket: Ticket) -> bool:
+        """Whether nothing was heard of the key since, with an open ear."""
+        return (
+            self.is_on
+            and ticket.life == self._life
+            and ticket.number >= self._forgotten
+            and self._notified.get(key, 0) <= ticket.number
+        )
+
+    def was_notified(self, key: Key) -> bool:
+        """Whether the key changed lately, as far as is remembered."""
+        return key in self._notified
+
+    def put(self, key: Key, value: V, size: int, ticket: Ticket) -> None:
+        """Store what a read that began at `ticket` found, unless it was overtaken."""
+        size += _OVERHEAD_BYTES
+        if size <= self._max_entry and self.is_current(key, ticket):
+            self._slots[key] = _Slot(value, size, self._clock.monotonic() + LIFETIME_S)
+
+    def invalidate(self, keys: Iterable[Key]) -> None:
+        """Drop these, and keep reads under way from storing them."""
+        self._number += 1
+        for key in keys:
+            self._slots.pop(key, None)
+            # Last of the dict, so that the oldest stand first.
+            self._notified.pop(key, None)
+            self._notified[key] = self._number
+        while len(self._notified) > _REMEMBERED:
+            oldest = next(iter(self._notified))
+            self._forgotten = self._notified.pop(oldest)
+
+    def forget(self) -> None:
+        """Drop everything: a notification was missed, and nobody knows of what."""
+        self._life += 1
+        self._slots.clear()
+        self._notified.clear()
+
+    def lose(self) -> None:
+        """The channel is gone: empty, and bypassed until `restore`."""
+        self.forget()
+        self.is_on = False
+
+    def restore(self) -> None:
+        """The channel is there."""
+        self.forget()
+        self.is_on = True

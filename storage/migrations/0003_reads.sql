@@ -1,0 +1,67 @@
+-- How far this server is: a replica has replayed so much, the primary has so much on disk.
+CREATE FUNCTION wal_position() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)
+            - '0/0')::bigint
+$$;
+
+-- The fragments of these entities and of all that can be reached from them within so many levels of relationships,
+-- each entity once, as far as max_nodes go: a whole cold tree in one round trip. Of each entity max_edges edges at
+-- most. A volatile PL/pgSQL function takes a fresh snapshot for each of its statements, so `before` is read before
+-- the data and `after` after it; the last row holds both and nothing else. Where the server has not reached `least`,
+-- that row is the only one, and `after` is null.
+CREATE FUNCTION read_graph(roots bigint[], levels integer, max_nodes integer, max_edges integer, least_position bigint)
+RETURNS TABLE (
+    id bigint, type text, reference text, properties text, created_at text, updated_at text,
+    types text[], targets bigint[], edges_total bigint,
+    keys text[], granularities text[], dates text[], points text[],
+    before bigint, after bigint)
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    reached bigint := wal_position();
+    nodes bigint[] := roots;
+    frontier bigint[] := roots;
+BEGIN
+    IF reached < least_position THEN
+        RETURN QUERY SELECT NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL::text[], NULL::bigint[], NULL::bigint,
+            NULL::text[], NULL::text[], NULL::text[], NULL::text[], reached, NULL::bigint;
+        RETURN;
+    END IF;
+    FOR level IN 1 .. levels LOOP
+        frontier := ARRAY(
+            SELECT e.right_entity_id
+            FROM unnest(frontier) AS f (id)
+            CROSS JOIN LATERAL (
+                SELECT right_entity_id FROM edges
+                WHERE left_entity_id = f.id AND removed_at IS NULL
+                ORDER BY relationship_type COLLATE "C", right_entity_id
+                LIMIT max_edges) AS e
+            EXCEPT SELECT unnest(nodes)
+            LIMIT greatest(0, max_nodes - cardinality(nodes)));
+        EXIT WHEN cardinality(frontier) = 0;
+        nodes := nodes || frontier;
+    END LOOP;
+    RETURN QUERY
+    SELECT e.id, e.type, e.reference, e.properties::text, utc_text(e.created_at), utc_text(e.updated_at),
+           g.types, g.targets, n.edges_total, t.keys, t.granularities, t.dates, t.points,
+           NULL::bigint, NULL::bigint
+    FROM unnest(nodes) AS wanted (id)
+    JOIN entities e ON e.id = wanted.id
+    CROSS JOIN LATERAL (
+        SELECT array_agg(x.relationship_type) AS types, array_agg(x.right_entity_id) AS targets
+        FROM (SELECT relationship_type, right_entity_id FROM edges
+              WHERE left_entity_id = e.id AND removed_at IS NULL
+              ORDER BY relationship_type COLLATE "C", right_entity_id
+              LIMIT max_edges) AS x) AS g
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS edges_total FROM edges WHERE left_entity_id = e.id AND removed_at IS NULL) AS n
+    CROSS JOIN LATERAL (
+        SELECT array_agg(x.key) AS keys, array_agg(x.granularity) AS granularities,
+               array_agg(utc_text(x.reference_date)) AS dates, array_agg(x.value::text) AS points
+        FROM (SELECT key, granularity, reference_date, value FROM temporal_properties
+              WHERE entity_id = e.id
+              ORDER BY key COLLATE "C", reference_date, granularity COLLATE "C", period_start) AS x) AS t;
+    RETURN QUERY SELECT NULL::bigint, NULL, NULL, NULL, NULL, NULL, NULL::text[], NULL::bigint[], NULL::bigint,
+        NULL::text[], NULL::text[], NULL::text[], NULL::text[], reached, wal_position();
+END
+$$;

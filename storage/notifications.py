@@ -1,0 +1,199 @@
+"""The channel over which workers tell each other what to drop from their memory (design, section 5, rule 6).
+
+Each node of the Redis Cluster has a shard channel of ours; a message goes to the node that holds the keys, and every
+worker listens to all nodes. Messages carry the sender and a running number for each channel, and a heartbeat repeats
+the last one, so a gap is a loss. Where a connection, or one's own heartbeat, is missing for a second, or slots move,
+the memory is emptied and bypassed until every channel is heard again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from app.clock import Clock
+from app.errors import TransientError
+from storage.fragments import Fragment
+from storage.keyspace import CacheKey, Keyspace
+from storage.lookup_lists import IdList
+from storage.memory_cache import MemoryCache
+from storage.redis_node import Address
+from storage.redis_nodes import RedisNodes
+from storage.redis_subscription import Subscription
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_S: Final = 0.25
+SILENCE_S: Final = 1.0
+_WATCH_S: Final = 0.05
+_RETRY_S: Final = 0.2
+EVERYTHING: Final = "*"
+
+Memory = MemoryCache[Fragment | IdList]
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """`keys` None: a heartbeat, whose number is that of the sender's last message; `*`: everything."""
+
+    sender: bytes
+    number: int
+    keys: list[int | bytes] | Literal["*"] | None
+
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Message)
+
+
+class Notifications:
+    """Tells and hears."""
+
+    def __init__(
+        self, nodes: RedisNodes, keyspace: Keyspace, memory: Memory, clock: Clock, *, timeout_s: float
+    ) -> None:
+        self._nodes = nodes
+        self._keys = keyspace
+        self._memory = memory
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._me = secrets.token_bytes(8)
+        self._sent: dict[bytes, int] = {}  # the last number on each channel
+        self._numbers: dict[tuple[bytes, bytes], int] = {}  # the last one heard, by channel and sender
+        self._beats: dict[bytes, float] = {}  # when one's own heartbeat was last heard, by channel
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listen, from now until `close`."""
+        self._task = asyncio.create_task(self._listen_for_ever(), name="notifications")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
+        self._memory.lose()
+
+    async def publish(self, keys: Iterable[CacheKey]) -> bool:
+        """Tell all workers; true when every node took it. A node that did not is told again by the caller."""
+        by_group: dict[int, list[int | bytes]] = {}
+        for key in keys:
+            by_group.setdefault(key.group, []).append(key.local)
+        try:
+            channels = await self._channels()
+            told: list[tuple[int, list[int | bytes] | Literal["*"] | None]] = []
+            for leader, groups in channels.values():
+                of_node = [local for group in groups for local in by_group.get(group, ())]
+                if of_node:
+                    told.append((leader, of_node))
+            await self._send(told)
+        except TransientError:
+            return False
+        return True
+
+    async def publish_everything(self) -> bool:
+        """Tell all workers to drop all they have."""
+        try:
+            await self._send([(leader, EVERYTHING) for leader, _ in (await self._channels()).values()])
+        except TransientError:
+            return False
+        return True
+
+    async def _channels(self) -> Mapping[Address, tuple[int, list[int]]]:
+        """For each node the group whose channel is the node's, and all its groups."""
+        slots = self._keys.slots
+        return {address: (groups[0], groups) for address, groups in (await self._nodes.owners(slots)).items()}
+
+    async def _send(self, told: Iterable[tuple[int, list[int | bytes] | Literal["*"] | None]]) -> None:
+        commands = []
+        for group, keys in told:
+            channel = self._keys.channel(group)
+            number = self._sent.get(channel, 0) + (keys is not None)
+            self._sent[channel] = number
+            message = _ENCODER.encode(Message(self._me, number, keys))
+            commands.append((self._keys.slots[group], ("SPUBLISH", channel, message)))
+        if commands:
+            await self._nodes.run(commands)
+
+    async def _listen_for_ever(self) -> None:
+        failing = False
+        while True:
+            try:
+                await self._listen()
+            except TransientError as error:
+                if not failing or self._memory.is_on:
+                    logger.warning("Notifications are lost, so memory is not used for now: %s", error)
+                failing = True
+            finally:
+                self._memory.lose()
+            await asyncio.sleep(_RETRY_S)
+
+    async def _listen(self) -> None:
+        """Until a loss, which it raises."""
+        channels = await self._channels()
+        version = self._nodes.map_version
+        self._numbers.clear()
+        self._beats.clear()
+        opened: list[tuple[bytes, Subscription]] = []
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            for address, (leader, _) in channels.items():
+                channel = self._keys.channel(leader)
+                opened.append((channel, await Subscription.open(address, channel, timeout_s=self._timeout_s)))
+            tasks = [
+                asyncio.create_task(self._hear(*each), name="notifications of a node") for each in opened
+            ]
+            tasks.append(asyncio.create_task(self._beat([leader for leader, _ in channels.values()])))
+            tasks.append(asyncio.create_task(self._watch([channel for channel, _ in opened], version)))
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for _, subscription in opened:
+                subscription.close()
+
+    async def _hear(self, channel: bytes, subscription: Subscription) -> None:
+        while True:
+            self._heard(channel, await subscription.message())
+
+    def _heard(self, channel: bytes, data: bytes) -> None:
+        try:
+            message = _DECODER.decode(data)
+        except msgspec.MsgspecError:
+            raise TransientError("A message was not understood.") from None
+        seen = self._numbers.get((channel, message.sender))
+        self._numbers[channel, message.sender] = message.number
+        if message.sender == self._me:
+            # What this process did itself its memory was told before.
+            if message.keys is None:
+                self._beats[channel] = self._clock.monotonic()
+            return
+        if message.keys == EVERYTHING or (
+            seen is not None and message.number != seen + (message.keys is not None)
+        ):
+            self._memory.forget()
+        elif isinstance(message.keys, list):
+            self._memory.invalidate(message.keys)
+
+    async def _beat(self, leaders: list[int]) -> None:
+        while True:
+            await self._send([(leader, None) for leader in leaders])
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _watch(self, channels: list[bytes], version: int) -> None:
+        started = self._clock.monotonic()
+        while True:
+            if self._nodes.map_version != version:
+                raise TransientError("Slots of the Redis Cluster moved.")
+            now = self._clock.monotonic()
+            if any(now - self._beats.get(channel, started) > SILENCE_S for channel in channels):
+                raise TransientError("A node of the Redis Cluster passes no notifications on.")
+            if not self._memory.is_on and all(channel in self._beats for channel in channels):
+                self._memory.restore()
+            await asyncio.sleep(_WATCH_S)
