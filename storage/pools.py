@@ -1,7 +1,7 @@
 """Connection pools and what every session of ours is set to."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -31,6 +31,8 @@ _WRITER: Final = {
     "random_page_cost": "1.1",
 }
 _CONNECT_TIMEOUT_S: Final = 5.0
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microseconds since then
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def _encode_jsonb(text: str) -> bytes:
@@ -41,15 +43,32 @@ def _decode_jsonb(data: bytes) -> str:
     return data[1:].decode()
 
 
-async def _as_text(connection: Connection) -> None:
-    """Pass jsonb as JSON text, byte for byte, in parameters and in COPY."""
+def _encode_timestamptz(date: datetime) -> tuple[int]:
+    return ((date - _EPOCH) // _MICROSECOND,)
+
+
+def _decode_timestamptz(value: tuple[int]) -> datetime:
+    return _EPOCH + value[0] * _MICROSECOND
+
+
+async def _set_codecs(connection: Connection) -> None:
+    """Pass jsonb as JSON text, byte for byte, and dates as they are, in parameters and in COPY."""
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", format="binary", encoder=_encode_jsonb, decoder=_decode_jsonb
+    )
+    # The driver's own codec writes the first and the last instant of datetime as -infinity and infinity. The first
+    # is Go's zero time, and the start of every period of the year 1.
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        format="tuple",
+        encoder=_encode_timestamptz,
+        decoder=_decode_timestamptz,
     )
 
 
 async def _as_writer(connection: Connection) -> None:
-    await _as_text(connection)
+    await _set_codecs(connection)
     await connection.execute(query("create_staging"))
 
 
@@ -62,7 +81,7 @@ async def open_writer(settings: Settings) -> asyncpg.Pool:
 
 async def open_reader(dsn: str, settings: Settings, *, name: str) -> asyncpg.Pool:
     """A pool of reads, on the primary or a replica. Connects when first used."""
-    return await _open(dsn, settings, role=f"reader-{name}", session=_SESSION, init=_as_text)
+    return await _open(dsn, settings, role=f"reader-{name}", session=_SESSION, init=_set_codecs)
 
 
 async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:
