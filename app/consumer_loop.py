@@ -21,7 +21,6 @@ from app.window import Cause, TumblingWindow, WindowLimits
 logger = logging.getLogger(__name__)
 
 EX_SOFTWARE: Final = 70
-_STALLED_AFTER_S: Final = 60.0
 # All attempts at one window: below Faust's rebalance timeout of 60 s, and SIGTERM waits no longer.
 _WINDOW_LIMIT_S: Final = 45.0
 
@@ -55,10 +54,12 @@ class ConsumerLoop:
         clock: Clock,
         terminate: Terminate,
         window_limit_s: float = _WINDOW_LIMIT_S,
+        progress_timeout_s: float = 60.0,
         flushes: int = 1,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._window_limit_s = max(window_limit_s, flush_timeout_s)
+        self._progress_timeout_s = progress_timeout_s
         self._name = name
         self._processor = processor
         self._window: TumblingWindow[Fetch] = TumblingWindow(limits, clock)
@@ -172,7 +173,7 @@ class ConsumerLoop:
         return [
             DependencyState(
                 name=f"agent {self._name}",
-                ready=age_s < _STALLED_AFTER_S,
+                ready=age_s < self._progress_timeout_s,
                 required=True,
                 detail=f"the oldest record that is not durable came {age_s:.0f} s ago" if age_s else "idle",
             )
