@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, Protocol
 from app.clock import Clock
 from app.errors import FatalError, TransientError
 from app.hooks import NO_HOOKS, Hooks
-from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, UNACKED_SECONDS, WINDOWS
+from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, RECORDS, UNACKED_SECONDS, WINDOWS
 from app.ports import DependencyState, Record, RecordProcessor
 from app.retry import RetryPolicy
 from app.window import Cause, TumblingWindow, WindowLimits
@@ -155,6 +155,7 @@ class ConsumerLoop:
             self._leave(f"unexpected {type(error).__name__}; this is a bug, which happened here:\n{where}")
         FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
         WINDOWS.labels(self._name, cause).inc()
+        RECORDS.labels(records[0].topic).inc(len(records))
 
     async def _attempt(self, records: Sequence[Record]) -> None:
         try:

@@ -10,7 +10,7 @@ from typing import Protocol
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
-from app.metrics import DEAD_LETTERS, RECORDS, ROWS_CHANGED, ROWS_UNCHANGED
+from app.metrics import DEAD_LETTERS, ROWS_CHANGED, ROWS_UNCHANGED
 from app.models import Batch, Changes
 from app.ports import DeadLetter, DeadLetterSink, ProfileWriter, Record
 
@@ -56,8 +56,6 @@ class IngestProcessor:
                 DEAD_LETTERS.labels(letter.topic, letter.error).inc()
         example = next(iter(letters.values())).reason if letters else ""
         self._policy.judge([index in letters for index in range(len(records))], example=example)
-        if records:
-            RECORDS.labels(records[0].topic).inc(len(records))
 
     async def _write(
         self, records: Sequence[Record], indexes: list[int], batch: Batch, letters: dict[int, DeadLetter]
