@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.structs import TopicPartition
 from faust.transport.consumer import ConsumerMessage
@@ -43,6 +44,12 @@ def test_faust_has_what_is_overridden(name: str, parameters: list[str]) -> None:
 def test_faust_has_the_thread_that_makes_the_client() -> None:
     theirs = driver.AIOKafkaConsumerThread._create_worker_consumer
     assert list(inspect.signature(theirs).parameters) == ["self", "transport"]
+
+
+def test_faust_and_aiokafka_keep_the_state_that_offsets_are_read_from() -> None:
+    assert "self._consumer =" in inspect.getsource(driver.AIOKafkaConsumerThread)
+    assert "self._thread = self._new_consumer_thread()" in inspect.getsource(driver.Consumer.__mro__[1])
+    assert "self._subscription =" in inspect.getsource(AIOKafkaConsumer)
 
 
 def test_faust_is_the_pinned_version() -> None:
