@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, Protocol
 from app.clock import Clock
 from app.errors import FatalError, TransientError
 from app.hooks import NO_HOOKS, Hooks
-from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, UNACKED_SECONDS, WINDOWS
+from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, RECORDS, UNACKED_SECONDS, WINDOWS
 from app.ports import DependencyState, Record, RecordProcessor
 from app.retry import RetryPolicy
 from app.window import Cause, TumblingWindow, WindowLimits
@@ -21,7 +21,6 @@ from app.window import Cause, TumblingWindow, WindowLimits
 logger = logging.getLogger(__name__)
 
 EX_SOFTWARE: Final = 70
-_STALLED_AFTER_S: Final = 60.0
 # All attempts at one window: below Faust's rebalance timeout of 60 s, and SIGTERM waits no longer.
 _WINDOW_LIMIT_S: Final = 45.0
 
@@ -55,10 +54,12 @@ class ConsumerLoop:
         clock: Clock,
         terminate: Terminate,
         window_limit_s: float = _WINDOW_LIMIT_S,
+        progress_timeout_s: float = 60.0,
         flushes: int = 1,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._window_limit_s = max(window_limit_s, flush_timeout_s)
+        self._progress_timeout_s = progress_timeout_s
         self._name = name
         self._processor = processor
         self._window: TumblingWindow[Fetch] = TumblingWindow(limits, clock)
@@ -154,6 +155,7 @@ class ConsumerLoop:
             self._leave(f"unexpected {type(error).__name__}; this is a bug, which happened here:\n{where}")
         FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
         WINDOWS.labels(self._name, cause).inc()
+        RECORDS.labels(records[0].topic).inc(len(records))
 
     async def _attempt(self, records: Sequence[Record]) -> None:
         try:
@@ -172,7 +174,7 @@ class ConsumerLoop:
         return [
             DependencyState(
                 name=f"agent {self._name}",
-                ready=age_s < _STALLED_AFTER_S,
+                ready=age_s < self._progress_timeout_s,
                 required=True,
                 detail=f"the oldest record that is not durable came {age_s:.0f} s ago" if age_s else "idle",
             )

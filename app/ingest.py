@@ -10,7 +10,7 @@ from typing import Protocol
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
-from app.metrics import DEAD_LETTERS, RECORDS, ROWS_CHANGED
+from app.metrics import DEAD_LETTERS, ROWS_CHANGED, ROWS_UNCHANGED
 from app.models import Batch, Changes
 from app.ports import DeadLetter, DeadLetterSink, ProfileWriter, Record
 
@@ -56,14 +56,12 @@ class IngestProcessor:
                 DEAD_LETTERS.labels(letter.topic, letter.error).inc()
         example = next(iter(letters.values())).reason if letters else ""
         self._policy.judge([index in letters for index in range(len(records))], example=example)
-        if records:
-            RECORDS.labels(records[0].topic).inc(len(records))
 
     async def _write(
         self, records: Sequence[Record], indexes: list[int], batch: Batch, letters: dict[int, DeadLetter]
     ) -> None:
         try:
-            _count(await self._writer.write(batch))
+            _count(batch, await self._writer.write(batch))
         except InvalidError as error:
             if len(indexes) == 1:
                 letters[indexes[0]] = dead_letter(records[indexes[0]], error)
@@ -76,12 +74,17 @@ class IngestProcessor:
                 await self._write(records, half, part, letters)
 
 
-def _count(changes: Changes) -> None:
-    for kind, rows in (
-        ("entity_created", changes.entities_created),
-        ("property", changes.properties_changed),
-        ("edge", changes.edges_changed),
-        ("temporal", changes.temporal_changed),
+def _count(batch: Batch, changes: Changes) -> None:
+    # An entity is created by any row that names it, so that it can be changed without having been told as a row.
+    told_and_created = len(changes.keys.intersection(row[:2] for row in batch.entities))
+    for kind, changed, unchanged in (
+        ("entity_created", changes.entities_created, 0),
+        ("entity", 0, len(batch.entities) - told_and_created),
+        ("property", changes.properties_changed, len(batch.properties) - changes.properties_changed),
+        ("edge", changes.edges_changed, len(batch.edges) - changes.edges_changed),
+        ("temporal", changes.temporal_changed, len(batch.temporal) - changes.temporal_changed),
     ):
-        if rows:
-            ROWS_CHANGED.labels(kind).inc(rows)
+        if changed:
+            ROWS_CHANGED.labels(kind).inc(changed)
+        if unchanged > 0:
+            ROWS_UNCHANGED.labels(kind).inc(unchanged)

@@ -1,9 +1,15 @@
 """The metrics of the worker: every name and label in one place."""
 
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from app.progress import Offsets, Partition
 
 RECORDS: Final = Counter("profile_records", "Records whose effects are durable", ["topic"])
 WINDOWS: Final = Counter("profile_windows", "Windows flushed, by what closed them", ["agent", "cause"])
@@ -14,7 +20,12 @@ FLUSH_SECONDS: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 FLUSH_RETRIES: Final = Counter("profile_flush_retries", "Flushes that failed and were tried again", ["agent"])
-ROWS_CHANGED: Final = Counter("profile_rows_changed", "Rows that agents changed", ["kind"])
+ROWS_CHANGED: Final = Counter("profile_rows_changed", "Rows that agents created or changed", ["kind"])
+ROWS_UNCHANGED: Final = Counter(
+    "profile_rows_unchanged",
+    "Rows that records told and that changed nothing: stored already, older, repeated in one flush, or erased",
+    ["kind"],
+)
 DEAD_LETTERS: Final = Counter(
     "profile_dead_letters", "Records sent to a dead-letter topic", ["topic", "error"]
 )
@@ -27,6 +38,33 @@ HTTP_SECONDS: Final = Histogram(
     ["route", "status", "cache"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
 )
+
+
+class ConsumerLag(Collector):
+    """Lag by partition, read from the consumer's memory when the page is asked for.
+
+    Only partitions assigned to this process have a sample; `offsets` is set where there is a consumer.
+    """
+
+    def __init__(self) -> None:
+        self.offsets: Callable[[], Mapping[Partition, Offsets]] = dict
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily(
+            "profile_consumer_lag_records",
+            "Last stable offset at the latest fetch, less the position after the acknowledged records",
+            labels=["topic", "partition"],
+        )
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for family in self.describe():
+            for partition, offsets in self.offsets().items():
+                family.add_metric([partition.topic, str(partition.number)], offsets.lag)
+            yield family
+
+
+CONSUMER_LAG: Final = ConsumerLag()
+REGISTRY.register(CONSUMER_LAG)
 
 _http_children: dict[tuple[str, int, str], Histogram] = {}
 

@@ -106,6 +106,11 @@ class Settings(BaseSettings):
     commit_interval_s: float = Field(
         default=1.0, gt=0, description="between commits of offsets; what a crash repeats at most"
     )
+    progress_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="/readyz is red when records wait for so long; longer than a window's linger and flush",
+    )
     max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
     max_edges_per_record: int = Field(default=10_000, ge=1)
     dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)

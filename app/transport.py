@@ -11,10 +11,13 @@ tests/unit/app/test_transport.py holds each of them.
 """
 
 from collections import defaultdict, deque
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from faust.transport.consumer import ConsumerMessage
 from faust.transport.drivers import aiokafka as driver
+
+from app.progress import Offsets, Partition
 
 _ALL_PAUSED_POLL_S: Final = 0.002
 
@@ -29,6 +32,14 @@ class Fetch(ConsumerMessage):  # type: ignore[misc]  # faust is untyped to mypy
         return bool(super().on_final_ack(consumer))
 
 
+class _Position(NamedTuple):
+    """What the client knows of an assigned partition: up to where it handed records over, and the end."""
+
+    partition: Partition
+    handed_over: int
+    end: int
+
+
 class ReadCommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust reads uncommitted records unless it is a transactional producer itself."""
 
@@ -37,6 +48,22 @@ class ReadCommittedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._isolation_level = "read_committed"  # noqa: SLF001 — read when it starts
         return consumer
 
+    def positions(self) -> Iterator[_Position]:
+        """Of each assigned partition, once a fetch was answered; from memory, for any thread.
+
+        The end is the last stable offset that the latest fetch brought: what an open transaction wrote can't be
+        read yet.
+        """
+        subscription = self._consumer._subscription.subscription if self._consumer is not None else None  # noqa: SLF001
+        assignment = subscription.assignment if subscription is not None else None
+        if assignment is None:
+            return
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            handed_over, end = state._position, state.lso  # noqa: SLF001 — `position` asserts that it is known
+            if handed_over is not None and end is not None:
+                yield _Position(Partition(tp.topic, tp.partition), handed_over, end)
+
 
 class BulkConsumer(driver.Consumer):  # type: ignore[misc]
     """Delivers fetches and commits acknowledged prefixes of them."""
@@ -44,12 +71,19 @@ class BulkConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._spans: defaultdict[Any, deque[list[Any]]] = defaultdict(deque)
+        # Since the latest seek: the end of the acknowledged spans that are no longer in `_spans`, and of all fetches.
+        # Keys are pairs of topic and number, of whichever named tuple: Faust's, aiokafka's or ours.
+        self._acked_to: dict[Any, int] = {}
+        self._fetched_to: dict[Any, int] = {}
 
     def _new_consumer_thread(self) -> Any:
         return ReadCommittedThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 — as the base class
         fetched = await super()._getmany(active_partitions, timeout)
+        for partition, records in fetched.items():
+            self._acked_to.setdefault(partition, records[0].offset)
+            self._fetched_to[partition] = records[-1].offset + 1
         return {partition: [records] for partition, records in fetched.items()}
 
     def _to_message(self, tp: Any, record: Any) -> Any:
@@ -76,7 +110,7 @@ class BulkConsumer(driver.Consumer):  # type: ignore[misc]
     def _new_offset(self, tp: Any) -> int | None:
         position, spans = None, self._spans[tp]
         while spans and spans[0][1]:
-            position = spans.popleft()[0]
+            position = self._acked_to[tp] = spans.popleft()[0]
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return position
@@ -87,6 +121,29 @@ class BulkConsumer(driver.Consumer):  # type: ignore[misc]
     async def perform_seek(self) -> None:
         self._spans.clear()  # what was fetched before comes again; its acks are void
         await super().perform_seek()
+        self._acked_to.clear()
+        self._fetched_to.clear()
+
+    def offsets(self) -> dict[Partition, Offsets]:
+        """Of the partitions assigned now, where known: what is acknowledged, committed or not, and the end.
+
+        Asks nothing of Kafka. The end is the last stable offset of the latest fetch.
+        """
+        return {
+            found.partition: Offsets(self._acked_position(found.partition, found.handed_over), found.end)
+            for found in self._thread.positions()
+        }
+
+    def _acked_position(self, tp: Any, handed_over: int) -> int:
+        acked = self._acked_to.get(tp)
+        if acked is None:  # nothing came since the seek
+            return handed_over
+        for end, is_acked in self._spans.get(tp, ()):
+            if not is_acked:
+                return acked
+            acked = end
+        # With everything acknowledged the client's position counts, which is past markers of transactions, too.
+        return max(acked, handed_over) if acked == self._fetched_to.get(tp) else acked
 
     async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109 - theirs
         # With all partitions paused by full buffers the base class sleeps for a second.

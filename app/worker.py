@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final, TypeVar
 
@@ -23,6 +23,7 @@ from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
+from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
 from app.settings import Role, Settings
 from app.tokens import Tokens
@@ -56,6 +57,7 @@ class Worker:
         self._resources = AsyncExitStack()
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
+        self._progress: ProgressWatch | None = None
         self._repeater: Any = None
         self.app = self._faust_app()
 
@@ -112,6 +114,8 @@ class Worker:
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()
+        if consuming:
+            self._watch_progress()
         if Role.CDC in consuming:
             self._start_repeater()
 
@@ -143,6 +147,7 @@ class Worker:
             flush_timeout_s=settings.flush_timeout_s,
             clock=self._clock,
             terminate=self._leave,
+            progress_timeout_s=settings.progress_timeout_s,
             # Domain events have an order; what is written to PostgreSQL needs none.
             flushes=1 if role is Role.CDC else settings.flushes_in_flight,
             hooks=self._hooks,
@@ -163,6 +168,16 @@ class Worker:
             policy=policy,
             clock=self._clock,
         )
+
+    def _watch_progress(self) -> None:
+        def offsets() -> Mapping[Partition, Offsets]:
+            found: Mapping[Partition, Offsets] = self.app.consumer.offsets()
+            return found
+
+        metrics.CONSUMER_LAG.offsets = offsets
+        self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
+        sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
+        self._resources.callback(sampling.cancel)
 
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
@@ -192,8 +207,9 @@ class Worker:
         await self._resources.aclose()
 
     def probes(self) -> list[Probe]:
-        """What /readyz asks: stores, and the progress of this worker's agents."""
-        return [*self.stores.probes, *self._loops.values()]
+        """What /readyz asks: stores, and the progress of this worker's agents and of their partitions."""
+        progress = [self._progress] if self._progress is not None else []
+        return [*self.stores.probes, *self._loops.values(), *progress]
 
 
 class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy

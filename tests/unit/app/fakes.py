@@ -38,12 +38,13 @@ class FakeWriter:
     refuse: Callable[[Batch], None] = lambda batch: None
     committed: list[Batch] = field(default_factory=list)
     attempts: int = 0
+    changes: Changes = field(default_factory=lambda: Changes(position=1))
 
     async def write(self, batch: Batch) -> Changes:
         self.attempts += 1
         self.refuse(batch)
         self.committed.append(batch)
-        return Changes(position=1)
+        return self.changes
 
     async def now(self) -> datetime:
         return datetime(2025, 1, 15, tzinfo=UTC)

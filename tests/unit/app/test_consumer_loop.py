@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.clock import SystemClock
 from app.consumer_loop import ConsumerLoop
@@ -84,6 +85,23 @@ async def test_a_full_window_is_processed_and_then_acked_in_order(
     assert [len(window) for window in processor.windows] == [20]
     assert processor.acked_before == [[]]
     assert acks == ["a", "b"]
+
+
+async def test_records_and_windows_are_counted_once_for_all_attempts(
+    loop: ConsumerLoop, processor: FakeProcessor
+) -> None:
+    def counted() -> tuple[float, ...]:
+        asked = (
+            ("profile_records_total", {"topic": "topic"}),
+            ("profile_windows_total", {"agent": "test", "cause": "records"}),
+            ("profile_flush_retries_total", {"agent": "test"}),
+        )
+        return tuple(REGISTRY.get_sample_value(name, labels) or 0 for name, labels in asked)
+
+    before = counted()
+    processor.errors = [TransientError("deadlock")]
+    await loop.add(FakeFetch("a", processor.acks, size=20))
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [20, 1, 1]
 
 
 async def test_time_closes_a_window_that_no_fetch_follows(processor: FakeProcessor) -> None:

@@ -1,13 +1,18 @@
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.dead_letter_policy import DeadLetterPolicy
 from app.errors import FatalError, InvalidError, TransientError
 from app.ingest import IngestProcessor
-from app.models import Batch, EntityKey
+from app.models import Batch, Changes, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
 from app.ports import Record
 from tests.unit.app.fakes import FakeDeadLetters, FakeRecord, FakeWriter
+
+TOLD_AT: Final = datetime(2025, 1, 15, tzinfo=UTC)
 
 
 class Words:
@@ -108,3 +113,51 @@ async def test_a_window_of_bad_records_alone_writes_nothing() -> None:
 async def test_too_many_bad_records_stop_the_worker() -> None:
     with pytest.raises(FatalError, match="5 records in a row"):
         await processor(FakeWriter(), FakeDeadLetters(), max_run=5).process(records(["bad"] * 5))
+
+
+class EachKind:
+    """A record is one row of each kind, about itself."""
+
+    def add(self, record: Record, batch: Batch) -> None:
+        assert record.value is not None
+        word = record.value.decode()
+        if word.startswith("bad"):
+            raise InvalidError("It is bad.", code="bad-word", field="word")
+        batch.entities.append(EntityRow("word", word, TOLD_AT))
+        batch.properties.append(PropertyRow("word", word, "length", "1", "2025", TOLD_AT))
+        batch.edges.append(EdgeRow("word", word, "word", "the", "follows", None, TOLD_AT))
+        batch.temporal.append(
+            TemporalRow("word", word, "seen", "day", TOLD_AT, "2025-01-15", TOLD_AT, 0, "1", TOLD_AT)
+        )
+
+
+def counted(name: str) -> dict[str, float]:
+    kinds = ("entity_created", "entity", "property", "edge", "temporal")
+    return {kind: REGISTRY.get_sample_value(name, {"kind": kind}) or 0 for kind in kinds}
+
+
+async def test_rows_are_counted_as_changed_or_unchanged() -> None:
+    writer = FakeWriter(
+        changes=Changes(
+            position=1,
+            # `the` was created by an edge, without a row of its own; `b` was there.
+            keys=frozenset({EntityKey("word", "a"), EntityKey("word", "the")}),
+            entities_created=2,
+            properties_changed=1,
+            edges_changed=3,
+        )
+    )
+    policy = DeadLetterPolicy(max_ratio=0.5, min_records=1000, max_run=1000)
+    changed, unchanged = counted("profile_rows_changed_total"), counted("profile_rows_unchanged_total")
+    await IngestProcessor(EachKind(), writer, FakeDeadLetters(), policy).process(
+        records(["a", "b", "bad", "b"])
+    )
+    for kind, changes, nothing in (
+        ("entity_created", 2, 0),
+        ("entity", 0, 2),
+        ("property", 1, 2),
+        ("edge", 3, 0),
+        ("temporal", 0, 3),
+    ):
+        assert counted("profile_rows_changed_total")[kind] - changed[kind] == changes, kind
+        assert counted("profile_rows_unchanged_total")[kind] - unchanged[kind] == nothing, kind
