@@ -25,6 +25,7 @@ from app.ingest import IngestProcessor
 from app.ports import Probe, RecordProcessor
 from app.retry import RetryPolicy
 from app.settings import Role, Settings
+from app.shared_writer import SharedWriter
 from app.topic_admin import create_topics
 from app.window import WindowLimits
 from storage.lookups import lookups_of
@@ -190,6 +191,19 @@ class Worker:
     async def _close(self) -> None:
         await self._resources.aclose()
 
+    def shared_writer(self) -> SharedWriter:
+        """A writer for the web, where many callers have few rows each; agents bring whole windows.
+
+        It closes before the stores, and after the web server has stopped: what was accepted is written.
+        """
+        shared = SharedWriter(
+            self.stores.writer,
+            max_rows=self.settings.window_max_records,
+            flushes=self.settings.web_flushes_in_flight,
+        )
+        self._resources.push_async_callback(shared.close)
+        return shared
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, and the progress of this worker's agents."""
         return [*self.stores.probes, *self._loops.values()]
@@ -220,7 +234,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         )
         services = WebServices(
             reader=worker.stores.reader,
-            writer=worker.stores.writer,
+            writer=worker.shared_writer(),
             preview=worker.stores.preview,
             directory=worker.stores.directory,
             probes=worker.probes(),
