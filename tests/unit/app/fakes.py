@@ -1,5 +1,6 @@
 """Records, a clock, a writer and sinks that tests hold in their hands."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,6 +49,26 @@ class FakeWriter:
 
     async def now(self) -> datetime:
         return datetime(2025, 1, 15, tzinfo=UTC)
+
+
+@dataclass
+class HeldWriter(FakeWriter):
+    """Writes when the test opens the gate."""
+
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: int = 0
+    cancelled: int = 0
+
+    async def write(self, batch: Batch) -> Changes:
+        self.under_way += 1
+        try:
+            await self.gate.wait()
+            return await super().write(batch)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.under_way -= 1
 
 
 @dataclass

@@ -3,12 +3,18 @@
 The tests are coroutines, since Faust makes an event loop of its own where none runs.
 """
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from app.models import Batch
 from app.settings import Role, Settings
 from app.transport import BulkTransport
 from app.worker import Worker
-from tests.unit.app.fakes import terminate
+from tests.rows import entity
+from tests.unit.app.fakes import HeldWriter, terminate
 
 
 def worker(*roles: Role) -> Worker:
@@ -58,3 +64,19 @@ async def test_records_are_read_in_bulk_from_the_start() -> None:
     assert app.conf.consumer_auto_offset_reset == "earliest"
     assert not app.conf.autodiscover
     assert app.conf.table_standby_replicas == 0
+
+
+async def test_what_the_web_accepted_is_written_before_the_stores_close() -> None:
+    web, writer = worker(Role.WEB), HeldWriter()
+    stores: Any = SimpleNamespace(writer=writer)
+    web._stores = stores
+    written_at_close: list[int] = []
+    web._resources.callback(lambda: written_at_close.append(len(writer.committed)))
+    writing = asyncio.create_task(web.shared_writer().write(Batch(entities=[entity("a")])))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(web._close())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    writer.gate.set()
+    await asyncio.gather(writing, closing)
+    assert written_at_close == [1]
