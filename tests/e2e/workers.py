@@ -106,12 +106,17 @@ class Worker:
 
 async def committed(settings: Settings, topics: Sequence[str]) -> int:
     """The sum of what the group has committed; topics begin at offset 0."""
+    return sum((await offsets(settings, topics)).values())
+
+
+async def offsets(settings: Settings, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    """What the group has committed of each partition; 0 for nothing."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
     await admin.start()
     try:
         partitions = [TopicPartition(t, n) for t in topics for n in range(settings.topic_partitions)]
-        offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
-        return sum(max(0, found.offset) for found in offsets.values())
+        found = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+        return {partition: max(0, told.offset) for partition, told in found.items()}
     finally:
         await admin.close()
 
