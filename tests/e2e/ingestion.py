@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -20,7 +21,7 @@ from load import messages
 from load.sending import Message, send
 from load.world import World
 from storage.stores import Stores
-from tests.e2e.workers import offsets
+from tests.e2e.workers import Worker, fingerprint, offsets
 
 INGESTION: Final = [Role.ENTITIES_EDGES, Role.ENTITY_PROPERTIES, Role.TEMPORAL_DATA]
 PER_TOPIC: Final = 3_000  # of the fault tests, so that one undisturbed run serves all of them
@@ -106,6 +107,20 @@ async def has_written(settings: Settings, points: int, *, within_s: float) -> No
                 await asyncio.sleep(0.02)
     finally:
         await connection.close()
+
+
+async def finish(settings: Settings, undisturbed: Undisturbed, log: Path) -> None:
+    """Start a worker without faults; when all is committed the database is that of the undisturbed run."""
+    with Worker(settings, log) as worker:
+        await require_undisturbed(worker, undisturbed)
+
+
+async def require_undisturbed(worker: Worker, undisturbed: Undisturbed) -> None:
+    """Wait until the worker has committed all, stop it, and compare."""
+    settings = worker.settings
+    await worker.has_committed(settings.topics.normalised, undisturbed.total, within_s=60)
+    assert await worker.terminate(within_s=20) == 0
+    assert await fingerprint(settings.postgres_dsn.get_secret_value()) == undisturbed.fingerprint
 
 
 async def require_written(settings: Settings) -> int:

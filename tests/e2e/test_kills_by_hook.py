@@ -15,12 +15,13 @@ from tests.e2e.ingestion import (
     PER_TOPIC,
     SMALL_WINDOWS,
     Undisturbed,
+    finish,
     has_written,
     ingesting,
     require_written,
     trickle,
 )
-from tests.e2e.workers import Worker, fingerprint
+from tests.e2e.workers import Worker
 from tests.stack import own_topics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -44,13 +45,6 @@ def worker_settings(settings: Settings, undisturbed: Undisturbed) -> Settings:
     return ingesting(settings, topic_prefix=undisturbed.topic_prefix)
 
 
-async def finish(settings: Settings, total: int, log: Path) -> None:
-    """Start a worker without faults, and stop it when all is committed."""
-    with Worker(settings, log) as worker:
-        await worker.has_committed(settings.topics.normalised, total, within_s=60)
-        assert await worker.terminate(within_s=20) == 0
-
-
 @pytest.mark.ci
 @pytest.mark.parametrize("hook", KILLS)
 async def test_killed_at_a_named_place(
@@ -62,8 +56,7 @@ async def test_killed_at_a_named_place(
         assert await worker.exit_code(within_s=60) == -signal.SIGKILL
     assert f"hook {hook}: kill" in worker.log
     assert 0 < await require_written(worker_settings) < undisturbed.total, "it was not killed in the middle"
-    await finish(worker_settings, undisturbed.total, tmp_path / "again.log")
-    assert await fingerprint(worker_settings.postgres_dsn.get_secret_value()) == undisturbed.fingerprint
+    await finish(worker_settings, undisturbed, tmp_path / "again.log")
 
 
 @pytest.fixture
@@ -83,8 +76,7 @@ async def test_killed_anywhere(
         await has_written(worker_settings, chance.randrange(1, points * 3 // 4), within_s=60)
         worker.kill()
     await require_written(worker_settings)
-    await finish(worker_settings, undisturbed.total, tmp_path / "again.log")
-    assert await fingerprint(worker_settings.postgres_dsn.get_secret_value()) == undisturbed.fingerprint
+    await finish(worker_settings, undisturbed, tmp_path / "again.log")
 
 
 async def test_killed_again_and_again_for_a_minute(
@@ -102,6 +94,5 @@ async def test_killed_again_and_again_for_a_minute(
                 kills += 1
             await require_written(own)
         assert await sending == undisturbed.total
-        await finish(own, undisturbed.total, tmp_path / "again.log")
+        await finish(own, undisturbed, tmp_path / "again.log")
     assert kills >= 3
-    assert await fingerprint(own.postgres_dsn.get_secret_value()) == undisturbed.fingerprint

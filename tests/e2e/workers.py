@@ -46,8 +46,11 @@ def environment(settings: Settings, **overrides: str) -> dict[str, str]:
 class Worker:
     """`faust -A app worker`; its log lies in a file. Use as a context manager: it is killed at the end."""
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str, **overrides: str) -> None:
+    def __init__(
+        self, settings: Settings, log: Path, *arguments: str, app: str = "app", **overrides: str
+    ) -> None:
         self.settings = settings
+        self._app = app
         self._log = log
         self._arguments = arguments
         self._environment = environment(settings, **overrides)
@@ -57,7 +60,7 @@ class Worker:
         faust = str(Path(sys.executable).with_name("faust"))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [faust, "-A", "app", "worker", "-l", "info", *self._arguments],
+                [faust, "-A", self._app, "worker", "-l", "info", *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
