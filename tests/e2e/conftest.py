@@ -1,12 +1,18 @@
 """What the fault tests of workers share."""
 
+import asyncio
+import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 
+from app.settings import Settings
+from infra.locking import file_lock
+from infra.settings import InfraSettings
 from tests.e2e.ingestion import PER_TOPIC, Undisturbed, fill, ingesting
+from tests.e2e.own_stack import OwnStack
 from tests.e2e.workers import Worker, fingerprint
 from tests.stack import TestStack, application_settings, own_database, own_topics
 
@@ -32,3 +38,37 @@ async def undisturbed(
             found = await fingerprint(settings.postgres_dsn.get_secret_value())
             assert all(rows > 500 for rows, _ in found.values())
             yield Undisturbed(topic_prefix=settings.topic_prefix, total=total, fingerprint=found)
+
+
+@pytest.fixture(scope="session")
+def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
+    """PostgreSQL and Kafka that tests may kill, one session of tests at a time; emptied afterwards."""
+    if os.environ.get("TEST_STACK") == "containers":
+        pytest.skip("it kills native servers")
+    shared = test_stack.settings
+    settings = InfraSettings(
+        port_offset=shared.port_offset + 1_000, postgres_max_connections=60, kafka_heap_mb=256
+    )
+    if set(settings.all_ports) & set(shared.all_ports):
+        pytest.skip("ports that are set by name leave none for a second stack")
+    with file_lock(settings.data_root / f"stack-{settings.port_offset}.tests.lock"):
+        own = OwnStack(settings)
+        own.start("postgres", "kafka")
+        yield own
+        own.reset()
+
+
+@pytest.fixture
+async def own_settings(own_stack: OwnStack, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
+    """Settings of ingesting workers on the own stack, with topics and a database; Redis is the shared one."""
+    shared, servers = test_stack.need("redis"), own_stack.settings
+    await asyncio.to_thread(own_stack.start, "postgres", "kafka")  # a test that failed may have left one down
+    async with own_database(servers, f"test_{run_id}") as database:
+        settings = ingesting(
+            application_settings(
+                servers, database=database, topic_prefix=f"t-{run_id}.", cache_prefix=f"t-{run_id}"
+            ),
+            redis_nodes=shared.redis_nodes,
+        )
+        async with own_topics(settings):
+            yield settings

@@ -156,6 +156,8 @@ async def _decoded(settings: Settings, ends: Mapping[TopicPartition, int]) -> Ba
         )
     )
     batch = Batch()
+    if not ends:
+        return batch
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest", group_id=None
     )

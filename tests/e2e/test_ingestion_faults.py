@@ -20,7 +20,7 @@ from tests.e2e.ingestion import (
     require_undisturbed,
     require_written,
 )
-from tests.e2e.workers import Worker
+from tests.e2e.workers import Worker, until_logged
 from tests.proxy import Mode, Proxy, proxied
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(180)]
@@ -48,15 +48,6 @@ def behind(direct: Settings, proxy: Proxy, postgres_stack: InfraSettings) -> Set
     moved = dsn.replace(f":{postgres_stack.postgres_ports[0]}/", f":{proxy.port}/")
     assert moved != dsn
     return direct.model_copy(update={"postgres_dsn": SecretStr(moved)})
-
-
-async def until_logged(worker: Worker, text: str, *, within_s: float = 30) -> None:
-    async with asyncio.timeout(within_s):
-        while True:
-            assert worker.process.poll() is None, f"It ended:\n{worker.log[-3000:]}"
-            if text in worker.log:
-                return
-            await asyncio.sleep(0.05)
 
 
 def require_one_line(worker: Worker, *causes: str) -> None:
@@ -208,12 +199,12 @@ async def test_deadlocks_and_serialization_failures_are_repeated(
         assert worker.log.count(f"SQLSTATE {state}") == 3
 
 
-@pytest.mark.parametrize("place", ["decode", "fold", "flush", "ack"])
+@pytest.mark.parametrize("place", ["decode:700", "fold:20", "flush:20", "ack:20"])
 async def test_exception_in_our_own_code_ends_the_process_without_committing(
     place: str, direct: Settings, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     with Worker(
-        direct, tmp_path / "broken.log", app="tests.e2e.broken", BROKEN=f"{place}:20", **SMALL_WINDOWS
+        direct, tmp_path / "broken.log", app="tests.e2e.broken", BROKEN=place, **SMALL_WINDOWS
     ) as worker:
         assert await worker.exit_code(within_s=60) == EX_SOFTWARE
     require_one_line(worker, "unexpected RuntimeError; this is a bug")

@@ -107,6 +107,14 @@ class Worker:
         return time.monotonic() - started
 
 
+async def until_logged(worker: Worker, text: str, *, times: int = 1, within_s: float = 30) -> None:
+    """Wait until its log holds the text so many times."""
+    async with asyncio.timeout(within_s):
+        while worker.log.count(text) < times:
+            assert worker.process.poll() is None, f"It ended:\n{worker.log[-3000:]}"
+            await asyncio.sleep(0.05)
+
+
 async def committed(settings: Settings, topics: Sequence[str]) -> int:
     """The sum of what the group has committed; topics begin at offset 0."""
     return sum((await offsets(settings, topics)).values())
