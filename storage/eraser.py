@@ -1,5 +1,7 @@
 """Erasure: an entity, its edges and its points leave in one transaction, and do not come back."""
 
+from dataclasses import replace
+
 import asyncpg
 
 from app.models import Changes, EntityKey
@@ -29,26 +31,27 @@ class PostgresEraser:
 
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
         subject = self._ledger.subject(key)
+        changes = None
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                async with connection.transaction():
-                    await connection.execute(query("begin_erasure"))
-                    found = await connection.fetchrow(query("entity_to_erase"), key.type, key.reference)
-                    if found is None:
-                        return None
-                    gone = await connection.fetchrow(
-                        query("erase_entity"), found["id"], subject, self._ledger.fingerprint
-                    )
-                position: int = await connection.fetchval(query("flush_position"))
-        assert gone is not None  # noqa: S101 - scalars are one row
-        await self._invalidations.submit(
-            Changes(
-                position=position,
-                entities=frozenset([found["id"], *(gone["neighbours"] or ())]),
-                keys=frozenset([key]),
-                lookups=lookups_in([found["properties"]]),
-            )
-        )
+                try:
+                    async with connection.transaction():
+                        await connection.execute(query("begin_erasure"))
+                        found = await connection.fetchrow(query("entity_to_erase"), key.type, key.reference)
+                        if found is None:
+                            return None
+                        gone = await connection.fetchrow(
+                            query("erase_entity"), found["id"], subject, self._ledger.fingerprint
+                        )
+                        assert gone is not None  # noqa: S101 - scalars are one row
+                        changes = _changes(key, found, gone)
+                    position: int = await connection.fetchval(query("flush_position"))
+                except BaseException:
+                    # It may have committed, and a retry would find nobody to erase.
+                    if changes is not None:
+                        await self._invalidations.submit(changes)
+                    raise
+        await self._invalidations.submit(replace(changes, position=position))
         return ErasureReceipt(
             entity_id=found["id"],
             ledger_id=subject.hex(),
@@ -56,3 +59,13 @@ class PostgresEraser:
             edges=gone["edges"],
             points=gone["points"],
         )
+
+
+def _changes(key: EntityKey, found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
+    """What caches are told of an erasure, whose position is not known yet."""
+    return Changes(
+        position=0,
+        entities=frozenset([found["id"], *(gone["neighbours"] or ())]),
+        keys=frozenset([key]),
+        lookups=lookups_in([found["properties"]]),
+    )

@@ -19,6 +19,12 @@ _SESSION: Final = {
     "jit": "off",  # compiling costs more than any of our statements
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
+    # A process that the network has cut off can't end its transaction: without these its rows and the writers' lock
+    # stay held for hours, and whoever takes its work over waits. Our pauses within a transaction are milliseconds.
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
 }
 # Every statement of the writer goes from the rows of a batch to rows of large tables by index. A plan that was made
 # while the tables were small would be kept by the session and go quadratic when they have grown (10,000 edges took
@@ -33,6 +39,8 @@ _WRITER: Final = {
 _CONNECT_TIMEOUT_S: Final = 5.0
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microseconds since then
 _MICROSECOND: Final = timedelta(microseconds=1)
+# By how much PostgreSQL outlasts the client's limit for a statement, so that it ends those whose client is gone.
+_BACKSTOP_S: Final = 5.0
 
 
 def _encode_jsonb(text: str) -> bytes:
@@ -107,7 +115,11 @@ async def _open(
         max_inactive_connection_lifetime=300,
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=settings.postgres_command_timeout_s,
-        server_settings={**session, "application_name": f"user-profile {role}"},
+        server_settings={
+            **session,
+            "statement_timeout": f"{(settings.postgres_command_timeout_s + _BACKSTOP_S) * 1000:.0f}",
+            "application_name": f"user-profile {role}",
+        },
         init=init,
     )
     return pool

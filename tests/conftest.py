@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app.settings import Settings
 from app.topics import TopicNames
 from infra.settings import InfraSettings
-from tests.stack import TestStack, create_database, drop_database, infra_settings
+from tests.stack import TestStack, application_settings, infra_settings, own_database, own_topics
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +59,8 @@ def run_id() -> str:
 @pytest.fixture
 async def database(postgres_stack: InfraSettings, run_id: str) -> AsyncIterator[str]:
     """The name of a fresh, migrated database, on the replicas too; dropped afterwards, with its slots."""
-    name = f"test_{run_id}"
-    await create_database(postgres_stack, name)
-    yield name
-    await drop_database(postgres_stack, name)
+    async with own_database(postgres_stack, f"test_{run_id}") as name:
+        yield name
 
 
 @pytest.fixture
@@ -87,20 +84,8 @@ def settings(
 ) -> Settings:
     """The application's settings on this test's own database, topics and cache keys; web on any port."""
     servers = test_stack.need("postgres", "redis", "kafka")
-    return Settings.model_validate(
-        {
-            "app_id": topic_prefix.rstrip("."),
-            "kafka_brokers": [servers.kafka_broker],
-            "topic_prefix": topic_prefix,
-            "topic_partitions": 2,
-            "source_topic_partitions": 2,
-            "postgres_dsn": servers.postgres_dsn(database=database),
-            "postgres_replica_dsns": [servers.postgres_dsn(node, database=database) for node in (1, 2)],
-            "redis_nodes": servers.redis_nodes,
-            "cache_prefix": cache_prefix,
-            "web_port": 0,
-            "connect_url": servers.connect_url,
-        }
+    return application_settings(
+        servers, database=database, topic_prefix=topic_prefix, cache_prefix=cache_prefix
     )
 
 
@@ -115,14 +100,5 @@ async def db(settings: Settings) -> AsyncIterator["asyncpg.Connection[asyncpg.Re
 @pytest.fixture
 async def topics(settings: Settings) -> AsyncIterator[TopicNames]:
     """All topics of the service under the test's prefix, created; deleted afterwards."""
-    from app.topic_admin import create_topics  # noqa: PLC0415 - only tests with topics need it
-
-    specs = settings.topic_specs
-    await create_topics(settings.kafka_brokers, specs)
-    yield settings.topics
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
-    await admin.start()
-    try:
-        await admin.delete_topics([spec.name for spec in specs])
-    finally:
-        await admin.close()
+    async with own_topics(settings) as names:
+        yield names

@@ -61,6 +61,12 @@ class Proxy:
                 writer.close()
             self._writers.clear()
 
+    def move(self, host: str, port: int) -> None:
+        """Cut all connections; new ones go to another server."""
+        self.set("refuse")
+        self._target = host, port
+        self.set("pass")
+
     async def stop(self) -> None:
         self.set("refuse")
         assert self._server is not None

@@ -11,12 +11,17 @@ engine answers. This path was not run on a machine without one.
 
 import hashlib
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import asyncpg
+from aiokafka.admin import AIOKafkaAdminClient
 from testcontainers.compose import DockerCompose
 
+from app.settings import Settings
+from app.topics import TopicNames
 from infra import stack
 from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment
 from infra.locking import file_lock
@@ -114,6 +119,51 @@ async def create_database(settings: InfraSettings, name: str) -> None:
         await wait_for_replicas(connection)
     finally:
         await connection.close()
+
+
+def application_settings(
+    servers: InfraSettings, *, database: str, topic_prefix: str, cache_prefix: str
+) -> Settings:
+    """The application's settings on these servers, with names of one's own; web on any port."""
+    return Settings.model_validate(
+        {
+            "app_id": topic_prefix.rstrip("."),
+            "kafka_brokers": [servers.kafka_broker],
+            "topic_prefix": topic_prefix,
+            "topic_partitions": 2,
+            "source_topic_partitions": 2,
+            "postgres_dsn": servers.postgres_dsn(database=database),
+            "postgres_replica_dsns": [servers.postgres_dsn(node, database=database) for node in (1, 2)],
+            "redis_nodes": servers.redis_nodes,
+            "cache_prefix": cache_prefix,
+            "web_port": 0,
+            "connect_url": servers.connect_url,
+        }
+    )
+
+
+@asynccontextmanager
+async def own_database(settings: InfraSettings, name: str) -> AsyncIterator[str]:
+    """A fresh, migrated database, on the replicas too; dropped afterwards, with its slots."""
+    await create_database(settings, name)
+    yield name
+    await drop_database(settings, name)
+
+
+@asynccontextmanager
+async def own_topics(settings: Settings) -> AsyncIterator[TopicNames]:
+    """All topics of the service under the settings' prefix, created; deleted afterwards."""
+    from app.topic_admin import create_topics  # noqa: PLC0415 - only tests with topics need it
+
+    specs = settings.topic_specs
+    await create_topics(settings.kafka_brokers, specs)
+    yield settings.topics
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    await admin.start()
+    try:
+        await admin.delete_topics([spec.name for spec in specs])
+    finally:
+        await admin.close()
 
 
 async def wait_for_replicas(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

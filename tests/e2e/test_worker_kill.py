@@ -2,37 +2,31 @@
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
-import asyncpg
 import pytest
 
-from app.settings import Role, Settings
+from app.settings import Settings
 from app.topics import TopicNames
-from load import messages
 from load.sending import Message, send
-from load.world import World
+from tests.e2e.ingestion import fill, has_written, ingesting
 from tests.e2e.workers import Worker, committed, fingerprint, read_all
 from tests.stack import TestStack, create_database, drop_database
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 PER_TOPIC = 33_334
-INGESTION = [Role.ENTITIES_EDGES, Role.ENTITY_PROPERTIES, Role.TEMPORAL_DATA]
 
 
 @pytest.fixture
 def ingestion(settings: Settings) -> Settings:
-    return settings.model_copy(update={"roles": INGESTION})
+    return ingesting(settings)
 
 
 @pytest.fixture
-async def undisturbed(ingestion: Settings, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
+async def elsewhere(ingestion: Settings, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
     """The same topics into another database, by another group."""
     servers = test_stack.settings
     name = f"test_{run_id}_calm"
@@ -49,26 +43,10 @@ async def undisturbed(ingestion: Settings, test_stack: TestStack, run_id: str) -
     await drop_database(servers, name)
 
 
-async def fill(settings: Settings, per_topic: int) -> int:
-    """Send that many records to each topic, in an order of their own; returns the sum."""
-    world = World(seed=7, users=max(200, per_topic // 6), months=12, until=datetime(2026, 1, 1, tzinfo=UTC))
-    sources = (
-        messages.entities_edges(world),
-        messages.entity_properties(world, conflict_rate=0.2),
-        messages.temporal_data(world),
-    )
-    total = 0
-    for topic, source in zip(settings.topics.normalised, sources, strict=True):
-        told = list(islice(source, per_topic))
-        random.Random(topic).shuffle(told)
-        total += await send(settings.kafka_brokers, topic, told, total=len(told))
-    return total
-
-
 @pytest.mark.chaos
 @pytest.mark.ci
 async def test_killed_worker_gives_the_same_database(
-    ingestion: Settings, undisturbed: Settings, topics: TopicNames, tmp_path: Path
+    ingestion: Settings, elsewhere: Settings, topics: TopicNames, tmp_path: Path
 ) -> None:
     total = await fill(ingestion, PER_TOPIC)
     names = topics.normalised
@@ -77,32 +55,19 @@ async def test_killed_worker_gives_the_same_database(
     small = {"PROFILE_WINDOW_MAX_RECORDS": "500", "PROFILE_FETCH_MAX_RECORDS": "500"}
     for points in (PER_TOPIC // 10, PER_TOPIC // 3):
         with Worker(ingestion, log, **small) as worker:
-            await _has_written(ingestion, points, within_s=60)
+            await has_written(ingestion, points, within_s=60)
             worker.kill()
     assert await committed(ingestion, names) < total, "it was done before it could be killed"
     with Worker(ingestion, log) as worker:
         await worker.has_committed(names, total, within_s=60)
         assert await worker.terminate(within_s=20) == 0
-    with Worker(undisturbed, tmp_path / "calm.log") as worker:
+    with Worker(elsewhere, tmp_path / "calm.log") as worker:
         await worker.has_committed(names, total, within_s=60)
 
     killed = await fingerprint(ingestion.postgres_dsn.get_secret_value())
 
     assert all(rows > 1_000 for rows, _ in killed.values())
-    assert killed == await fingerprint(undisturbed.postgres_dsn.get_secret_value())
-
-
-async def _has_written(settings: Settings, points: int, *, within_s: float) -> None:
-    """Wait until the database holds so many temporal rows."""
-    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
-    try:
-        async with asyncio.timeout(within_s):
-            while True:
-                if await connection.fetchval("SELECT count(*) FROM temporal_properties") >= points:
-                    return
-                await asyncio.sleep(0.02)
-    finally:
-        await connection.close()
+    assert killed == await fingerprint(elsewhere.postgres_dsn.get_secret_value())
 
 
 async def test_stop_with_open_windows_and_records_under_way(

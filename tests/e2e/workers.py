@@ -46,8 +46,11 @@ def environment(settings: Settings, **overrides: str) -> dict[str, str]:
 class Worker:
     """`faust -A app worker`; its log lies in a file. Use as a context manager: it is killed at the end."""
 
-    def __init__(self, settings: Settings, log: Path, *arguments: str, **overrides: str) -> None:
+    def __init__(
+        self, settings: Settings, log: Path, *arguments: str, app: str = "app", **overrides: str
+    ) -> None:
         self.settings = settings
+        self._app = app
         self._log = log
         self._arguments = arguments
         self._environment = environment(settings, **overrides)
@@ -57,7 +60,7 @@ class Worker:
         faust = str(Path(sys.executable).with_name("faust"))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [faust, "-A", "app", "worker", "-l", "info", *self._arguments],
+                [faust, "-A", self._app, "worker", "-l", "info", *self._arguments],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,
@@ -104,14 +107,27 @@ class Worker:
         return time.monotonic() - started
 
 
+async def until_logged(worker: Worker, text: str, *, times: int = 1, within_s: float = 30) -> None:
+    """Wait until its log holds the text so many times."""
+    async with asyncio.timeout(within_s):
+        while worker.log.count(text) < times:
+            assert worker.process.poll() is None, f"It ended:\n{worker.log[-3000:]}"
+            await asyncio.sleep(0.05)
+
+
 async def committed(settings: Settings, topics: Sequence[str]) -> int:
     """The sum of what the group has committed; topics begin at offset 0."""
+    return sum((await offsets(settings, topics)).values())
+
+
+async def offsets(settings: Settings, topics: Sequence[str]) -> dict[TopicPartition, int]:
+    """What the group has committed of each partition; 0 for nothing."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
     await admin.start()
     try:
         partitions = [TopicPartition(t, n) for t in topics for n in range(settings.topic_partitions)]
-        offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
-        return sum(max(0, found.offset) for found in offsets.values())
+        found = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+        return {partition: max(0, told.offset) for partition, told in found.items()}
     finally:
         await admin.close()
 
