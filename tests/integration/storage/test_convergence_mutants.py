@@ -160,18 +160,27 @@ MUTANTS = {
             (
                 "merge_staged",
                 """
+               AND (e.metadata_date IS NULL
+                    OR (n.metadata_date, n.metadata::text COLLATE "C")
+                     > (e.metadata_date, e.metadata::text COLLATE "C"))))""",
+                "))",
+            ),
+            (
+                "merge_staged",
+                """
       AND (e.metadata_date IS NULL
            OR (excluded.metadata_date, excluded.metadata::text COLLATE "C")
             > (e.metadata_date, e.metadata::text COLLATE "C"))""",
                 "",
-            )
+            ),
         ],
     ),
     "edges: a plain one takes the metadata away": Mutant(
         scenario="an edge twice",
         sql=[
             ("candidate_edges", "r.metadata IS NOT NULL", "true"),
-            ("merge_staged", "x.removed_at IS NOT NULL OR n.metadata IS NULL", "x.removed_at IS NOT NULL"),
+            ("merge_staged", "e.removed_at IS NULL AND n.metadata IS NOT NULL", "e.removed_at IS NULL"),
+            ("merge_staged", "OR (n.metadata_date,", "OR n.metadata IS NULL OR (n.metadata_date,"),
             ("merge_staged", "e.removed_at IS NULL AND excluded.metadata IS NOT NULL", "true"),
             (
                 "merge_staged",
@@ -209,7 +218,13 @@ MUTANTS = {
     # Identity
     "edges to entities never seen are lost": Mutant(
         scenario="relations of a pair",
-        sql=[("insert_missing_entities", "UNION SELECT right_type, right_reference FROM staging_edges", "")],
+        sql=[
+            (
+                "insert_missing_entities",
+                "UNION ALL SELECT right_type, right_reference, NULL, NULL FROM staging_edges",
+                "",
+            )
+        ],
     ),
     "types of one reference are one": Mutant(
         scenario="types of one reference",

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 class OwnRedis:
     """A Redis Cluster of one node, which a test may kill and stop."""
 
-    def __init__(self, directory: Path, port: int) -> None:
+    def __init__(self, directory: Path, port: int, bus_port: int) -> None:
         self.address = f"127.0.0.1:{port}"
         self._command = [
             *("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)),
@@ -35,7 +35,7 @@ class OwnRedis:
                 "--cluster-enabled",
                 "yes",
                 "--cluster-port",
-                str(port + 1),
+                str(bus_port),
                 "--save",
                 "",
                 "--appendonly",
@@ -46,9 +46,10 @@ class OwnRedis:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(self._command)
         client = Redis(port=self._port)
         for _ in range(200):
+            assert self.process.poll() is None, "redis-server ended; see its output above"
             try:
                 info = client.cluster("INFO")
                 if info["cluster_state"] == "ok":
@@ -72,7 +73,7 @@ class OwnRedis:
 @pytest.fixture
 def own_redis(tmp_path: Path, unused_tcp_port_factory: object) -> Iterator[OwnRedis]:
     assert callable(unused_tcp_port_factory)
-    server = OwnRedis(tmp_path, unused_tcp_port_factory())
+    server = OwnRedis(tmp_path, unused_tcp_port_factory(), unused_tcp_port_factory())
     yield server
     server.process.send_signal(signal.SIGCONT)
     server.kill()
