@@ -8,6 +8,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from app.http_times import HttpTimes
+
 if TYPE_CHECKING:
     from app.progress import Offsets, Partition
 
@@ -32,11 +34,8 @@ DEAD_LETTERS: Final = Counter(
 UNACKED_SECONDS: Final = Gauge(
     "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
 )
-HTTP_SECONDS: Final = Histogram(
-    "profile_http_request_seconds",
-    "Time to answer, by route template and cache outcome",
-    ["route", "status", "cache"],
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5),
+HTTP_TIMES: Final = HttpTimes(
+    "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
 )
 
 
@@ -65,17 +64,6 @@ class ConsumerLag(Collector):
 
 CONSUMER_LAG: Final = ConsumerLag()
 REGISTRY.register(CONSUMER_LAG)
-
-_http_children: dict[tuple[str, int, str], Histogram] = {}
-
-
-def observe_http(route: str, status: int, seconds: float, cache: str) -> None:
-    """Count one answered request."""
-    key = (route, status, cache)
-    child = _http_children.get(key)
-    if child is None:
-        child = _http_children[key] = HTTP_SECONDS.labels(route, str(status), cache)
-    child.observe(seconds)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -259,7 +259,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             probes=worker.probes(),
             clock=SystemClock(),
             metrics=metrics.exposition,
-            observe=metrics.observe_http,
+            observe=metrics.HTTP_TIMES.observe,
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:

@@ -12,28 +12,23 @@ from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from app.ports import Answer
 from app.tokens import HEADER as TOKEN
-from web.boundary import CACHE_OUTCOME
+from web.boundary import CACHE_OUTCOME, SERVER_NAME
 from web.services import WebServices
+from web.tree_response import TreeResponse
 
 GZIP_FROM_BYTES: Final = 1024
 _GZIP_IN_THREAD_FROM_BYTES: Final = 64 * 1024
 _GZIP_LEVEL: Final = 1  # JSON trees shrink well already; higher levels cost more than they save here
 _GZIP_WBITS: Final = 31
-_NOT_MODIFIED: Final = 304
 _FOREVER: Final = float("inf")
 
 _CODING: Final = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?\s*", re.ASCII)
-_BASE: Final = CIMultiDict[str](
-    {
-        "Content-Type": "application/json",
-        "Cache-Control": "no-cache",
-        "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
-    }
+_BASE: Final = (
+    f"Server: {SERVER_NAME}\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
 )
 
 
@@ -79,28 +74,27 @@ async def _gzip(body: bytes) -> bytes:
 
 async def respond(
     request: web.Request, answer: Answer, services: WebServices, *, link: str | None = None
-) -> web.Response:
+) -> TreeResponse:
     """Answer a read with what the reader says; without a tag, as of a POST, it can't be conditional."""
     body = answer.body
-    headers = _BASE.copy()
-    headers["Cache-Status"] = _cache_status(answer.cache, answer.stored, answer.verified)
+    headers = f"{_BASE}Cache-Status: {_cache_status(answer.cache, answer.stored, answer.verified)}\r\n"
     request[CACHE_OUTCOME] = answer.cache
     if link is not None:
-        headers["Link"] = link
+        headers += f"Link: {link}\r\n"
     if answer.upper:
-        headers[TOKEN] = services.tokens.spell(answer.upper)
+        headers += f"{TOKEN}: {services.tokens.spell(answer.upper)}\r\n"
     if answer.etag:
-        headers["ETag"] = f'W/"{answer.etag}"'
+        headers += f'ETag: W/"{answer.etag}"\r\n'
         known = unless_known(request)
         if body is None or (known is not None and known(answer.etag)):
-            del headers["Content-Type"]
-            return web.Response(status=_NOT_MODIFIED, headers=headers)
+            return TreeResponse(304, headers, b"")
     if answer.cache == "hit" and answer.read_at < _FOREVER:
-        headers["Age"] = str(max(0, int(services.clock.now().timestamp() - answer.read_at)))
+        headers += f"Age: {max(0, int(services.clock.now().timestamp() - answer.read_at))}\r\n"
+    headers += "Content-Type: application/json\r\n"
     body = body or b""
     if len(body) >= GZIP_FROM_BYTES:
         accept_encoding = request.headers.get("Accept-Encoding")
         if accept_encoding is not None and accepts_gzip(accept_encoding):
             body = await _gzip(body)
-            headers["Content-Encoding"] = "gzip"
-    return web.Response(body=body, headers=headers)
+            headers += "Content-Encoding: gzip\r\n"
+    return TreeResponse(200, headers, body)

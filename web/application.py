@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from app.settings import Settings
 from web import graph, health, index, writes
-from web.boundary import guarded
+from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.services import SERVICES, SETTINGS, WebServices
+from web.short_cut import SHORT_CUT, ShortCut
 
 __all__ = ["WebServices", "build"]
 
@@ -31,12 +31,14 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     application[SERVICES] = services
     application[SETTINGS] = settings
 
-    def add(path: str, handler: Handler, *methods: str) -> None:
+    def add(path: str, handler: GuardedHandler, *methods: str) -> None:
         resource = application.router.add_resource(path)
         surrounded = guarded(handler, resource.canonical, services, deadlines)
         for method in methods:
-            resource.add_route(method, surrounded)
+            # aiohttp knows responses of its own alone; see web.tree_response.
+            resource.add_route(method, cast("Any", surrounded))
 
+    application[SHORT_CUT] = ShortCut(services, deadlines)
     add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
     add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)

@@ -7,20 +7,22 @@ unexpected error they hold its class and place and never its message, which may 
 """
 
 import asyncio
+import itertools
 import logging
 import re
 import secrets
 import traceback
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
 from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
 from web import problems
 from web.deadlines import Deadlines
 from web.problems import ProblemError
 from web.services import WebServices
+from web.tree_response import TreeResponse
 
 logger = logging.getLogger(__name__)
 access = logging.getLogger("web.access")
@@ -31,6 +33,8 @@ CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler 
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
 _GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_PROCESS: Final = secrets.token_hex(10)
+_NUMBERS: Final = itertools.count(1)
 _RETRY_AFTER_S: Final = "1"
 _SERVER_ERROR: Final = 500
 _READS: Final = ("GET", "HEAD")
@@ -42,23 +46,31 @@ _BY_STATUS: Final = {
 }
 
 
-def guarded(handler: Handler, route: str, services: WebServices, deadlines: Deadlines) -> Handler:
+GuardedHandler = Callable[[web.Request], Awaitable[web.StreamResponse | TreeResponse]]
+
+
+def guarded(
+    handler: GuardedHandler, route: str, services: WebServices, deadlines: Deadlines
+) -> GuardedHandler:
     """Wrap a handler; `route` is its path's template. The result never raises but for cancellation."""
     clock = services.clock
     observe = services.observe
 
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
         request_id = _request_id(request)
         try:
             with deadlines.begin(started):
-                response = await handler(request)
+                response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - the boundary answers everything
             response = _answer(request, route, request_id, error)
-        response.headers[REQUEST_ID] = request_id
-        response.headers["Server"] = SERVER_NAME
+        if isinstance(response, TreeResponse):
+            response.request_id = request_id
+        else:
+            response.headers[REQUEST_ID] = request_id
+            response.headers["Server"] = SERVER_NAME
         elapsed_s = clock.monotonic() - started
         cache = request.get(CACHE_OUTCOME, "-")
         if observe is not None:
@@ -104,7 +116,8 @@ def _request_id(request: web.Request) -> str:
     given = request.headers.get(REQUEST_ID)
     if given is not None and _GOOD_REQUEST_ID.fullmatch(given):
         return given
-    return secrets.token_hex(16)
+    # Unique, which is all that it has to be; to ask the system for chance each time takes longer than the answer.
+    return f"{_PROCESS}{next(_NUMBERS):012x}"
 
 
 def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:

@@ -4,10 +4,10 @@ from aiohttp import web
 
 from app.errors import TransientError
 from app.tokens import HEADER
-from web.services import SERVICES
+from web.services import WebServices
 
 
-async def token(request: web.Request) -> int:
+async def token(request: web.Request, services: WebServices) -> int:
     """The position to reach, 0 without a token. Raises InvalidError (not one of ours) or TransientError.
 
     A token of another timeline, from before a failover, can't be compared: all that the primary has now will do.
@@ -15,7 +15,6 @@ async def token(request: web.Request) -> int:
     text = request.headers.get(HEADER)
     if text is None:
         return 0
-    services = request.app[SERVICES]
     position = services.tokens.read(text)
     if position is None:
         position = await services.position()

@@ -12,7 +12,8 @@ from app.ports import Answer
 from web import bodies, consistency, cursors, parameters
 from web.answers import respond, unless_known
 from web.problems import ProblemError, instance_of
-from web.services import SERVICES
+from web.services import SERVICES, WebServices
+from web.tree_response import TreeResponse
 
 MAX_BATCH: Final = 100
 _PAGE_PARAMETERS: Final = ("depth", "depthLimit", "period", "startTime", "limit")
@@ -25,16 +26,20 @@ class BatchIn(msgspec.Struct, frozen=True):
 _BATCH: Final = msgspec.json.Decoder(BatchIn)
 
 
-async def get_by_id(request: web.Request) -> web.Response:
+async def get_by_id(request: web.Request) -> TreeResponse:
     """The tree of one entity; 404 where there is none."""
-    entity_id = parameters.entity_id(request.match_info["id"])
+    return await tree_by_id(request, request.app[SERVICES], request.match_info["id"])
+
+
+async def tree_by_id(request: web.Request, services: WebServices, text: str) -> TreeResponse:
+    """The same, for a request that need not have met the router."""
+    entity_id = parameters.entity_id(text)
     depth, since = parameters.tree_query(request)
-    services = request.app[SERVICES]
     answer = await services.reader.graph(
         entity_id,
         depth=depth,
         since=since,
-        token=await consistency.token(request),
+        token=await consistency.token(request, services),
         matches=unless_known(request),
     )
     if answer is None:
@@ -42,7 +47,7 @@ async def get_by_id(request: web.Request) -> web.Response:
     return await respond(request, answer, services)
 
 
-async def get_by_reference(request: web.Request) -> web.Response:
+async def get_by_reference(request: web.Request) -> TreeResponse:
     """The tree of one entity by its type and reference; 404 where there is none."""
     key = EntityKey(
         parameters.entity_type(request.match_info["type"]),
@@ -54,7 +59,7 @@ async def get_by_reference(request: web.Request) -> web.Response:
         key,
         depth=depth,
         since=since,
-        token=await consistency.token(request),
+        token=await consistency.token(request, services),
         matches=unless_known(request),
     )
     if answer is None:
@@ -62,7 +67,7 @@ async def get_by_reference(request: web.Request) -> web.Response:
     return await respond(request, answer, services)
 
 
-async def get_by_property(request: web.Request) -> web.Response:
+async def get_by_property(request: web.Request) -> TreeResponse:
     """A page of the trees whose property has the value, in order of id; `[]` where there is none.
 
     A header `Link: <…>; rel="next"` leads to the next page; without it this one is the last.
@@ -80,7 +85,7 @@ async def get_by_property(request: web.Request) -> web.Response:
         since=since,
         limit=limit,
         after=after,
-        token=await consistency.token(request),
+        token=await consistency.token(request, services),
         matches=unless_known(request),
     )
     link = None
@@ -89,7 +94,7 @@ async def get_by_property(request: web.Request) -> web.Response:
     return await respond(request, answer, services, link=link)
 
 
-async def post_batch(request: web.Request) -> web.Response:
+async def post_batch(request: web.Request) -> TreeResponse:
     """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
     depth, since = parameters.tree_query(request)
     ids = await bodies.read(request, _parse_batch)
@@ -97,7 +102,7 @@ async def post_batch(request: web.Request) -> web.Response:
     if not ids:
         return await respond(request, Answer(body=b"[]", cache="bypass"), services)
     answer = await services.reader.batch(
-        ids, depth=depth, since=since, token=await consistency.token(request)
+        ids, depth=depth, since=since, token=await consistency.token(request, services)
     )
     return await respond(request, answer, services)
 

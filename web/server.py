@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import secrets
 from http import HTTPStatus
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from aiohttp import web
 
@@ -13,6 +13,7 @@ from app.errors import FatalError
 from app.settings import Settings
 from web import problems
 from web.boundary import REQUEST_ID, SERVER_NAME
+from web.short_cut import SHORT_CUT, Dispatch
 
 logger = logging.getLogger(__name__)
 
@@ -115,8 +116,10 @@ def _is_loopback(host: str) -> bool:
 class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
+        assert self._app is not None  # noqa: S101 - an AppRunner has one
+        handler = self._app[SHORT_CUT].before(cast("Dispatch", server.request_handler))
         return _ProblemServer(
-            server.request_handler,
+            handler,  # type: ignore[arg-type]  # aiohttp knows requests and responses of its own alone
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),

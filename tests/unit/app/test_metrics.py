@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import app.metrics
 import cdc.metrics
+from app.http_times import HttpTimes
 from app.metrics import ConsumerLag, exposition
 from app.progress import Offsets, Partition
 
@@ -27,10 +28,10 @@ def labels() -> dict[str, list[str]]:
     found = {}
     for module in (app.metrics, cdc.metrics):
         for metric in vars(module).values():
-            if isinstance(metric, MetricWrapperBase | ConsumerLag):
+            if isinstance(metric, MetricWrapperBase | ConsumerLag | HttpTimes):
                 (family,) = metric.describe()
                 name = f"{family.name}_total" if family.type == "counter" else family.name
-                owner = family if isinstance(metric, ConsumerLag) else metric
+                owner = metric if isinstance(metric, MetricWrapperBase) else family
                 found[name] = list(owner._labelnames)
     return found
 
