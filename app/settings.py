@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     # --- web
     web_host: str = "127.0.0.1"
     web_port: int = Field(default=8888, ge=0, le=65535)
+    web_reuse_port: bool = Field(
+        default=False, description="several processes may listen on one port; the kernel spreads connections"
+    )
     web_allow_non_loopback: bool = Field(
         default=False,
         description="the API has no authentication yet, so it listens on other hosts only when told so",

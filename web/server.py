@@ -47,15 +47,13 @@ class WebServer:
         self._runner: web.AppRunner | None = None
 
     @classmethod
-    def from_settings(
-        cls, application: web.Application, settings: Settings, *, reuse_port: bool = False
-    ) -> Self:
+    def from_settings(cls, application: web.Application, settings: Settings) -> Self:
         return cls(
             application,
             host=settings.web_host,
             port=settings.web_port,
             allow_non_loopback=settings.web_allow_non_loopback,
-            reuse_port=reuse_port,
+            reuse_port=settings.web_reuse_port,
             shutdown_timeout_s=settings.web_shutdown_timeout_s,
         )
 
