@@ -101,7 +101,11 @@ class Settings(BaseSettings):
     flushes_in_flight: int = Field(
         default=2, ge=1, description="windows of one agent that are written while the next one is read"
     )
-    flush_max_attempts: int = Field(default=8, ge=1)
+    flush_max_attempts: int = Field(
+        default=20,
+        ge=1,
+        description="at one window, with growing pauses and within 45 s: a failover, not more",
+    )
     fetch_max_records: int = Field(default=2_000, ge=1)
     commit_interval_s: float = Field(
         default=1.0, gt=0, description="between commits of offsets; what a crash repeats at most"
