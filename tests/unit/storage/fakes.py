@@ -38,8 +38,8 @@ class Mark:
     lease: bytes | None = None
 
 
-async def _nothing() -> None:
-    pass
+async def nothing() -> None:
+    """What happens between two steps, unless a test has something in mind."""
 
 
 class MemoryLevel:
@@ -49,8 +49,8 @@ class MemoryLevel:
         self.slots: dict[bytes, Slot] = {}
         self.marks: dict[int, Mark] = {}
         self.works = True
-        self.after_lease: Callable[[], Awaitable[None]] = _nothing
-        self.before_fill: Callable[[], Awaitable[None]] = _nothing
+        self.after_lease: Callable[[], Awaitable[None]] = nothing
+        self.before_fill: Callable[[], Awaitable[None]] = nothing
         self._nonces = map(b"%d".__mod__, itertools.count(1))
 
     def entry(self, key: CacheKey) -> bytes | None:

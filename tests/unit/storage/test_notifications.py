@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Self
 
 import msgspec
@@ -280,10 +280,3 @@ async def test_without_redis_memory_stays_off_until_it_is_back(world: World) -> 
     assert not world.memory.is_on
     world.nodes.down = False
     await until(lambda: world.memory.is_on)
-
-
-def test_the_keys_of_a_message_are_what_memory_knows_them_by() -> None:
-    assert KEYSPACE.fragment(7).local == 7
-    keys: Iterable[int | bytes] = [7, b"name"]
-    message = Message(OTHER, 1, list(keys))
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=Message) == message
