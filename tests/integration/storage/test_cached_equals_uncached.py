@@ -1,6 +1,6 @@
 """What the cache answers is, byte for byte, what PostgreSQL answers, over random graphs with writes in between.
 
-FRESHNESS_EXAMPLES sets how many graphs are tried for each budget (15, if unset).
+FRESHNESS_EXAMPLES sets how many graphs are tried for each budget (30, if unset).
 """
 
 import itertools
@@ -24,7 +24,7 @@ from tests.rows import DAY0, edge, entity, point, prop, user
 
 pytestmark = pytest.mark.integration
 
-EXAMPLES = int(os.environ.get("FRESHNESS_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("FRESHNESS_EXAMPLES", "30"))
 NODES: Final = 7
 _RUN: Final = itertools.count()  # of an example: its entities are its own
 

@@ -174,6 +174,34 @@ async def test_a_write_shows_in_the_memory_of_another_worker(workers: tuple[Work
     assert max(delays) < NOTIFIED_S
 
 
+async def test_the_positions_of_a_read_are_from_before_and_after_its_data(
+    workers: tuple[Worker, Worker], settings: Settings, db: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Rules 1 and 8: a lock holds the read up between its first position and its data."""
+    entity_id = await db.fetchval("SELECT id FROM entities")
+    reader, holder = [await asyncpg.connect(settings.postgres_dsn.get_secret_value()) for _ in range(2)]
+    lock = holder.transaction()
+    await lock.start()
+    await holder.execute("LOCK TABLE temporal_properties IN ACCESS EXCLUSIVE MODE")
+    reading = asyncio.create_task(
+        reader.fetch("SELECT * FROM read_graph(ARRAY[$1::bigint], 0, 9, 9, 0)", entity_id)
+    )
+    for _ in range(500):
+        if await db.fetchval(
+            "SELECT true FROM pg_locks WHERE pid = $1 AND NOT granted", reader.get_server_pid()
+        ):
+            break
+        await asyncio.sleep(0.01)
+    await db.execute("UPDATE entities SET properties = '{\"f\": 2}'")
+    committed = await db.fetchval("SELECT wal_position()")
+    await lock.rollback()
+    row, positions = await reading
+    assert row["properties"] == '{"f": 2}'
+    assert positions["before"] < committed <= positions["after"]
+    await reader.close()
+    await holder.close()
+
+
 async def test_a_look_up_shows_in_the_memory_of_another_worker(workers: tuple[Worker, Worker]) -> None:
     one, other = workers
 

@@ -1,5 +1,6 @@
 """A primary, a replica, Redis and this process' memory, all without a server, around the loaders of the read path."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -100,6 +101,7 @@ class FakeSource:
         return self.primary.position if self.primary_is_up else None
 
     async def read(self, ask: Ask[T], reach: int | None, *, token: int = 0) -> Read[T]:
+        await asyncio.sleep(0)  # others may come meanwhile
         least = max(reach or 0, token)
         on_primary = self.primary_is_up and self.replica.position < least
         self.asked.append(Asked(reach=reach, token=token, on_primary=on_primary))
