@@ -17,5 +17,5 @@ def repetitions(state: State, rules: Rules) -> Iterator[Move]:
         if decoded and (state.visible > index or not rules.r7_wait_until_visible):
             position = state.flushed if rules.r7_flush_position else commit_record(state, index) - 1
             repeated = invalidated(state, index, position, rules)
-            label = f"CDC: repeats c{index + 1} with fence {position}"
+            label = f"CDC: repeats c{index + 1} at {position}"
             yield Move(label, repeated.with_commit(index, commit._replace(repeated=True)))

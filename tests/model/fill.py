@@ -1,4 +1,4 @@
-"""A fill: Redis, the fence to reach (rule 4), a source that has reached it, and storing (rule 5)."""
+"""A fill: Redis, the position to reach (rule 4), a source that has reached it, and storing (rule 5)."""
 
 from collections.abc import Iterator
 
@@ -13,11 +13,12 @@ def fills(state: State, rules: Rules, index: int) -> Iterator[Move]:
     fill = state.workers[index].fill
     if fill is None:
         return
-    if fill.step == Step.ASK_REDIS:
+    if fill.step in (Step.ASK_REDIS, Step.LEASE_READ):
         yield _ask_redis(state, rules, index, fill)
     elif fill.step == Step.ASK_PRIMARY:
-        asked = fill._replace(step=Step.SET_MARK, fence=state.flushed)
-        label = f"w{index + 1}: the group has no mark, the primary is at {state.flushed}"
+        after = Step.SET_MARK if fill.mark_lease else Step.CHOOSE_SOURCE
+        asked = fill._replace(step=after, fence=state.flushed)
+        label = f"w{index + 1}: no mark is known, the primary is at {state.flushed}"
         yield Move(label, state.with_fill(index, asked))
     elif fill.step == Step.SET_MARK:
         yield _set_mark(state, rules, index, fill)
@@ -25,6 +26,8 @@ def fills(state: State, rules: Rules, index: int) -> Iterator[Move]:
         yield from _choose_source(state, rules, index, fill)
     elif fill.step == Step.READ_DATA:
         yield _read_data(state, rules, index, fill)
+    elif fill.step == Step.CHECK_READ:
+        yield _check_read(state, rules, index, fill)
     else:
         yield _store(state, rules, index, fill)
 
@@ -38,32 +41,46 @@ def _ask_redis(state: State, rules: Rules, index: int, fill: Fill) -> Move:
         state = state._replace(key=key._replace(lease=fresh_lease(state)))
         planted = ", plants a lease"
     fill = fill._replace(lease=state.key.lease)
-    if key.fence is not None:
-        fill = fill._replace(step=Step.CHOOSE_SOURCE, fence=key.fence)
+    if key.entry is not None:  # too old for the token: nothing can be stored, and no mark is told
+        if fill.early and fill.replica is None:
+            return answer(state, index, fill, _entry(state, rules, fill), "the early read of the primary")
+        fill = fill._replace(step=Step.ASK_PRIMARY, early=False)
     else:
         state, fill = _bound(state, rules, fill)
-    fence = f", fence to reach {fill.fence}" if fill.step == Step.CHOOSE_SOURCE else ""
+    fence = "" if fill.step == Step.ASK_PRIMARY else f", position to reach {fill.fence}"
     return Move(f"w{index + 1}: Redis has nothing{planted}{fence}", state.with_fill(index, fill))
 
 
 def _bound(state: State, rules: Rules, fill: Fill) -> tuple[State, Fill]:
-    """Rules 2 and 4: an unknown fence is bounded by the group's mark; a missing mark is leased."""
+    """Rules 2 and 4: the group's mark is the position to reach; a missing mark is leased."""
+    following = Step.CHECK_READ if fill.early else Step.CHOOSE_SOURCE
     if not rules.r2_group_mark:
-        return state, fill._replace(step=Step.CHOOSE_SOURCE, fence=0)
+        return state, fill._replace(step=following, fence=0)
     mark = state.mark
     if mark is None:
         mark = Mark(0, fresh_lease(state) if rules.r4_mark_from_primary else 0)
         state = state._replace(mark=mark)
     if not mark.lease:
-        return state, fill._replace(step=Step.CHOOSE_SOURCE, fence=mark.position)
+        return state, fill._replace(step=following, fence=mark.position)
     return state, fill._replace(step=Step.ASK_PRIMARY, mark_lease=mark.lease)
 
 
+def _check_read(state: State, rules: Rules, index: int, fill: Fill) -> Move:
+    """Rule 5: an early read that has not reached the mark is made again, under the lease that there is now."""
+    fill = fill._replace(early=False)
+    if _entry(state, rules, fill).version >= fill.fence or not rules.r5_early_read_reaches_mark:
+        label = f"w{index + 1}: its early read at {fill.version} will do"
+        return Move(label, state.with_fill(index, fill._replace(step=Step.STORE)))
+    again = fill._replace(step=Step.CHOOSE_SOURCE, replica=None, version=0, value=0, upper=0)
+    return Move(f"w{index + 1}: its early read at {fill.version} is too old", state.with_fill(index, again))
+
+
 def _set_mark(state: State, rules: Rules, index: int, fill: Fill) -> Move:
-    """Rule 4: over one's own lease only, together with the fences that arrived meanwhile."""
+    """Rule 4: over one's own lease only, together with the positions that arrived meanwhile."""
     mark = state.mark
     own = mark is not None and mark.lease in (0, fill.mark_lease)
-    state = state.with_fill(index, fill._replace(step=Step.CHOOSE_SOURCE, mark_lease=0))
+    following = Step.CHECK_READ if fill.early else Step.CHOOSE_SOURCE
+    state = state.with_fill(index, fill._replace(step=following, mark_lease=0))
     if not own and rules.r4_own_mark_lease:
         return Move(f"w{index + 1}: its lease of the group's mark is gone", state)
     collected = mark.position if mark and rules.r4_collected_fences else 0
@@ -72,7 +89,10 @@ def _set_mark(state: State, rules: Rules, index: int, fill: Fill) -> Move:
 
 
 def _choose_source(state: State, rules: Rules, index: int, fill: Fill) -> Iterator[Move]:
-    """Rule 5: a replica that has reached fence and token, else the primary."""
+    """Rule 5: a replica that has reached mark and token, else the primary.
+
+    What an early read has to reach is the mark of its parent's group, which says nothing of its own.
+    """
     least = max(fill.fence if rules.r5_reach_fence else 0, fill.token if rules.r5_reach_token else 0)
     reached = False
     for number, position in enumerate(state.replicas):
@@ -80,11 +100,11 @@ def _choose_source(state: State, rules: Rules, index: int, fill: Fill) -> Iterat
             reached = True
             chosen = fill._replace(step=Step.READ_DATA, replica=number, version=position)
             yield Move(f"w{index + 1}: replica {number + 1} is at {position}", state.with_fill(index, chosen))
-    if not reached:
+    if not reached or fill.early:
         # Rule 1: a commit can be flushed and not visible yet.
         version = state.flushed - 1 if rules.r1_primary_position_minus_one else state.flushed
         chosen = fill._replace(step=Step.READ_DATA, replica=None, version=version)
-        label = f"w{index + 1}: replicas are behind, the primary is at {state.flushed}"
+        label = f"w{index + 1}: chooses the primary, which is at {state.flushed}"
         yield Move(label, state.with_fill(index, chosen))
 
 
@@ -97,22 +117,27 @@ def _read_data(state: State, rules: Rules, index: int, fill: Fill) -> Move:
         value, source = value_at(state, upper), f"replica {fill.replica + 1}"
     if not rules.r8_token_after_data:
         upper = fill.version
-    read = fill._replace(step=Step.STORE, value=value, upper=upper)
+    following = Step.LEASE_READ if fill.early else Step.STORE
+    read = fill._replace(step=following, value=value, upper=upper)
     return Move(f"w{index + 1}: reads value {value} on {source}", state.with_fill(index, read))
 
 
 def _store(state: State, rules: Rules, index: int, fill: Fill) -> Move:
     """Rule 5: over one's own lease only; what could not be stored is answered all the same."""
-    key, version = state.key, fill.version
-    if fill.replica is not None and not rules.r1_replica_position_before_data:
-        version = state.replicas[fill.replica]
-    entry = Entry(version, fill.value, fill.upper)
+    key = state.key
+    entry = _entry(state, rules, fill)
     state = _in_process(state, rules, index, fill, entry)
     own = fill.lease != 0 and key.lease == fill.lease and key.entry is None
     if not own and rules.r5_own_lease:
         return answer(state, index, fill, entry, "the fill, which is not stored in Redis")
-    state = state._replace(key=Key(max(key.fence or 0, fill.fence), entry))
-    return answer(state, index, fill, entry, "the fill and stores it")
+    return answer(state._replace(key=Key(entry)), index, fill, entry, "the fill and stores it")
+
+
+def _entry(state: State, rules: Rules, fill: Fill) -> Entry:
+    version = fill.version
+    if fill.replica is not None and not rules.r1_replica_position_before_data:
+        version = state.replicas[fill.replica]
+    return Entry(version, fill.value, fill.upper)
 
 
 def _in_process(state: State, rules: Rules, index: int, fill: Fill, entry: Entry) -> State:

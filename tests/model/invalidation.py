@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tests.model.rules import Rules
-from tests.model.state import Channel, Key, Mark, Move, Stage, State, Worker, fresh_lease
+from tests.model.state import Channel, Key, Mark, Move, Stage, State, Worker
 
 
 def invalidations(state: State, rules: Rules) -> Iterator[Move]:
@@ -11,13 +11,13 @@ def invalidations(state: State, rules: Rules) -> Iterator[Move]:
     for index, commit in enumerate(state.commits):
         if commit.stage == Stage.POSITION_READ:
             done = invalidated(state, index, commit.position, rules)
-            label = f"writer of c{index + 1}: invalidates with fence {commit.position} and publishes"
+            label = f"writer of c{index + 1}: invalidates at {commit.position} and publishes"
             yield Move(label, done.with_commit(index, commit._replace(stage=Stage.INVALIDATED)))
 
 
 def invalidated(state: State, index: int, position: int, rules: Rules) -> State:
     """Mark, key and channel after commit `index` was told of at this position."""
-    key = _key(state, position, rules)
+    key = _key(state.key, rules)
     state = state._replace(mark=_mark(state.mark, position, rules), key=key, told=state.told | 1 << index)
     if not rules.r3_publish:
         return state
@@ -34,20 +34,11 @@ def _mark(mark: Mark | None, position: int, rules: Rules) -> Mark | None:
     return Mark(highest, mark.lease if rules.r3_leased_mark_stays else 0)
 
 
-def _key(state: State, position: int, rules: Rules) -> Key:
-    """Rule 3: drop the entry, replace the lease, raise a fence that is known; create nothing."""
-    key = state.key
-    if key.entry is None and not key.lease:
-        return key if rules.r3_missing_key_stays else Key(fence=max(key.fence or 0, position))
-    fence = key.fence
-    if fence is not None:
-        fence = max(fence, position) if rules.r3_raise_fence else position
-    elif not rules.r3_unknown_fence_stays:
-        fence = position
+def _key(key: Key, rules: Rules) -> Key:
+    """Rule 3: entry and lease go; nothing is created."""
     return Key(
-        fence=fence,
         entry=None if rules.r3_drop_entry else key.entry,
-        lease=fresh_lease(state) if rules.r3_replace_lease else key.lease,
+        lease=0 if rules.r3_replace_lease else key.lease,
     )
 
 

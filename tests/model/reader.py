@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tests.model.invariants import violated_by
 from tests.model.rules import Rules
-from tests.model.state import Channel, Entry, Fill, Move, Session, Stage, State, Worker
+from tests.model.state import Channel, Entry, Fill, Move, Session, Stage, State, Step, Worker
 from tests.model.world import World
 
 
@@ -18,13 +18,16 @@ def requests(state: State, world: World, rules: Rules, index: int) -> Iterator[M
         else:
             token = f" with token {fill.token}" if fill.token else ""
             yield Move(f"w{index + 1}: is asked{token}, L1 has nothing", state.with_fill(index, fill))
+            if world.early:
+                early = fill._replace(step=Step.CHOOSE_SOURCE, early=True)
+                yield Move(f"w{index + 1}: is asked{token} for its parent", state.with_fill(index, early))
 
 
 def joins(state: State, world: World, rules: Rules, index: int) -> Iterator[Move]:
     """A later request joins the fill under way, and needs what is known by now."""
     worker = state.workers[index]
     fill = worker.fill
-    if fill is None or world.session or fill.token:
+    if fill is None or world.session or fill.token or fill.early:
         return
     needed = _needed(state, worker)
     # Rule 6: nobody joins what was overtaken, nor anything while the channel is down.

@@ -18,22 +18,16 @@ class Rules:
     """A read on the primary has its flush position minus one: a flushed commit may not be visible yet."""
 
     r2_group_mark: bool = True
-    """A fence that is not known is bounded by the high-water mark of the key's group."""
+    """The position that a fill has to reach is the high-water mark of the key's group."""
     r2_mark_is_highest: bool = True
     """The mark never falls, although positions arrive out of order."""
 
     r3_drop_entry: bool = True
     """A commit drops the entry in Redis."""
     r3_replace_lease: bool = True
-    """It replaces a lease, so that the fill under way stores nothing."""
-    r3_raise_fence: bool = True
-    """It raises the key's fence, and never lowers it."""
+    """It takes the lease away, so that the fill under way stores nothing and the next miss plants another."""
     r3_raise_mark: bool = True
     """It raises the group's mark."""
-    r3_unknown_fence_stays: bool = True
-    """A fence that is not known stays unknown: a lost one may have been higher."""
-    r3_missing_key_stays: bool = True
-    """A key that is not there is not created."""
     r3_missing_mark_stays: bool = True
     """A mark that is not there is not created."""
     r3_leased_mark_stays: bool = True
@@ -46,14 +40,16 @@ class Rules:
     r4_own_mark_lease: bool = True
     """It is set over one's own lease only."""
     r4_collected_fences: bool = True
-    """The fences that arrived meanwhile count."""
+    """The positions that arrived meanwhile count."""
 
     r5_reach_fence: bool = True
-    """A replica is read only when it has reached the fence."""
+    """A replica is read only when it has reached the group's mark."""
     r5_reach_token: bool = True
     """A replica is read only when it has reached the reader's token."""
     r5_own_lease: bool = True
     """A fill stores over its own lease only."""
+    r5_early_read_reaches_mark: bool = True
+    """What was read before it had a lease counts only if it reached the mark as it is after the lease."""
 
     r6_overtaken_not_stored: bool = True
     """A fill that a notification has overtaken is not stored in the process."""
@@ -71,7 +67,7 @@ class Rules:
     r7_wait_until_visible: bool = True
     """It waits until the transaction is visible on the primary."""
     r7_flush_position: bool = True
-    """Its fence is the primary's flush position at that time, not the change's own."""
+    """Its position is the primary's flush position at that time, not the change's own."""
 
     r8_read_token: bool = True
     """A read gives a token, and the session sends it back."""

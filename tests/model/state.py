@@ -23,7 +23,7 @@ class Stage(IntEnum):
 
 class Commit(NamedTuple):
     stage: Stage = Stage.OPEN
-    position: int = 0  # the fence, and the token that the client was given
+    position: int = 0  # of its invalidation, and the token that the client was given
     repeated: bool = False  # by CDC
 
 
@@ -34,9 +34,8 @@ class Entry(NamedTuple):
 
 
 class Key(NamedTuple):
-    """One hash in Redis (rule 2). An unknown fence is None."""
+    """One hash in Redis (rule 2): an entry, or a lease."""
 
-    fence: int | None = None
     entry: Entry | None = None
     lease: int = 0
 
@@ -57,6 +56,8 @@ class Step(IntEnum):
     CHOOSE_SOURCE = 3
     READ_DATA = 4
     STORE = 5
+    LEASE_READ = 6  # of an early read
+    CHECK_READ = 7
 
 
 class Session(NamedTuple):
@@ -75,7 +76,8 @@ class Fill(NamedTuple):
     session: Session | None = None  # as it was when the request began (I2)
     step: Step = Step.ASK_REDIS
     overtaken: bool = False
-    fence: int = 0
+    early: bool = False  # the data is read before there is a lease
+    fence: int = 0  # the position to reach
     lease: int = 0
     mark_lease: int = 0
     replica: int | None = None  # None: the primary

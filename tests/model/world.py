@@ -21,6 +21,7 @@ class World:
     cdc: bool = False
     tokens: bool = False  # clients read with the token of a write
     session: bool = False  # one client reads again and again
+    early: bool = False  # fills may read before they have a lease
 
     def initial(self) -> State:
         return State(
@@ -47,6 +48,8 @@ class World:
 WORLDS: Final = (
     World(name="the channel is cut", cuts=1),
     World(name="a replica comes back at an older position", rewinds=1),
+    World(name="a read before its lease, Redis loses", losses=1, early=True),
+    World(name="a read before its lease, with a write's token", tokens=True, early=True),
     World(name="a session over two replicas", replicas=2, session=True),
     World(name="a writer crashes, Redis loses, CDC repeats", losses=1, crashes=1, cdc=True),
     World(name="a writer crashes, CDC repeats, positions move", records=1, crashes=1, cdc=True),

@@ -16,16 +16,9 @@ from storage.levels import SharedLevel
 from storage.lookup_lists import IdList
 from storage.memory_cache import MemoryCache
 from storage.notifications import Memory
+from tests.unit.storage.fakes import ManualClock
 
 KEYSPACE = Keyspace("up:1.1.1")
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
 
 
 class SwitchableCache:
@@ -230,7 +223,7 @@ def test_changes_name_their_keys_by_hash() -> None:
 
 def test_a_breaker_lets_one_probe_through() -> None:
     clock = ManualClock()
-    breaker = Breaker(clock, cooldown_s=1)  # type: ignore[arg-type]
+    breaker = Breaker(clock, cooldown_s=1)
     assert breaker.allow()
     breaker.failed()
     assert not breaker.allow()

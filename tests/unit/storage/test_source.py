@@ -11,14 +11,7 @@ from app.errors import TransientError
 from storage.graph_queries import Reached
 from storage.queries import query
 from storage.source import COOLDOWN_S, Read, ReadSource, Replica
-
-
-class ManualClock:
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
+from tests.unit.storage.fakes import ManualClock
 
 
 class Server:
@@ -65,7 +58,7 @@ class World:
             self.primary,  # type: ignore[arg-type]
             [Replica(s.name, s, self.clock) for s in (self.one, self.two)],  # type: ignore[arg-type]
             acquire_timeout_s=1,
-            clock=self.clock,  # type: ignore[arg-type]
+            clock=self.clock,
         )
 
 
