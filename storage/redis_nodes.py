@@ -5,6 +5,7 @@ Commands go to each node directly, to several at once. After an error the map of
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import Final, cast
 
 from app.errors import TransientError
@@ -15,6 +16,9 @@ from storage.shared_attempt import SharedAttempt
 
 _SLOTS: Final = 16_384
 _SCANNED: Final = 1_000  # keys that one SCAN looks at, during which the node does nothing else
+_SCANNED_AT_A_PLACE: Final = 50
+_TAKEN_AT_A_PLACE: Final = 8  # of what matches there, since neighbours may share their fate
+_PLACES: Final = 16  # that are looked at, beside one for each four names that are wanted
 
 _Range = tuple[int, int, Address]
 
@@ -149,12 +153,39 @@ class RedisNodes:
         for node in self._primaries():
             cursor = b"0"
             while True:
-                (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)])
-                cursor, names = cast("tuple[bytes, list[bytes]]", reply)
+                cursor, names = await _scan(node, cursor, pattern, _SCANNED)
                 if names:
                     await node.ask([("UNLINK", name) for name in names])
                 if cursor == b"0":
                     break
+
+    async def sample(self, pattern: str, count: int, *, slots: Sequence[int], random: Random) -> list[bytes]:
+        """Up to `count` names, by chance, that match a glob pattern; `slots` are those that they lie in.
+
+        Bounded in steps, so that few may be found where most keys do not match; all of them are where there are few
+        keys at all.
+        """
+        await self._refresh.wait()
+        nodes = self._primaries()
+        steps = _PLACES + count // 4
+        found: dict[bytes, None] = {}
+        for _ in range(steps):
+            if len(found) >= count:
+                return list(found)[:count]
+            # Any number is a cursor. Since Redis 7.4 its last 14 bits are a slot, and one without keys stands for the
+            # beginning of the next; before, they are a place as the others are.
+            low = random.choice((random.randrange(_SLOTS), random.choice(slots)))
+            cursor = b"%d" % (random.getrandbits(32) * _SLOTS + low)
+            _, names = await _scan(random.choice(nodes), cursor, pattern, _SCANNED_AT_A_PLACE)
+            found.update(dict.fromkeys(random.sample(names, min(_TAKEN_AT_A_PLACE, len(names)))))
+        for node in nodes:
+            cursor = b"0"
+            for _ in range(steps):
+                cursor, names = await _scan(node, cursor, pattern, _SCANNED)
+                found.update(dict.fromkeys(names))
+                if cursor == b"0" or len(found) >= count:
+                    break
+        return list(found)[:count]
 
     async def close(self) -> None:
         """Close all connections; what waits fails."""
@@ -167,6 +198,13 @@ class RedisNodes:
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+async def _scan(node: RedisNode, cursor: bytes, pattern: str, count: int) -> tuple[bytes, list[bytes]]:
+    """The next cursor, and what matches among about `count` keys."""
+    (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", count)])
+    following, names = cast("tuple[bytes, list[bytes]]", reply)
+    return following, names
 
 
 async def _ranges(node: RedisNode) -> list[_Range]:

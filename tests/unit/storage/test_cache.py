@@ -146,7 +146,7 @@ async def test_the_cache_is_not_read_while_it_is_owed_something(
 async def test_memory_and_everybody_else_hear_of_it(
     pending: PendingInvalidations, memory: Memory, heard: HeardMessages
 ) -> None:
-    entry = IdList("x", [1], 1, 1, 1.0)
+    entry = IdList("f", "x", [1], 1, 1, 1.0)
     memory.put(1, entry, 10, memory.ticket())
     memory.put(2, entry, 10, memory.ticket())
     await pending.submit(changed(1))
