@@ -171,21 +171,17 @@ class RedisNodes:
         found: dict[bytes, None] = {}
         for _ in range(steps):
             if len(found) >= count:
-                return list(found)[:count]
-            # Any number is a cursor. Since Redis 7.4 its last 14 bits are a slot, and one without keys stands for the
-            # beginning of the next; before, they are a place as the others are.
-            low = random.choice((random.randrange(_SLOTS), random.choice(slots)))
-            cursor = b"%d" % (random.getrandbits(32) * _SLOTS + low)
+                break
+            cursor = _any_cursor(slots, random)
             _, names = await _scan(random.choice(nodes), cursor, pattern, _SCANNED_AT_A_PLACE)
             found.update(dict.fromkeys(random.sample(names, min(_TAKEN_AT_A_PLACE, len(names)))))
-        for node in nodes:
-            cursor = b"0"
-            for _ in range(steps):
-                cursor, names = await _scan(node, cursor, pattern, _SCANNED)
-                found.update(dict.fromkeys(names))
-                if cursor == b"0" or len(found) >= count:
-                    break
-        return list(found)[:count]
+        else:
+            # Few keys, or few that match: from one place on to the end, and then from the beginning.
+            for node in nodes:
+                found.update(
+                    dict.fromkeys(await _scan_round(node, _any_cursor(slots, random), pattern, steps))
+                )
+        return random.sample(list(found), min(count, len(found)))
 
     async def close(self) -> None:
         """Close all connections; what waits fails."""
@@ -205,6 +201,28 @@ async def _scan(node: RedisNode, cursor: bytes, pattern: str, count: int) -> tup
     (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", count)])
     following, names = cast("tuple[bytes, list[bytes]]", reply)
     return following, names
+
+
+def _any_cursor(slots: Sequence[int], random: Random) -> bytes:
+    """A place to start from: any number is one.
+
+    Since Redis 7.4 the last 14 bits are a slot, and one without keys stands for the beginning of the next, so half of
+    the cursors have one of `slots`; before, these bits are a place as the others are.
+    """
+    low = random.choice((random.randrange(_SLOTS), random.choice(slots)))
+    return b"%d" % (random.getrandbits(32) * _SLOTS + low)
+
+
+async def _scan_round(node: RedisNode, cursor: bytes, pattern: str, steps: int) -> list[bytes]:
+    found: list[bytes] = []
+    ends = 0
+    for _ in range(steps):
+        cursor, names = await _scan(node, cursor, pattern, _SCANNED)
+        found += names
+        ends += cursor == b"0"
+        if ends > 1:
+            break
+    return found
 
 
 async def _ranges(node: RedisNode) -> list[_Range]:

@@ -10,6 +10,7 @@ import pytest
 
 from app.__main__ import main
 from app.audit import AuditReport
+from app.errors import TransientError
 from app.models import Batch
 from app.settings import Role, Settings
 from storage.stores import Stores
@@ -177,6 +178,32 @@ async def test_what_was_read_again_in_the_grace_is_another_entry(stores: Stores,
     # The refill is old, too; nobody can say yet whether it will stay.
     assert not (await audit_while(stores, refill_and_write_again)).mismatches
     assert named(await audit(stores)) == {("fragment", str(ids["p1"])): 1}
+
+
+async def test_what_the_primary_says_again_is_not_reported(stores: Stores, db: Any) -> None:
+    ids = await fill(stores)
+    await set_number(db, ids["p3"], 4)
+    assert not (await audit_while(stores, lambda: set_number(db, ids["p3"], 3))).mismatches
+
+
+async def test_only_a_suspect_is_waited_for(stores: Stores, db: Any) -> None:
+    ids = await fill(stores)
+    started = asyncio.get_running_loop().time()
+    assert not (await stores.auditor.audit(sample=1_000, grace_s=60)).mismatches
+    assert asyncio.get_running_loop().time() - started < 30
+    await set_number(db, ids["p3"], 4)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(stores.auditor.audit(sample=1_000, grace_s=60), 1)
+
+
+async def test_a_cache_that_is_away_is_no_clean_one(settings: Settings) -> None:
+    away = settings.model_copy(update={"roles": [Role.CDC], "redis_nodes": ["127.0.0.1:1"]})
+    stores = await Stores.open(away)
+    try:
+        with pytest.raises(TransientError):
+            await audit(stores)
+    finally:
+        await stores.close()
 
 
 async def test_repair_heals(stores: Stores, db: Any) -> None:
