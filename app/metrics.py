@@ -34,6 +34,10 @@ DEAD_LETTERS: Final = Counter(
 UNACKED_SECONDS: Final = Gauge(
     "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
 )
+AUDIT_CHECKED: Final = Counter("profile_audit_checked", "Cached entries compared with the primary", ["kind"])
+AUDIT_STALE: Final = Counter(
+    "profile_audit_stale", "Cached entries that did not say what the primary said", ["kind"]
+)
 HTTP_TIMES: Final = HttpTimes(
     "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
 )

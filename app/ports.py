@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from app.audit import AuditReport
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
 
@@ -162,6 +163,19 @@ class Invalidator(Protocol):
 
     async def invalidate(self, changes: Changes) -> bool:
         """Try once, now; true when every cache node took it. Idempotent. Never raises."""
+        ...
+
+
+class Auditor(Protocol):
+    """Compares what is cached with the primary."""
+
+    async def audit(self, *, sample: int, grace_s: float, repair: bool = False) -> AuditReport:
+        """Compare up to `sample` entries, by chance, of each level of the cache.
+
+        Stale is an entry that is still there `grace_s` after the primary was seen to say something else. `repair`
+        drops what is stale from all levels of all workers. Raises TransientError where the primary or the cache does
+        not answer.
+        """
         ...
 
 

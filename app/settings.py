@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
     answer_cache_mb: int = Field(default=64, ge=1, description="whole answers kept in the process")
     cache_ttl_s: int = Field(default=6 * 3600, ge=1)
+    audit_interval_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="a web worker compares a few cached entries with the primary; 0: never",
+    )
 
     # --- ingestion windows: whichever limit comes first closes one
     window_max_records: int = Field(default=5_000, ge=1)

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from mode import Service
 
 from app import metrics
+from app.audit_watch import AuditWatch
 from app.clock import SystemClock
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
@@ -109,6 +110,8 @@ class Worker:
         await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
         self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
+        if Role.WEB in settings.roles and settings.audit_interval_s:
+            self._watch_cache()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
@@ -179,6 +182,11 @@ class Worker:
         self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
         sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
         self._resources.callback(sampling.cancel)
+
+    def _watch_cache(self) -> None:
+        watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
+        auditing = asyncio.create_task(watch.run(), name="cache-audit")
+        self._resources.callback(auditing.cancel)
 
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above

@@ -5,16 +5,19 @@ the entry format's version and the identity of the database, so that another dat
 failover, starts with an empty cache.
 """
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 from redis.crc import key_slot
 
+from app.audit import Kind
 from app.models import EntityKey, Lookup
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 GROUPS: Final = 128
+_KINDS: Final[dict[bytes, Kind]] = {b"f": "fragment", b"p": "property", b"r": "reference"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,8 @@ class Keyspace:
         self.prefix = f"{prefix}:v{FORMAT_VERSION}"
         self._tags = [f"{self.prefix}:{{g{group}}}:".encode() for group in range(GROUPS)]
         self.slots: list[int] = [key_slot(tag) for tag in self._tags]
+        self.entries_pattern = f"{self.prefix}:{{g*}}:[fpr]:*"  # a glob of all keys but marks
+        self._entry = re.compile(rb"%b:\{g(\d+)\}:([fpr]):(.+)" % re.escape(self.prefix.encode()), re.DOTALL)
 
     def mark(self, group: int) -> bytes:
         """The group's high-water mark."""
@@ -51,6 +56,19 @@ class Keyspace:
 
     def reference(self, key: EntityKey) -> CacheKey:
         return self._hashed(b"r:", f"{key.type}\0{key.reference}")
+
+    def parse(self, name: bytes) -> CacheKey | None:
+        """The key of an entry by its name; None for other names."""
+        found = self._entry.fullmatch(name)
+        if found is None:
+            return None
+        group, kind, rest = found.groups()
+        return CacheKey(int(group), name, int(rest) if kind == b"f" else name)
+
+    def kind_of(self, key: CacheKey) -> Kind:
+        """What an entry under this key is."""
+        start = len(self._tags[key.group])
+        return _KINDS[key.name[start : start + 1]]
 
     def _hashed(self, kind: bytes, text: str) -> CacheKey:
         digest = blake2b(text.encode(), digest_size=16).digest()

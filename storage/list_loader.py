@@ -1,6 +1,7 @@
 """Look-ups, which are lists of ids, from the memory of this process, from Redis, or from PostgreSQL."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.clock import Clock
 from storage import lookup_lists
@@ -13,6 +14,15 @@ from storage.memory_cache import Ticket
 from storage.notifications import Memory
 from storage.reading import Provenance, Reading
 from storage.source import Read, ReadSource
+
+
+class ListQuestion(NamedTuple):
+    """What a look-up asks for, as storage.lookup_lists.IdList keeps it; `ask` gives one id more than is cached."""
+
+    key: CacheKey
+    within: str
+    asked: str
+    ask: Ask[list[int]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,16 +42,15 @@ class ListLoader:
         self._clock = clock
         self._flights: Flights[LoadedList] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
-    async def load(self, key: CacheKey, asked: str, ask: Ask[list[int]], reading: Reading) -> IdList:
-        """The list under a key, which may be that of another spelling. `ask` gives one id more than is cached."""
+    async def load(self, question: ListQuestion, reading: Reading) -> IdList:
+        """The list under the question's key, which may be that of another spelling."""
+        key = question.key
         entry = self._memory.get(key.local)
         if not isinstance(entry, IdList) or entry.position < reading.token:
             flight = None if reading.token else self._flights.to_join(key.local)
             if flight is None:
                 token = reading.token
-                flight = self._flights.begin(
-                    [key.local], lambda ticket: self._fill(key, asked, ask, token, ticket)
-                )
+                flight = self._flights.begin([key.local], lambda ticket: self._fill(question, token, ticket))
             loaded = await flight.landed()
             reading.add(loaded)
             entry = loaded.entry
@@ -55,28 +64,29 @@ class ListLoader:
         _note(read.upper, self._clock.now().timestamp(), reading)
         return read.result
 
-    async def _fill(
-        self, key: CacheKey, asked: str, ask: Ask[list[int]], token: int, ticket: Ticket
-    ) -> LoadedList:
+    async def _fill(self, question: ListQuestion, token: int, ticket: Ticket) -> LoadedList:
+        key = question.key
         (data,) = await self._shared.get([key])
         entry = _fresh(data, token)
         if entry is not None:
             loaded = LoadedList(entry=entry)
         else:
-            loaded = await self._read(key, asked, ask, token)
+            loaded = await self._read(question, token)
         if loaded.verified:
             self._memory.put(key.local, loaded.entry, loaded.entry.size_bytes, ticket)
         return loaded
 
-    async def _read(self, key: CacheKey, asked: str, ask: Ask[list[int]], token: int) -> LoadedList:
+    async def _read(self, question: ListQuestion, token: int) -> LoadedList:
+        key = question.key
         (found,) = await self._shared.lease([key])
         entry = _fresh(found.entry, token)
         if entry is not None:
             return LoadedList(entry=entry)
         reach = await self._shared.reach([key], [found])
-        read: Read[list[int]] = await self._source.read(ask, reach.position, token=token)
+        read: Read[list[int]] = await self._source.read(question.ask, reach.position, token=token)
         entry = IdList(
-            asked=asked,
+            within=question.within,
+            asked=question.asked,
             ids=read.result if len(read.result) <= MAX_CACHED_IDS else None,
             position=read.position,
             upper=read.upper,

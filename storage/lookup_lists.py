@@ -10,9 +10,11 @@ MAX_CACHED_IDS: Final = 1_000
 class IdList(msgspec.Struct, frozen=True, array_like=True):
     """`asked` is the exact spelling, since several share a key; no ids: too many to be cached.
 
-    `position`, `upper` and `read_at` are those of storage.fragments.Fragment.
+    `within` is the property's path, or the type of the reference that was asked for. `position`, `upper` and `read_at`
+    are those of storage.fragments.Fragment.
     """
 
+    within: str
     asked: str
     ids: list[int] | None
     position: int
@@ -22,7 +24,7 @@ class IdList(msgspec.Struct, frozen=True, array_like=True):
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        return 200 + len(self.asked) + 40 * len(self.ids or ())
+        return 200 + len(self.within) + len(self.asked) + 40 * len(self.ids or ())
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

@@ -67,6 +67,15 @@ class MemoryCache(Generic[V]):
         value: V = slot.value
         return value
 
+    def keys(self) -> list[Key]:
+        """All that is held, in no order."""
+        return list(self._slots.keys())
+
+    def peek(self, key: Key) -> V | None:
+        """As `get`, without a trace in what was used last."""
+        slot: _Slot[V] | None = self._slots.peek(key)
+        return None if slot is None or slot.expires_at < self._clock.monotonic() else slot.value
+
     def ticket(self) -> Ticket:
         """To be taken before the read whose result is `put`."""
         return Ticket(self._number, self._life)

@@ -15,7 +15,7 @@ from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION, Keyspace
-from storage.list_loader import ListLoader
+from storage.list_loader import ListLoader, ListQuestion
 from storage.lookup_lists import MAX_CACHED_IDS
 from storage.reading import Reading
 
@@ -68,7 +68,9 @@ class CachedGraphReader:
         matches: Matches | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
-        found = await self._lists.load(self._keys.reference(key), "", graph_queries.id_of(key), reading)
+        ask = graph_queries.id_of(key)
+        question = ListQuestion(self._keys.reference(key), key.type, key.reference, ask)
+        found = await self._lists.load(question, reading)
         if not found.ids:
             return None
         kept = await self._trees(tuple(found.ids), depth, since, reading, matches)
@@ -109,7 +111,8 @@ class CachedGraphReader:
         name = lookups.cacheable(path, value)
         if name is not None:
             ask = graph_queries.ids_with(path, value, after=0, limit=MAX_CACHED_IDS + 1)
-            found = await self._lists.load(self._keys.lookup(name), value, ask, reading)
+            question = ListQuestion(self._keys.lookup(name), path, value, ask)
+            found = await self._lists.load(question, reading)
             if found.asked == value and found.ids is not None:
                 return [i for i in found.ids if i > after][:limit] if after else found.ids[:limit]
         ask = graph_queries.ids_with(path, value, after=after, limit=limit)

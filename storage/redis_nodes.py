@@ -5,6 +5,7 @@ Commands go to each node directly, to several at once. After an error the map of
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from random import Random
 from typing import Final, cast
 
 from app.errors import TransientError
@@ -15,6 +16,9 @@ from storage.shared_attempt import SharedAttempt
 
 _SLOTS: Final = 16_384
 _SCANNED: Final = 1_000  # keys that one SCAN looks at, during which the node does nothing else
+_SCANNED_AT_A_PLACE: Final = 50
+_TAKEN_AT_A_PLACE: Final = 8  # of what matches there, since neighbours may share their fate
+_PLACES: Final = 16  # that are looked at, beside one for each four names that are wanted
 
 _Range = tuple[int, int, Address]
 
@@ -149,12 +153,35 @@ class RedisNodes:
         for node in self._primaries():
             cursor = b"0"
             while True:
-                (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)])
-                cursor, names = cast("tuple[bytes, list[bytes]]", reply)
+                cursor, names = await _scan(node, cursor, pattern, _SCANNED)
                 if names:
                     await node.ask([("UNLINK", name) for name in names])
                 if cursor == b"0":
                     break
+
+    async def sample(self, pattern: str, count: int, *, slots: Sequence[int], random: Random) -> list[bytes]:
+        """Up to `count` names, by chance, that match a glob pattern; `slots` are those that they lie in.
+
+        Bounded in steps, so that few may be found where most keys do not match; all of them are where there are few
+        keys at all.
+        """
+        await self._refresh.wait()
+        nodes = self._primaries()
+        steps = _PLACES + count // 4
+        found: dict[bytes, None] = {}
+        for _ in range(steps):
+            if len(found) >= count:
+                break
+            cursor = _any_cursor(slots, random)
+            _, names = await _scan(random.choice(nodes), cursor, pattern, _SCANNED_AT_A_PLACE)
+            found.update(dict.fromkeys(random.sample(names, min(_TAKEN_AT_A_PLACE, len(names)))))
+        else:
+            # Few keys, or few that match: from one place on to the end, and then from the beginning.
+            for node in nodes:
+                found.update(
+                    dict.fromkeys(await _scan_round(node, _any_cursor(slots, random), pattern, steps))
+                )
+        return random.sample(list(found), min(count, len(found)))
 
     async def close(self) -> None:
         """Close all connections; what waits fails."""
@@ -167,6 +194,35 @@ class RedisNodes:
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+async def _scan(node: RedisNode, cursor: bytes, pattern: str, count: int) -> tuple[bytes, list[bytes]]:
+    """The next cursor, and what matches among about `count` keys."""
+    (reply,) = await node.ask([("SCAN", cursor, "MATCH", pattern, "COUNT", count)])
+    following, names = cast("tuple[bytes, list[bytes]]", reply)
+    return following, names
+
+
+def _any_cursor(slots: Sequence[int], random: Random) -> bytes:
+    """A place to start from: any number is one.
+
+    Since Redis 7.4 the last 14 bits are a slot, and one without keys stands for the beginning of the next, so half of
+    the cursors have one of `slots`; before, these bits are a place as the others are.
+    """
+    low = random.choice((random.randrange(_SLOTS), random.choice(slots)))
+    return b"%d" % (random.getrandbits(32) * _SLOTS + low)
+
+
+async def _scan_round(node: RedisNode, cursor: bytes, pattern: str, steps: int) -> list[bytes]:
+    found: list[bytes] = []
+    ends = 0
+    for _ in range(steps):
+        cursor, names = await _scan(node, cursor, pattern, _SCANNED)
+        found += names
+        ends += cursor == b"0"
+        if ends > 1:
+            break
+    return found
 
 
 async def _ranges(node: RedisNode) -> list[_Range]:

@@ -87,9 +87,13 @@ class ReadSource:
             if read is not None:
                 return read
         try:
-            found = await self._on_primary(ask)
+            return await self.read_primary(ask)
         except TransientError:
             return await self._unverified(ask, least, token)
+
+    async def read_primary(self, ask: Ask[T]) -> Read[T]:
+        """What the primary holds now. Raises TransientError where it does not answer."""
+        found = await self._on_primary(ask)
         # Rule 1: minus one, since a commit can be flushed and not visible yet.
         return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
 

@@ -1,6 +1,7 @@
 """Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
 
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Final, Self
 
 import asyncpg
@@ -8,6 +9,7 @@ import asyncpg
 from app.clock import Clock, SystemClock
 from app.hooks import NO_HOOKS, Hooks
 from app.ports import (
+    Auditor,
     CommitLog,
     EntityDirectory,
     GraphReader,
@@ -18,6 +20,8 @@ from app.ports import (
 )
 from app.settings import Role, Settings
 from storage.answer_cache import AnswerCache
+from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
+from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
 from storage.eraser import PostgresEraser
@@ -52,6 +56,7 @@ class Stores:
     directory: EntityDirectory
     invalidator: CacheInvalidator
     commit_log: CommitLog
+    auditor: Auditor
     cache: CacheLevel
     database: str  # which cluster, timeline and database the positions of tokens belong to
     probes: list[Probe]
@@ -96,6 +101,7 @@ class Stores:
         memory: Memory = MemoryCache(clock, max_bytes=settings.memory_cache_mb * _MIB)
         notifications = None
         self.cache = NoCache()
+        audited: list[AuditedLevel] = []
         if settings.cache_enabled:
             nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
             close(nodes.close)
@@ -103,6 +109,8 @@ class Stores:
             self.probes.append(RedisProbe(nodes))
             notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
             close(notifications.close)
+            random = Random()  # noqa: S311 - it chooses what to look at
+            audited = [RedisEntries(nodes, keyspace, random), MemoryEntries(memory, keyspace, random)]
             if Role.WEB in settings.roles:
                 notifications.start()
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
@@ -127,6 +135,9 @@ class Stores:
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        self.auditor = CacheAuditor(
+            audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
+        )
         shared = SharedLevel(self.cache, pending, source)
         self.reader = CachedGraphReader(
             FragmentLoader(memory, shared, keyspace, source, clock, node_budget=settings.graph_node_budget),

@@ -89,3 +89,13 @@ def test_a_broker_that_is_away_is_one_line(arguments: list[str]) -> None:
         "error: Kafka at 127.0.0.1:1 does not answer (KafkaConnectionError): start it, "
         "or set PROFILE_KAFKA_BROKERS.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--sample", "0"], ["--sample", "x"], ["--grace", "-1"], ["--grace", "nan"]]
+)
+def test_wrong_usage_of_the_audit_is_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", *arguments])
+    assert ended.value.code == 2
+    assert f"{arguments[1]!r} is not a number of" in capsys.readouterr().err

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app.audit import AuditReport
 from app.models import Batch
 from app.settings import Role, Settings
 from app.transport import BulkTransport
@@ -17,8 +18,8 @@ from tests.rows import entity
 from tests.unit.app.fakes import HeldWriter, terminate
 
 
-def worker(*roles: Role) -> Worker:
-    return Worker(Settings(roles=list(roles), topic_prefix="t."), leave=terminate)
+def worker(*roles: Role, **settings: Any) -> Worker:
+    return Worker(Settings(roles=list(roles), topic_prefix="t.", **settings), leave=terminate)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,34 @@ async def test_what_the_web_accepted_is_written_before_the_stores_close() -> Non
     writer.gate.set()
     await asyncio.gather(writing, closing)
     assert written_at_close == [1]
+
+
+@pytest.mark.parametrize(("interval_s", "audits"), [(0.001, True), (0, False)])
+async def test_the_web_audits_its_caches_until_it_closes(
+    interval_s: float, audits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = asyncio.Event()
+
+    class Auditor:
+        async def audit(self, *, sample: int, grace_s: float, repair: bool = False) -> AuditReport:
+            called.set()
+            return AuditReport(checked={}, mismatches=[])
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def opened(*_: object, **__: object) -> Any:
+        return SimpleNamespace(auditor=Auditor(), close=nothing)
+
+    monkeypatch.setattr("app.worker.require_current", nothing)
+    monkeypatch.setattr("app.worker.Stores.open", opened)
+    web = worker(Role.WEB, audit_interval_s=interval_s)
+    await web._open()
+    if audits:
+        await asyncio.wait_for(called.wait(), 5)
+    else:
+        await asyncio.sleep(0.02)
+    assert called.is_set() == audits
+    await web._close()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "cache-audit"]

@@ -14,7 +14,7 @@ from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.keyspace import CacheKey, Keyspace
 from storage.levels import SharedLevel
 from storage.lookup_lists import IdList
-from storage.memory_cache import MemoryCache
+from storage.memory_cache import LIFETIME_S, MemoryCache
 from storage.notifications import Memory
 from tests.unit.storage.fakes import ManualClock
 
@@ -139,7 +139,7 @@ async def test_the_cache_is_not_read_while_it_is_owed_something(
 async def test_memory_and_everybody_else_hear_of_it(
     pending: PendingInvalidations, memory: Memory, heard: HeardMessages
 ) -> None:
-    entry = IdList("x", [1], 1, 1, 1.0)
+    entry = IdList("f", "x", [1], 1, 1, 1.0)
     memory.put(1, entry, 10, memory.ticket())
     memory.put(2, entry, 10, memory.ticket())
     await pending.submit(changed(1))
@@ -236,3 +236,18 @@ def test_a_breaker_lets_one_probe_through() -> None:
     assert breaker.allow()
     breaker.succeeded()
     assert [breaker.allow(), breaker.allow()] == [True, True]
+
+
+def test_to_peek_keeps_nothing_longer() -> None:
+    clock = ManualClock()
+    memory: Memory = MemoryCache(clock, max_bytes=8_000)  # type: ignore[arg-type]
+    memory.restore()
+    entry = IdList("f", "x", [1], 1, 1, 1.0)
+    memory.put(1, entry, 700, memory.ticket())
+    for key in range(2, 10):
+        assert memory.peek(1) == entry
+        memory.put(key, entry, 700, memory.ticket())
+    assert 1 not in memory.keys()  # noqa: SIM118 - it is no mapping
+    assert memory.peek(9) == entry
+    clock.time += LIFETIME_S + 1
+    assert (memory.peek(9), 9 in memory.keys()) == (None, True)  # noqa: SIM118

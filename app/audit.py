@@ -1,0 +1,34 @@
+"""What an audit of the caches found. It names entries and never quotes a value: it may be somebody's data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+Kind = Literal["fragment", "property", "reference"]
+Level = Literal["redis", "memory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """An entry that does not say what the primary says.
+
+    `subject` is an entity's id, a property's path, or the type of a reference. Positions are WAL positions: the one
+    that the entry claims to have reached, and the one that the primary's content had reached.
+    """
+
+    kind: Kind
+    level: Level
+    subject: str
+    cached_position: int
+    primary_position: int
+    read_at: datetime  # when the entry was read from PostgreSQL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """How many entries of each kind were compared, and those that are stale; `repaired`: all of them were dropped."""
+
+    checked: Mapping[Kind, int]
+    mismatches: list[Mismatch]
+    repaired: bool = False
