@@ -12,19 +12,23 @@ class Cores:
 
     server: int | None = None
     client: int | None = None
+    beside: int | None = None  # for what else runs; the client's where there are two cores
 
     def __str__(self) -> str:
         if self.server is None:
             return "nothing is pinned to a core (no taskset, or one core alone)"
-        return f"measured servers are pinned to core {self.server}, wrk to core {self.client}"
+        return (
+            f"measured servers are pinned to core {self.server}, wrk to core {self.client}, "
+            f"what writes beside them to core {self.beside}"
+        )
 
 
 def choose(available: Sequence[int], *, can_pin: bool) -> Cores:
-    """The first two cores; none where there is one alone, since both would share it anyway."""
+    """The first cores; none where there is one alone, since both would share it anyway."""
     if not can_pin or len(available) < 2:
         return Cores()
-    server, client, *_ = sorted(available)
-    return Cores(server=server, client=client)
+    server, client, *others = sorted(available)
+    return Cores(server=server, client=client, beside=others[0] if others else client)
 
 
 def of_this_machine() -> Cores:

@@ -8,12 +8,11 @@ import ipaddress
 import json
 import subprocess
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypedDict
 
 from load.bare_server import bare_server
 from load.entities_csv import DEFAULT_PATH
@@ -27,6 +26,13 @@ _URLS_SCRIPT: Final = Path(__file__).parent / "k6" / "urls.js"
 _BASELINE_SECONDS: Final = 10
 _BASELINE_TURNS: Final = 3
 _BASELINE_BODIES: Final = 500
+
+
+class Pace(TypedDict):
+    """How hard wrk drives."""
+
+    connections: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         f"{base_url}: {args.connections} connections, {args.count:,} requests in turn ({kinds})", flush=True
     )
 
-    pace = {"connections": args.connections, "threads": args.threads}
+    pace = Pace(connections=args.connections, threads=args.threads)
     if args.warm_up > 0:
         print(f"warming up for {args.warm_up} s …", flush=True)
         warm = run_wrk(base_url, urls, seconds=args.warm_up, **pace)
@@ -137,7 +143,7 @@ def email_path(base_url: str, csv: Path) -> str:
     )
 
 
-def _compare(base_url: str, urls: Path, *, seconds: int, pace: Mapping[str, int]) -> None:
+def _compare(base_url: str, urls: Path, *, seconds: int, pace: Pace) -> None:
     """Run both in turns: on a shared machine two runs a minute apart can't be compared."""
     with urls.open(encoding="utf-8") as file:
         bodies = [fetch(base_url + line.strip()) for line in islice(file, _BASELINE_BODIES)]

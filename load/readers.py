@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -21,9 +22,6 @@ from load.cpu import process_s
 from load.errors import LoadError
 from load.processes import started
 from load.sending import Message, send
-
-if TYPE_CHECKING:
-    import subprocess
 
 _POLL_S: Final = 0.02
 
@@ -112,12 +110,12 @@ async def _watch(
 def reader_process(
     reader: Reader, settings: Settings, *, core: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """The reader, running, with the topics, the group and the role of these settings."""
+    """The reader, running, with the topics, the group and the role of these settings; its log goes to stderr."""
     environment = os.environ | {
         "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
         "PROFILE_APP_ID": settings.app_id,
         "PROFILE_ROLES": ",".join(settings.roles),
         **reader.environment,
     }
-    with started(reader.command, environment=environment, core=core, stdout=sys.stderr) as process:
+    with started(reader.command, environment=environment, core=core, stdout=subprocess.DEVNULL) as process:
         yield process

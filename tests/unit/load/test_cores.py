@@ -10,7 +10,8 @@ from load.cores import Cores, choose, of_this_machine, pinned
 
 
 def test_server_and_client_have_a_core_each() -> None:
-    assert choose([5, 3, 9], can_pin=True) == Cores(server=3, client=5)
+    assert choose([5, 3, 9], can_pin=True) == Cores(server=3, client=5, beside=9)
+    assert choose([0, 1], can_pin=True) == Cores(server=0, client=1, beside=1)
 
 
 @pytest.mark.parametrize(("available", "can_pin"), [([0], True), ([0, 1], False), ([], True)])
