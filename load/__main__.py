@@ -40,6 +40,9 @@ COMMANDS = {
     "bench-ingest": Command(
         module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
     ),
+    "bench-reads": Command(
+        module="load.bench_reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
+    ),
     "demo": Command(module="load.demo.command", summary="the main job from source events to answers"),
 }
 

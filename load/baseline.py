@@ -1,42 +1,98 @@
 """A bare aiohttp handler that returns given bodies: what the framework alone can do.
 
-Run in a process of its own by `http --baseline`. Bodies come from a JSON file, an array of strings taken from
-the real service, and go round in order; each is sent with the headers that the checks want. Prints its port
-when it listens.
+Run in a process of its own by load.bare_server. Bodies come from a JSON file, an array of strings taken from the
+real service, and go round in order; each is sent with the headers that the checks want. With `--redis` they are
+stored in the Redis Cluster of the settings for an hour, and each request gets its body from there, over the
+connections that the service has. Prints its port when it listens.
 """
 
+import argparse
 import asyncio
 import json
-import sys
+import secrets
+from collections.abc import Awaitable, Callable
 from itertools import cycle
 from pathlib import Path
+from typing import cast
 
 import uvloop
 from aiohttp import web
+from redis.crc import key_slot
+
+from app.settings import Settings
+from storage.redis_nodes import RedisNodes
 
 HEADERS = {"Content-Type": "application/json", "Cache-Status": "baseline; hit"}
+_STORED_S = 3600
+
+NextBody = Callable[[], Awaitable[bytes]]
 
 
-def application(bodies: list[bytes]) -> web.Application:
+def application(next_body: NextBody) -> web.Application:
     """An application that answers every GET with the next body."""
-    following = cycle(bodies)
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(body=next(following), headers=HEADERS)
+        return web.Response(body=await next_body(), headers=HEADERS)
 
     app = web.Application()
     app.router.add_get("/{path:.*}", answer)
     return app
 
 
-async def serve(bodies: list[bytes]) -> None:
+def in_turn(bodies: list[bytes]) -> NextBody:
+    """The bodies, again and again."""
+    following = cycle(bodies)
+
+    async def next_body() -> bytes:
+        return next(following)
+
+    return next_body
+
+
+async def from_redis(bodies: list[bytes], nodes: RedisNodes) -> NextBody:
+    """The bodies, again and again, with one GET for each."""
+    prefix = f"baseline-{secrets.token_hex(4)}"
+    names = [f"{prefix}:{number}".encode() for number in range(len(bodies))]
+    keys = [(key_slot(name), name) for name in names]
+    await nodes.run(
+        [
+            (slot, ("SET", name, body, "EX", _STORED_S))
+            for (slot, name), body in zip(keys, bodies, strict=True)
+        ]
+    )
+    following = cycle([(slot, ("GET", name)) for slot, name in keys])
+
+    async def next_body() -> bytes:
+        (body,) = await nodes.run([next(following)])
+        return cast("bytes", body)
+
+    return next_body
+
+
+async def serve(bodies: list[bytes], *, with_redis: bool) -> None:
     """Listen on a free port of the loopback interface until the process is stopped."""
-    runner = web.AppRunner(application(bodies), access_log=None)
+    if with_redis:
+        settings = Settings()
+        nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+        next_body = await from_redis(bodies, nodes)
+    else:
+        next_body = in_turn(bodies)
+    runner = web.AppRunner(application(next_body), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     print(runner.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
 
+def main() -> None:
+    """Serve the bodies of a file."""
+    parser = argparse.ArgumentParser(prog="python -m load.baseline")
+    parser.add_argument("bodies", type=Path)
+    parser.add_argument("--redis", action="store_true")
+    args = parser.parse_args()
+    bodies = [text.encode() for text in json.loads(args.bodies.read_text("utf-8"))]
+    uvloop.run(serve(bodies, with_redis=args.redis))
+
+
 if __name__ == "__main__":
-    uvloop.run(serve([text.encode() for text in json.loads(Path(sys.argv[1]).read_text("utf-8"))]))
+    main()

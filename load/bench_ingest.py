@@ -18,6 +18,7 @@ from load.commits import Speed
 from load.ingest_workloads import WORKLOADS, records
 from load.options import positive
 from load.readers import measure, readers
+from load.spread import spread
 
 _LABELS = ("agent", "bare", "uncached", "naive")
 
@@ -69,14 +70,9 @@ def _table(role: Role, count: int, labels: list[str], found: dict[tuple[str, str
             ratio = "1"
             if label != "agent" and "agent" in labels:
                 pairs = zip(found["agent", workload], speeds, strict=True)
-                ratio = _spread(
+                ratio = spread(
                     [agent.records_per_s / other.records_per_s for agent, other in pairs], "{:.2f}"
                 )
             cpu = median(speed.cpu_s_per_1000 for speed in speeds)
-            lines.append(f"| {workload} | {label} | {_spread(rates, '{:,.0f}')} | {ratio} | {cpu:.3f} |")
+            lines.append(f"| {workload} | {label} | {spread(rates, '{:,.0f}')} | {ratio} | {cpu:.3f} |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float], form: str) -> str:
-    middle, least, most = (form.format(value) for value in (median(values), min(values), max(values)))
-    return f"{middle} ({least} to {most})"

@@ -44,19 +44,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file and print the number of users in it."""
-    rows, nested = asyncio.run(select(Settings(), args.limit))
+    users, path = export(Settings(), args.out, limit=args.limit)
+    print(f"{len(users):,} users in {args.out}; ask by {path} and document.number")
+    return 0
+
+
+def export(settings: Settings, out: Path, *, limit: int) -> tuple[list[tuple[int, str, str]], str]:
+    """Write the file; its users, and the property by which an e-mail is found. Raises LoadError without users."""
+    rows, nested = asyncio.run(select(settings, limit))
     if not rows:
         raise LoadError(
             "There are no users with an e-mail and a CPF; generate some with `make run-datagen-postgres`."
         )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with args.out.open("w", newline="", encoding="utf-8") as file:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", "email", "cpf"))
         writer.writerows(rows)
-    path = "email.address" if nested else "email"
-    print(f"{len(rows):,} users in {args.out}; ask by {path} and document.number")
-    return 0
+    return rows, "email.address" if nested else "email"
 
 
 async def select(settings: Settings, limit: int) -> tuple[list[tuple[int, str, str]], bool]:

@@ -41,9 +41,9 @@ def entity_properties(data: World, *, conflict_rate: float) -> Iterator[Message]
     late: list[Message] = []
     for node in data.nodes():
         for fact in node.facts:
-            yield _property(node, fact)
+            yield statement(node.type, node.reference, fact)
             if rng.random() < conflict_rate:
-                late.append(_property(node, _older(fact, rng)))
+                late.append(statement(node.type, node.reference, _older(fact, rng)))
         while len(late) > _FIELDS_PER_NODE:
             yield late.pop(rng.randrange(len(late)))
     yield from late
@@ -65,15 +65,16 @@ def _older(fact: Fact, rng: random.Random) -> Fact:
     return Fact(fact.field, {"superseded": True, "told": dates.to_text(date)}, date)
 
 
-def _property(node: Node, fact: Fact) -> Message:
+def statement(kind: str, reference: str, fact: Fact) -> Message:
+    """One field of an entity, for `entity-properties`."""
     body = {
-        "entity_reference": node.reference,
-        "entity_type": node.type,
+        "entity_reference": reference,
+        "entity_type": kind,
         "field_name": fact.field,
         "field_value": fact.value,
         "reference_date": dates.to_text(fact.date),
     }
-    return _message(node.type, node.reference, body, fact.date)
+    return _message(kind, reference, body, fact.date)
 
 
 def _point(point: Point) -> Message:

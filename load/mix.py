@@ -7,20 +7,17 @@ import argparse
 import ipaddress
 import json
 import subprocess
-import sys
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Final, TypedDict
 
+from load.bare_server import bare_server
 from load.entities_csv import DEFAULT_PATH
 from load.errors import LoadError
+from load.fetching import fetch
 from load.options import positive
 from load.thresholds import judge
 from load.wrk_run import MixResult, run_wrk
@@ -29,6 +26,13 @@ _URLS_SCRIPT: Final = Path(__file__).parent / "k6" / "urls.js"
 _BASELINE_SECONDS: Final = 10
 _BASELINE_TURNS: Final = 3
 _BASELINE_BODIES: Final = 500
+
+
+class Pace(TypedDict):
+    """How hard wrk drives."""
+
+    connections: int
+    threads: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     base_url = require_loopback(args.url)
     if not args.csv.exists():
         raise LoadError(f"There is no {args.csv}; `python -m load entities-csv` exports it.")
-    _fetch(f"{base_url}/healthz")
+    fetch(f"{base_url}/healthz")
     urls = args.csv.with_name("urls.txt")
     drawn = draw_requests(
         args.csv, urls, count=args.count, seed=args.seed, email_path=email_path(base_url, args.csv)
@@ -71,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         f"{base_url}: {args.connections} connections, {args.count:,} requests in turn ({kinds})", flush=True
     )
 
-    pace = {"connections": args.connections, "threads": args.threads}
+    pace = Pace(connections=args.connections, threads=args.threads)
     if args.warm_up > 0:
         print(f"warming up for {args.warm_up} s …", flush=True)
         warm = run_wrk(base_url, urls, seconds=args.warm_up, **pace)
@@ -131,7 +135,7 @@ def email_path(base_url: str, csv: Path) -> str:
         first = next(islice(file, 1, None), "")
     email = urllib.parse.quote(first.split(",")[1], safe="") if first.count(",") >= 2 else ""
     for path in ("email.address", "email"):
-        if _fetch(f"{base_url}/v1/graph/by-property/{path}/value/{email}?depth=1") != b"[]":
+        if fetch(f"{base_url}/v1/graph/by-property/{path}/value/{email}?depth=1") != b"[]":
             return path
     raise LoadError(
         f"The service does not know the first user of {csv}; is it the file of another database? "
@@ -139,29 +143,16 @@ def email_path(base_url: str, csv: Path) -> str:
     )
 
 
-def _fetch(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - a loopback http:// address
-            body: bytes = response.read()
-            return body
-    except urllib.error.HTTPError as error:
-        raise LoadError(f"{url} answered {error.code}; see the worker's log.") from None
-    except OSError as error:
-        raise LoadError(f"Nothing answers at {url} ({error}); start it with `make run-worker`.") from None
-
-
-def _compare(base_url: str, urls: Path, *, seconds: int, pace: Mapping[str, int]) -> None:
+def _compare(base_url: str, urls: Path, *, seconds: int, pace: Pace) -> None:
     """Run both in turns: on a shared machine two runs a minute apart can't be compared."""
     with urls.open(encoding="utf-8") as file:
-        bodies = [_fetch(base_url + line.strip()).decode() for line in islice(file, _BASELINE_BODIES)]
-    saved = urls.with_name("bodies.json")
-    saved.write_text(json.dumps(bodies), encoding="utf-8")
+        bodies = [fetch(base_url + line.strip()) for line in islice(file, _BASELINE_BODIES)]
     print(f"\nBASELINE a bare aiohttp handler with {len(bodies)} of these bodies, in turns of {seconds} s")
     ratios = []
-    with _baseline(saved) as port:
+    with bare_server(bodies, urls.with_name("bodies.json")) as server:
         for _ in range(_BASELINE_TURNS):
             ours = run_wrk(base_url, urls, seconds=seconds, **pace)
-            bare = run_wrk(f"http://127.0.0.1:{port}", urls, seconds=seconds, **pace)
+            bare = run_wrk(server.url, urls, seconds=seconds, **pace)
             ratios.append(ours.requests_per_second / max(bare.requests_per_second, 1e-9))
             print(
                 f"  service {ours.requests_per_second:,.0f}/s, p95 {ours.percentiles_ms[95]:.2f} ms; "
@@ -170,18 +161,3 @@ def _compare(base_url: str, urls: Path, *, seconds: int, pace: Mapping[str, int]
                 flush=True,
             )
     print(f"\nratio       {median(ratios):.2f} of the bare handler's requests/s (median)")
-
-
-@contextmanager
-def _baseline(bodies: Path) -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "load.baseline", str(bodies)], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line.strip().isdigit():
-            raise LoadError("The bare handler did not start; its error stands above.")
-        yield int(line)
-    finally:
-        process.terminate()
-        process.wait(10)

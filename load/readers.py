@@ -18,11 +18,12 @@ from app.settings import Role, Settings
 from app.topic_admin import create_topics
 from load.bare_loop import topic_of
 from load.commits import Commit, Speed, speed
+from load.cpu import process_s
 from load.errors import LoadError
+from load.processes import started
 from load.sending import Message, send
 
 _POLL_S: Final = 0.02
-_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +56,14 @@ async def measure(
     await create_topics(settings.kafka_brokers, [spec for spec in settings.topic_specs if spec.name in used])
     try:
         await send(settings.kafka_brokers, topic, told, total=len(told))
-        with _process(reader, settings) as process:
+        with reader_process(reader, settings) as process:
             return speed(await _watch(process, settings, topic, len(told), timeout_s=timeout_s))
     finally:
-        await _delete(settings.kafka_brokers, used)
+        await delete_topics(settings.kafka_brokers, used)
 
 
-async def _delete(brokers: list[str], topics: set[str]) -> None:
+async def delete_topics(brokers: list[str], topics: set[str]) -> None:
+    """Delete the topics and what is in them."""
     admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
     try:
@@ -70,12 +72,18 @@ async def _delete(brokers: list[str], topics: set[str]) -> None:
         await admin.close()
 
 
+async def committed(admin: AIOKafkaAdminClient, settings: Settings, topic: str) -> int:
+    """How many records of a topic the group of these settings has committed."""
+    partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
+    offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+    return sum(max(0, found.offset) for found in offsets.values())
+
+
 async def _watch(
     process: "subprocess.Popen[bytes]", settings: Settings, topic: str, expected: int, *, timeout_s: float
 ) -> list[Commit]:
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
     await admin.start()
-    partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
     commits: list[Commit] = []
     end = time.monotonic() + timeout_s
     try:
@@ -89,36 +97,25 @@ async def _watch(
                 raise LoadError(
                     f"{topic}: {seen:,} of {expected:,} records in {timeout_s:.0f} s; see --timeout."
                 )
-            offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
-            total = sum(max(0, found.offset) for found in offsets.values())
+            total = await committed(admin, settings, topic)
             if not commits or total != commits[-1].records:
-                commits.append(Commit(at_s=time.monotonic(), records=total, cpu_s=_cpu_s(process.pid)))
+                commits.append(Commit(at_s=time.monotonic(), records=total, cpu_s=process_s(process.pid)))
             await asyncio.sleep(_POLL_S)
     finally:
         await admin.close()
     return commits
 
 
-def _cpu_s(pid: int) -> float:
-    """User and system time of a process, all threads (proc(5))."""
-    after_name = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / _TICKS_PER_S
-
-
 @contextmanager
-def _process(reader: Reader, settings: Settings) -> Iterator["subprocess.Popen[bytes]"]:
+def reader_process(
+    reader: Reader, settings: Settings, *, core: int | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The reader, running, with the topics, the group and the role of these settings; its log goes to stderr."""
     environment = os.environ | {
         "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
         "PROFILE_APP_ID": settings.app_id,
         "PROFILE_ROLES": ",".join(settings.roles),
         **reader.environment,
     }
-    process = subprocess.Popen(reader.command, env=environment, stdout=sys.stderr)
-    try:
+    with started(reader.command, environment=environment, core=core, stdout=subprocess.DEVNULL) as process:
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from load.errors import LoadError
 from load.wrk_run import MixResult, parse, run_wrk
@@ -66,6 +67,21 @@ ANSWERS = [
 ]
 
 
+async def run_against(answer: Handler, urls: Path, *, with_checks: bool = True) -> MixResult:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        return await asyncio.to_thread(
+            run_wrk, url, urls, seconds=1, connections=1, threads=1, with_checks=with_checks
+        )
+    finally:
+        await runner.cleanup()
+
+
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 async def test_the_script_counts_hits_wrong_answers_and_failures(tmp_path: Path) -> None:
     asked: list[str] = []
@@ -75,24 +91,9 @@ async def test_the_script_counts_hits_wrong_answers_and_failures(tmp_path: Path)
         asked.append(request.path_qs)
         return web.Response(status=status, body=body, headers={"Cache-Status": source})
 
-    app = web.Application()
-    app.router.add_get("/{path:.*}", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     urls = tmp_path / "urls.txt"
     urls.write_text("/v1/graph/1?depth=1\n/v1/graph/by-property/email/value/a%40b?depth=2\n")
-    try:
-        result = await asyncio.to_thread(
-            run_wrk,
-            f"http://127.0.0.1:{runner.addresses[0][1]}",
-            urls,
-            seconds=1,
-            connections=1,
-            threads=1,
-        )
-    finally:
-        await runner.cleanup()
+    result = await run_against(answer, urls)
     assert result.answers > 20
     assert set(asked) == set(urls.read_text().split())
     assert asked[:2] == asked[2:4]  # in turn; wrk calls request() once more before it starts
@@ -101,3 +102,20 @@ async def test_the_script_counts_hits_wrong_answers_and_failures(tmp_path: Path)
     assert result.wrong == pytest.approx(2 * quarter, abs=2)
     assert result.failed == pytest.approx(quarter, abs=2)
     assert 0 < result.percentiles_ms[50] <= result.percentiles_ms[99] <= result.max_ms
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+async def test_without_checks_requests_are_sent_and_answers_not_looked_at(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        return web.Response(status=503 if len(asked) % 2 else 200, body="?")
+
+    urls = tmp_path / "urls.txt"
+    urls.write_text("/a\n/b\n")
+    result = await run_against(answer, urls, with_checks=False)
+    assert result.requests > 20
+    assert asked[:4] in (["/a", "/b", "/a", "/b"], ["/b", "/a", "/b", "/a"])
+    assert (result.answers, result.hits, result.wrong) == (0, 0, 0)
+    assert result.failed == pytest.approx(result.requests / 2, abs=2)

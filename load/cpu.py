@@ -1,0 +1,51 @@
+"""CPU seconds of processes, user and system, from proc(5)."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
+_PARENT, _OWN, _ENDED_CHILDREN = 1, slice(11, 13), slice(13, 15)  # after the name in parentheses
+
+
+def process_s(pid: int) -> float:
+    """What a process used, all threads. Raises OSError where it does not live."""
+    return sum(map(int, _stat(pid)[_OWN])) / _TICKS_PER_S
+
+
+def family_s(pid: int) -> float:
+    """What a process and its children used; those that ended count from when they were waited for."""
+    own = _stat(pid)
+    ticks = sum(map(int, [*own[_OWN], *own[_ENDED_CHILDREN]]))
+    for child in _children(pid):
+        with suppress(OSError):  # it ended meanwhile
+            ticks += sum(map(int, _stat(child)[_OWN]))
+    return ticks / _TICKS_PER_S
+
+
+def parent(pid: int) -> int:
+    """The process that started this one. Raises OSError where it does not live."""
+    return int(_stat(pid)[_PARENT])
+
+
+def name(pid: int) -> str | None:
+    """The name of a process; None where there is none on this machine."""
+    try:
+        return (_PROC / str(pid) / "comm").read_text("utf-8").strip()
+    except OSError:
+        return None
+
+
+def _stat(pid: int) -> Sequence[str]:
+    return (_PROC / str(pid) / "stat").read_text("utf-8").rpartition(")")[2].split()
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in (_PROC / str(pid) / "task").glob("*/children")
+        for child in task.read_text("ascii").split()
+    ]
