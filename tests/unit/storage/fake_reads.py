@@ -14,7 +14,7 @@ from storage.graph_queries import Ask, Reached, id_of
 from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.keyspace import CacheKey, Keyspace
 from storage.levels import SharedLevel
-from storage.list_loader import ListLoader
+from storage.list_loader import ListLoader, ListQuestion
 from storage.lookup_lists import IdList
 from storage.memory_cache import MemoryCache
 from storage.queries import query
@@ -186,7 +186,8 @@ class World:
     async def load_list(self, token: int = 0) -> tuple[IdList, Reading]:
         """A request for what KEY leads to."""
         reading = Reading(token=token)
-        return await self.lists.load(KEYSPACE.reference(KEY), "", id_of(KEY), reading), reading
+        question = ListQuestion(KEYSPACE.reference(KEY), KEY.type, KEY.reference, id_of(KEY))
+        return await self.lists.load(question, reading), reading
 
     def in_redis(self, key: CacheKey) -> int | None:
         """The value that Redis holds."""

@@ -19,7 +19,7 @@ from storage.redis_node import Address
 from tests.unit.storage.fakes import ManualClock
 
 KEYSPACE = Keyspace("up:1.1.1")
-ENTRY = IdList("x", [1], 1, 1, 1.0)
+ENTRY = IdList("f", "x", [1], 1, 1, 1.0)
 NODES = (("127.0.0.1", 7000), ("127.0.0.1", 7001))
 OTHER = b"another."
 LEADERS = (0, 1)  # the groups whose channels are the nodes'
