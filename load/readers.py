@@ -115,6 +115,8 @@ def reader_process(
         "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
         "PROFILE_APP_ID": settings.app_id,
         "PROFILE_ROLES": ",".join(settings.roles),
+        # Of whom it writes for: another prefix is another cache.
+        "PROFILE_CACHE_PREFIX": settings.cache_prefix,
         **reader.environment,
     }
     with started(reader.command, environment=environment, core=core, stdout=subprocess.DEVNULL) as process:
