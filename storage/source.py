@@ -80,9 +80,7 @@ class ReadSource:
         if reach is None:
             return await self._unverified(ask, token, token)
         least = max(reach, token)
-        for replica in [*self._in_turn(), None]:
-            if replica is None:
-                break
+        for replica in self._in_turn():
             read = await self._try_replica(replica, ask, least)
             if read is not None:
                 return read
@@ -98,17 +96,17 @@ class ReadSource:
         return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
 
     async def _try_replica(self, replica: Replica, ask: Ask[T], least: int) -> Read[T] | None:
-        for is_last in (False, True):
-            try:
+        """Ask one replica, twice where it has not reached `least`; None where it can't answer."""
+        try:
+            found = await self._on_replica(replica, ask, least)
+            if found is None:
+                await asyncio.sleep(_CATCH_UP_S)
                 found = await self._on_replica(replica, ask, least)
-            except TransientError:
-                return None
-            if found is not None:
-                return Read(result=found.result, position=found.before, upper=found.after)
-            if is_last:
-                break
-            await asyncio.sleep(_CATCH_UP_S)
-        return None
+        except TransientError:
+            return None
+        if found is None:
+            return None
+        return Read(result=found.result, position=found.before, upper=found.after)
 
     async def _unverified(self, ask: Ask[T], least: int, token: int) -> Read[T]:
         """Ask the most advanced replica."""
