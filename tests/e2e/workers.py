@@ -14,6 +14,7 @@ from typing import Self
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from app.settings import Settings
 
@@ -126,7 +127,10 @@ async def offsets(settings: Settings, topics: Sequence[str]) -> dict[TopicPartit
     await admin.start()
     try:
         partitions = [TopicPartition(t, n) for t in topics for n in range(settings.topic_partitions)]
-        found = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+        try:
+            found = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+        except GroupCoordinatorNotAvailableError:  # a new broker has no topic of offsets yet
+            return dict.fromkeys(partitions, 0)
         return {partition: max(0, told.offset) for partition, told in found.items()}
     finally:
         await admin.close()
