@@ -13,6 +13,7 @@ from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from app.settings import Role, Settings
 from app.topic_admin import create_topics
@@ -75,7 +76,10 @@ async def delete_topics(brokers: list[str], topics: set[str]) -> None:
 async def committed(admin: AIOKafkaAdminClient, settings: Settings, topic: str) -> int:
     """How many records of a topic the group of these settings has committed."""
     partitions = [TopicPartition(topic, number) for number in range(settings.topic_partitions)]
-    offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+    try:
+        offsets = await admin.list_consumer_group_offsets(settings.group_id, partitions=partitions)
+    except GroupCoordinatorNotAvailableError:  # a new broker has no topic of offsets yet
+        return 0
     return sum(max(0, found.offset) for found in offsets.values())
 
 
