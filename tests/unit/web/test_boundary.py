@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -204,7 +204,10 @@ async def test_no_path_or_query_is_a_500(
     client: Client, path: str, segments: tuple[str, str], query: list[tuple[str, str]], raw: bool
 ) -> None:
     text = path.format(*segments) + "?" + "&".join(f"{name}={value}" for name, value in query)
-    url = URL(text, encoded=False)
+    try:
+        url = URL(text, encoded=False)
+    except ValueError:  # `//\\`: the client itself takes it for a host
+        reject()
     if raw and all("!" <= character <= "~" for character in text):
         url = URL(text.replace("#", ""), encoded=True)
     response = await client.get(url.relative() if url.absolute else url)
