@@ -16,11 +16,12 @@ _OVERHEAD_BYTES: Final = 500
 
 
 class AnswerKey(NamedTuple):
-    """What was asked: trees of these roots."""
+    """What was asked: trees of these roots; `more`: a page that another one follows, which its headers say."""
 
     roots: tuple[int, ...]
     depth: int
     since: datetime | None
+    more: bool = False
 
 
 class KeptAnswer(NamedTuple):

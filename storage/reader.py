@@ -104,8 +104,9 @@ class CachedGraphReader:
         reading = Reading(token=token)
         ids = await self._page(lookups.canonical_path(path), value, after, limit + 1, reading)
         page = tuple(ids[:limit])
-        kept = await self._trees(page, depth, since, reading, matches) if page else None
-        return _answer(kept, reading, next_after=page[-1] if len(ids) > limit else None)
+        more = len(ids) > limit
+        kept = await self._trees(page, depth, since, reading, matches, more=more) if page else None
+        return _answer(kept, reading, next_after=page[-1] if more else None)
 
     async def _page(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
         name = lookups.cacheable(path, value)
@@ -125,9 +126,11 @@ class CachedGraphReader:
         since: datetime | None,
         reading: Reading,
         matches: Matches | None,
+        *,
+        more: bool = False,
     ) -> KeptAnswer | None:
         """The trees of those roots that exist; None where none does. Their bodies are empty where the tag matches."""
-        key = AnswerKey(roots, depth, self._retained(since))
+        key = AnswerKey(roots, depth, self._retained(since), more)
         kept = self._answers.get(key, reading.token)
         if kept is not None:
             return kept
@@ -180,7 +183,7 @@ def _note(fragments: Sequence[Fragment], reading: Reading) -> tuple[int, float]:
 
 def _etag(key: AnswerKey, trees: Sequence[Tree], fragments: dict[int, Fragment]) -> str:
     """Of the content and what was asked, so that it is the same on every worker and after a refill."""
-    asked = f"{FORMAT_VERSION} {key.depth} {'' if key.since is None else to_text(key.since)} "
+    asked = f"{FORMAT_VERSION} {key.depth} {'' if key.since is None else to_text(key.since)} {'+' if key.more else ''}"
     digests = [
         fragments[node].digest if node in fragments else b"-" for tree in trees for node in (*tree.order, -1)
     ]
@@ -203,8 +206,6 @@ def _answer(
             body = kept.trees[0]
         else:
             body = b"[" + b",".join(kept.trees) + b"]"
-        if next_after is not None:
-            etag = f"{etag}+"
     return Answer(
         body=body,
         etag=etag,
