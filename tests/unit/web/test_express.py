@@ -120,6 +120,21 @@ async def test_pipelined_requests_are_answered_in_order(port: int, world: World)
     assert answers.count(TREE) == 2
 
 
+async def test_several_at_once_on_a_waiting_connection(port: int, world: World) -> None:
+    world.reader.in_memory = True
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    request = f"GET {BY_ID} HTTP/1.1\r\nHost: x\r\n"
+    for count in (1, 3):
+        writer.write((request + "\r\n").encode() * count)
+        for _ in range(count):
+            async with asyncio.timeout(5):
+                await reader.readuntil(TREE)
+    writer.write((request + "Connection: close\r\n\r\n").encode())
+    async with asyncio.timeout(5):
+        assert parts(await reader.read())[2] == TREE
+    writer.close()
+
+
 async def test_a_request_in_pieces(port: int, world: World) -> None:
     world.reader.in_memory = True
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
