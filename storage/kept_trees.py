@@ -6,7 +6,7 @@ its own. Periods that select the same rows share an answer and its tag.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Final
 
@@ -124,6 +124,11 @@ class KeptTrees:
                 return None
             found.seen_change, found.held_until = seen, held_until
         return found
+
+    def walked(self, root: int) -> Iterable[int]:
+        """What the last whole walk of this root met, whether or not it still holds."""
+        found: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH))
+        return () if found is None else (entity_id for entity_id, _ in found.items)
 
     def keep(self, skeleton: Skeleton, depth: int) -> None:
         """Keep a walk of this depth."""

@@ -1,6 +1,6 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -206,15 +206,17 @@ class CachedGraphReader:
     async def _walk(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Tree]:
         trees = [Tree(root, depth=depth, budget=self._budget) for root in roots]
         load, known = self._fragments.load, reading.known
+        hints: set[int] = {node for root in roots for node in self._kept.walked(root)}
         while True:
             wanted = {node for tree in trees for node in tree.frontier} - known
             if wanted:
                 levels = max(tree.levels_left for tree in trees)
-                await load(sorted(wanted), max(0, levels), reading)
+                await load(sorted(wanted), max(0, levels), reading, hints - wanted)
             for tree in trees:
                 tree.advance(reading.fragments)
             if all(tree.done for tree in trees):
                 return trees
+            hints = {node for tree in trees for node in _hinted(tree, reading.fragments)}
 
     def _from(self, since: datetime | None) -> str | None:
         """From which date on temporal data is shown: as asked, and as far as it is retained."""
@@ -224,6 +226,14 @@ class CachedGraphReader:
             oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
             since = oldest if since is None else max(since, oldest)
         return None if since is None else to_text(since)
+
+
+def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterator[int]:
+    """What a walk that has just left its root is likely to need after the level before it."""
+    root = fragments.get(tree.root)
+    if tree.level == 1 and root is not None:
+        for level in root.below[: tree.levels_left]:
+            yield from level
 
 
 def _page(ids: list[int], after: int, limit: int) -> list[int]:
