@@ -262,7 +262,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             writer=worker.shared_writer(),
             preview=worker.stores.preview,
             directory=worker.stores.directory,
-            tokens=Tokens(worker.stores.database),
+            tokens=Tokens(lambda: worker.stores.database),
             position=worker.stores.position,
             probes=worker.probes(),
             clock=SystemClock(),

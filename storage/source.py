@@ -44,11 +44,12 @@ class Read(Generic[T]):
 
 
 class Replica:
-    """A replica and whether it answered lately."""
+    """A replica, whether it answered lately, and whether it is known to follow the primary's timeline."""
 
     def __init__(self, name: str, pool: asyncpg.Pool, clock: Clock) -> None:
         self.name = name
         self.pool = pool
+        self.follows = True
         self.breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
 
 
@@ -64,6 +65,11 @@ class ReadSource:
         # Its cooldown keeps requests from waiting for a primary that is known to be down.
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
         self._turn = 0
+
+    def moved(self) -> None:
+        """The primary is another one: a replica's position says nothing until it is seen to follow."""
+        for replica in self._replicas:
+            replica.follows = False
 
     async def position(self) -> int | None:
         """The primary's flush position now: every commit that was acknowledged is below. None: it is down."""
@@ -171,7 +177,7 @@ class ReadSource:
     def _in_turn(self) -> list[Replica]:
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
-        return [replica for replica in turned if replica.breaker.allow()]
+        return [replica for replica in turned if replica.follows and replica.breaker.allow()]
 
 
 async def _position(connection: Connection, least: int) -> Reached[None] | None:

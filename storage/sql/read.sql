@@ -51,6 +51,12 @@ SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
        ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline,
        (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database;
 
+-- name: followed_timeline
+-- Whether the server is a replica, and the timeline that it receives, or else that of its last restart point.
+SELECT pg_is_in_recovery() AS in_recovery,
+       coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
+                (SELECT timeline_id FROM pg_control_checkpoint())) AS timeline;
+
 -- name: ping
 -- Whether the server is in recovery, and the position that it has replayed or else flushed.
 SELECT pg_is_in_recovery() AS in_recovery,

@@ -42,7 +42,7 @@ async def undisturbed(
 
 @pytest.fixture(scope="session")
 def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
-    """PostgreSQL and Kafka that tests may kill, one session of tests at a time; emptied afterwards."""
+    """Servers that tests may kill, one session of tests at a time; emptied afterwards."""
     if os.environ.get("TEST_STACK") == "containers":
         pytest.skip("it kills native servers")
     shared = test_stack.settings
@@ -53,7 +53,6 @@ def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
         pytest.skip("ports that are set by name leave none for a second stack")
     with file_lock(settings.data_root / f"stack-{settings.port_offset}.tests.lock"):
         own = OwnStack(settings)
-        own.start("postgres", "kafka")
         yield own
         own.reset()
 

@@ -1,15 +1,19 @@
-"""Servers that a test may kill: PostgreSQL and Kafka beside the shared ones, a thousand ports further."""
+"""Servers that a test may kill: a stack beside the shared one, a thousand ports further."""
 
 import signal
 from dataclasses import replace
+from typing import Final
 
 from infra import stack
+from infra.process import ServerProcess
 from infra.services import SERVICES
 from infra.settings import InfraSettings
 
+_SERVICES: Final = ("postgres", "kafka", "redis", "connect")
+
 
 class OwnStack:
-    """One service of `postgres` and `kafka` at a time is stopped and started, by the pids that its files name."""
+    """What tests ask for is stopped and started by the pids that its files name."""
 
     def __init__(self, settings: InfraSettings) -> None:
         self.settings = settings
@@ -18,11 +22,22 @@ class OwnStack:
         """Return when they answer; what runs is left alone."""
         stack.up(self.settings, names)
 
-    def stop(self, name: str, number: signal.Signals) -> None:
-        """Send the signal to the service's first process, the primary or the broker; return when it is gone."""
-        first = SERVICES[name](self.settings).processes()[0]
-        replace(first, stop_signal=number).stop(self.settings.stop_timeout_s)
+    def processes(self, name: str) -> list[ServerProcess]:
+        """Of PostgreSQL the primary comes first."""
+        return SERVICES[name](self.settings).processes()
 
-    def reset(self) -> None:
-        """Stop both and remove their data."""
-        stack.reset(self.settings, ["postgres", "kafka"])
+    def stop(self, name: str, number: signal.Signals, *, node: int = 0) -> None:
+        """Send the signal to one process of the service; return when it is gone."""
+        process = self.processes(name)[node]
+        replace(process, stop_signal=number).stop(self.settings.stop_timeout_s)
+
+    def restart_redis_empty(self, node: int) -> None:
+        """Kill a node and start it again at once; it knows its slots and no key."""
+        process = self.processes("redis")[node]
+        replace(process, stop_signal=signal.SIGKILL).stop(self.settings.stop_timeout_s)
+        (process.directory / "dump.rdb").unlink(missing_ok=True)
+        process.start(["redis-server", str(process.directory / "redis.conf")])
+
+    def reset(self, *names: str) -> None:
+        """Stop these, or all, and remove their data."""
+        stack.reset(self.settings, names or _SERVICES)

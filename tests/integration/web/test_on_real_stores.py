@@ -35,7 +35,7 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
         directory=stores.directory,
         probes=stores.probes,
         clock=SystemClock(),
-        tokens=Tokens(stores.database),
+        tokens=Tokens(lambda: stores.database),
         position=stores.position,
         metrics=lambda: (b"", "text/plain"),
     )

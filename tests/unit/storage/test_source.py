@@ -130,3 +130,14 @@ async def test_a_resting_primary_is_asked_when_nobody_else_is_left(world: World)
         await world.source.read(ask, 1)
     world.primary.up = True
     assert await world.source.read(ask, 1) == of("primary", 100)
+
+
+async def test_after_a_move_a_replica_is_asked_only_when_it_is_seen_to_follow(world: World) -> None:
+    world.one.position = world.two.position = 1_000
+    world.source.moved()
+    assert [await world.source.read(ask, 1) for _ in range(3)] == [of("primary", 100)] * 3
+    world.source._replicas[1].follows = True
+    assert [await world.source.read(ask, 1) for _ in range(3)] == [of("two", 1_000)] * 3
+    world.primary.up, world.source._replicas[1].follows = False, False
+    with pytest.raises(TransientError):
+        await world.source.read(ask, None)

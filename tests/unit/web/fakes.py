@@ -14,7 +14,7 @@ from app.tokens import Tokens
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
-TOKENS = Tokens("7.2.3")
+TOKENS = Tokens(lambda: "7.2.3")
 Matches = Callable[[str], bool]
 TREE = b'{"id":7,"type":"user","reference":"u-7","properties":{},"edges":[],"temporal_data":null}'
 
