@@ -34,7 +34,7 @@ async def test_two_share_it_and_one_leaves_without_dropping_a_request(
         Worker(web, tmp_path / "two.log", **shared) as two,
     ):
         for worker in (one, two):
-            await until_logged(worker, "listening on")
+            await until_logged(worker, "listening on", within_s=60)
         statuses: Counter[int] = Counter()
         stop = asyncio.Event()
 
