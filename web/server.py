@@ -1,9 +1,18 @@
-"""The listening socket: limits, loopback by default, a graceful stop."""
+"""The listening socket: limits, loopback by default, a graceful stop.
+
+Where several processes share the port, the kernel binds a connection to one listener with its first packet and resets
+what is queued there when it closes, unless net.ipv4.tcp_migrate_req=1 (Linux 5.14) hands it to the others. So the
+queue is emptied right before the close. What then is left is a handshake that is half done at that moment: nothing on
+loopback, a round trip over a network.
+"""
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
+import os
 import secrets
+import socket
 from http import HTTPStatus
 from typing import Any, Final, Self
 
@@ -26,6 +35,8 @@ MAX_HEADER_BYTES: Final = 8190  # of one header
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _BACKLOG: Final = 1024
+_FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
+_CHECK_S: Final = 0.01
 
 
 class WebServer:
@@ -100,10 +111,46 @@ class WebServer:
         logger.info("listening on http://%s:%d", self._host, self.port)
 
     async def stop(self) -> None:
-        """Stop accepting, let requests in flight finish within the time limit, close. Idempotent."""
+        """Stop accepting, serve who has connected, let requests finish within the time limit, close. Idempotent."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            await _stop_accepting(runner)
             await runner.cleanup()
+
+
+async def _stop_accepting(runner: web.AppRunner) -> None:
+    """Close the listeners with nobody left in their queues; return when those who came last were heard."""
+    server = runner.server
+    assert server is not None  # noqa: S101 - it was set up
+    listeners = []
+    for site in runner.sites:
+        accepting = site._server  # noqa: SLF001 - aiohttp tells of its addresses alone
+        if accepting is not None:
+            # A second handle keeps the queue when the event loop lets go of the first.
+            listeners += [socket.socket(fileno=os.dup(s.fileno())) for s in getattr(accepting, "sockets", ())]
+        await site.stop()
+    for _ in range(2):
+        await asyncio.sleep(0)  # the event loop closes its handle in its next turn
+    queued = []
+    for listener in listeners:
+        listener.setblocking(False)
+        with contextlib.suppress(OSError):  # BlockingIOError: it is empty
+            while True:
+                queued.append(listener.accept()[0])
+        listener.close()
+    for connection in queued:
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):  # gone already
+            await asyncio.get_running_loop().connect_accepted_socket(server, connection)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_REQUEST_S):
+            # Looked at now and then, since requests are too many to set an event for each.
+            while any(_awaits_first_request(each) for each in server.connections):  # noqa: ASYNC110
+                await asyncio.sleep(_CHECK_S)
+
+
+def _awaits_first_request(connection: web.RequestHandler) -> bool:
+    return isinstance(connection, _ProblemHandler) and connection.awaits_first_request
 
 
 def _is_loopback(host: str) -> bool:
@@ -145,7 +192,7 @@ class _ProblemServer(web.Server):
 class _ProblemHandler(web.RequestHandler):
     """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
 
-    __slots__ = ("_express",)
+    __slots__ = ("_closes_at_first", "_express")
 
     def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -184,6 +231,15 @@ class _ProblemHandler(web.RequestHandler):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         transport.write(response)
         return True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._closes_at_first = self._next_keepalive_close_time
+
+    @property
+    def awaits_first_request(self) -> bool:
+        """Whether nothing was asked yet; aiohttp moves the time at which it closes with each answer."""
+        return self._current_request is None and self._next_keepalive_close_time == self._closes_at_first
 
     def handle_error(
         self,

@@ -42,7 +42,7 @@ async def undisturbed(
 
 @pytest.fixture(scope="session")
 def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
-    """Servers that tests may kill, one session of tests at a time; emptied afterwards."""
+    """Servers that tests may kill, started by who needs them, one session of tests at a time; emptied afterwards."""
     if os.environ.get("TEST_STACK") == "containers":
         pytest.skip("it kills native servers")
     shared = test_stack.settings
@@ -61,7 +61,7 @@ def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
 async def own_settings(own_stack: OwnStack, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
     """Settings of ingesting workers on the own stack, with topics and a database; Redis is the shared one."""
     shared, servers = test_stack.need("redis"), own_stack.settings
-    await asyncio.to_thread(own_stack.start, "postgres", "kafka")  # a test that failed may have left one down
+    await asyncio.to_thread(own_stack.start, "postgres", "kafka")
     async with own_database(servers, f"test_{run_id}") as database:
         settings = ingesting(
             application_settings(

@@ -1,15 +1,18 @@
 """Servers that a test may kill: a stack beside the shared one, a thousand ports further."""
 
 import signal
+import time
 from dataclasses import replace
 from typing import Final
 
 from infra import stack
+from infra.errors import InfraError
 from infra.process import ServerProcess
 from infra.services import SERVICES
 from infra.settings import InfraSettings
 
-_SERVICES: Final = ("postgres", "kafka", "redis", "connect")
+_NAMES: Final = ("postgres", "redis", "kafka", "connect")
+_LEFTOVERS_S: Final = 10.0
 
 
 class OwnStack:
@@ -20,24 +23,33 @@ class OwnStack:
 
     def start(self, *names: str) -> None:
         """Return when they answer; what runs is left alone."""
-        stack.up(self.settings, names)
+        deadline = time.monotonic() + _LEFTOVERS_S
+        while True:
+            try:
+                stack.up(self.settings, names)
+            except InfraError:
+                # The children of a killed postmaster hold its shared memory for a moment.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
 
     def processes(self, name: str) -> list[ServerProcess]:
-        """Of PostgreSQL the primary comes first."""
+        """Of PostgreSQL: the primary, then the replicas."""
         return SERVICES[name](self.settings).processes()
 
-    def stop(self, name: str, number: signal.Signals, *, node: int = 0) -> None:
-        """Send the signal to one process of the service; return when it is gone."""
-        process = self.processes(name)[node]
-        replace(process, stop_signal=number).stop(self.settings.stop_timeout_s)
+    def stop(self, name: str, number: signal.Signals, *, index: int = 0) -> None:
+        """Send the signal to one process of a service; return when it is gone."""
+        replace(self.processes(name)[index], stop_signal=number).stop(self.settings.stop_timeout_s)
 
-    def restart_redis_empty(self, node: int) -> None:
+    def restart_redis_empty(self, index: int) -> None:
         """Kill a node and start it again at once; it knows its slots and no key."""
-        process = self.processes("redis")[node]
+        process = self.processes("redis")[index]
         replace(process, stop_signal=signal.SIGKILL).stop(self.settings.stop_timeout_s)
         (process.directory / "dump.rdb").unlink(missing_ok=True)
         process.start(["redis-server", str(process.directory / "redis.conf")])
 
     def reset(self, *names: str) -> None:
         """Stop these, or all, and remove their data."""
-        stack.reset(self.settings, names or _SERVICES)
+        stack.reset(self.settings, names or _NAMES)
