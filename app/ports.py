@@ -275,12 +275,13 @@ class DeadLetterSink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
-    """A record of the domain-events topic."""
+    """A record of the domain-events topic; it goes to the partition of `partition_key`, by default that of its key."""
 
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
     timestamp_ms: int
+    partition_key: bytes | None = None
 
 
 class EventSink(Protocol):

@@ -25,13 +25,17 @@ def connector_config(
     publication: str = PUBLICATION,
     topic_prefix: str = "",
     heartbeat_interval_ms: int = 3_000,
+    snapshot: bool = False,
 ) -> dict[str, str]:
     """The configuration of one connector that publishes every change of one database to `cdc_topic`.
 
     At least once, in commit order. All rows of one entity bear the same key, byte for byte
     (`{"entity_id": …}`: the entity itself, its outgoing edges, its temporal rows), so they share a
-    partition and keep their order. What was committed before the registration comes as a snapshot
-    (`op: r`). Dates are ISO 8601 strings in UTC, decimals strings; a delete has no tombstone.
+    partition and keep their order. With `snapshot`, what was committed before the registration comes first (`op: r`);
+    a snapshot that is interrupted begins anew at a later position, and what was committed in between comes as `r`
+    too, or not at all if it was deleted: so it is for a database that nobody writes to. Without, the stream begins
+    where the slot does, whatever was killed since. Dates are ISO 8601 strings in UTC, decimals strings; a delete
+    has no tombstone.
     """
     dsn = urlsplit(database_dsn)
     logical_name = f"{topic_prefix}user-profile"
@@ -53,7 +57,7 @@ def connector_config(
         "table.include.list": ",".join(
             rf"public\.{table}" for table in ("entities", "edges", "temporal_properties", "dbz_heartbeat")
         ),
-        "snapshot.mode": "initial",
+        "snapshot.mode": "initial" if snapshot else "no_data",
         "poll.interval.ms": "50",
         # A quiet database on a busy server would otherwise hold back WAL without end.
         "heartbeat.interval.ms": str(heartbeat_interval_ms),

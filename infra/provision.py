@@ -69,6 +69,7 @@ def register_connector(
         database_dsn=primary_dsn_inside(settings) if in_containers else settings.postgres_dsn(),
         cdc_topic=application.topics.cdc,
         topic_prefix=application.topic_prefix,
+        snapshot=application.cdc_publish_snapshot,
     )
     ConnectClient(settings.connect_url).register(CONNECTOR_NAME, config)
     logger.info("The connector %s runs", CONNECTOR_NAME)

@@ -40,6 +40,7 @@ class PostgresEraser:
                         found = await connection.fetchrow(query("entity_to_erase"), key.type, key.reference)
                         if found is None:
                             return None
+                        await connection.execute(query("mark_erased"), found["id"], subject)
                         gone = await connection.fetchrow(
                             query("erase_entity"), found["id"], subject, self._ledger.fingerprint
                         )

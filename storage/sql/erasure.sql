@@ -17,6 +17,16 @@ SELECT pg_advisory_xact_lock(writers_lock());
 -- $1 type, $2 reference.
 SELECT id, properties FROM entities WHERE type = $1 AND reference = $2;
 
+-- name: mark_erased
+-- Before the rows are deleted, so that change data capture knows why. The entity comes first: what follows in its
+-- partition finds its name. $1 id, $2 subject.
+WITH entity AS (
+    UPDATE entities SET erased_as = $2 WHERE id = $1 RETURNING id
+), edges_marked AS (
+    UPDATE edges SET erased_entity_id = entity.id FROM entity WHERE left_entity_id = entity.id OR right_entity_id = entity.id
+)
+UPDATE temporal_properties SET erased = true FROM entity WHERE entity_id = entity.id;
+
 -- name: erase_entity
 -- Delete an entity, its edges on both sides and its points, and note it in the ledger. The date is the primary's clock
 -- after the lock was held, so that every flush before it is older. $1 id, $2 subject, $3 fingerprint of the key.

@@ -126,6 +126,7 @@ async def test_changes_before_the_registration_are_not_lost_and_a_second_one_rep
     cdc: Cdc, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     before = await _entity(connection, "before")
+    cdc.config["snapshot.mode"] = "initial"
     await cdc.register()
     [snapshot] = await cdc.read(1)
     assert _summary(snapshot)[:2] == ("r", "entities")

@@ -32,6 +32,12 @@ def test_the_configuration_names_the_given_database_slot_and_topic() -> None:
     assert all(isinstance(value, str) for value in config.values())
 
 
+@pytest.mark.parametrize(("snapshot", "mode"), [(False, "no_data"), (True, "initial")])
+def test_a_snapshot_is_taken_on_demand_alone(snapshot: bool, mode: str) -> None:
+    config = connector_config(database_dsn="postgresql://u:p@127.0.0.1/db", cdc_topic="t", snapshot=snapshot)
+    assert config["snapshot.mode"] == mode
+
+
 @pytest.mark.parametrize(
     ("topic", "routed"),
     [
