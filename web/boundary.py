@@ -30,6 +30,7 @@ access = logging.getLogger("web.access")
 REQUEST_ID: Final = "X-Request-Id"
 SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
+GIVEN_REQUEST_ID: Final = web.RequestKey("request_id", str)  # for what is told before the handler returns
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
 _GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
@@ -58,7 +59,7 @@ def guarded(
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
-        request_id = _request_id(request)
+        request[GIVEN_REQUEST_ID] = request_id = _request_id(request)
         try:
             with deadlines.begin(started):
                 response: web.StreamResponse | TreeResponse = await handler(request)
