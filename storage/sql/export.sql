@@ -9,16 +9,15 @@ WHERE id = $1;
 
 -- name: export_edges
 -- Its relationships on both sides, removed ones too, each once. $1 id.
-SELECT CASE WHEN e.left_entity_id = e.right_entity_id THEN 'self' WHEN e.left_entity_id = $1 THEN 'out' ELSE 'in' END
-           AS direction,
-       e.relationship_type, e.other AS other_id, o.type AS other_type, o.reference AS other_reference, e.metadata,
-       utc_text(e.metadata_date) AS metadata_date, utc_text(e.removed_at) AS removed_at,
+SELECT e.direction, e.relationship_type, e.other AS other_id, o.type AS other_type, o.reference AS other_reference,
+       e.metadata, utc_text(e.metadata_date) AS metadata_date, utc_text(e.removed_at) AS removed_at,
        utc_text(e.created_at) AS created_at, utc_text(e.updated_at) AS updated_at
-FROM (SELECT right_entity_id AS other, * FROM edges WHERE left_entity_id = $1
+FROM (SELECT CASE WHEN right_entity_id = $1 THEN 'self' ELSE 'out' END AS direction, right_entity_id AS other, *
+      FROM edges WHERE left_entity_id = $1
       UNION ALL
-      SELECT left_entity_id, * FROM edges WHERE right_entity_id = $1 AND left_entity_id <> $1) AS e
+      SELECT 'in', left_entity_id, * FROM edges WHERE right_entity_id = $1 AND left_entity_id <> $1) AS e
 LEFT JOIN entities o ON o.id = e.other
-ORDER BY direction COLLATE "C" DESC, e.relationship_type COLLATE "C", e.id;
+ORDER BY e.direction COLLATE "C" DESC, e.relationship_type COLLATE "C", e.id;
 
 -- name: export_temporal
 -- Its points, of every age. $1 id.
