@@ -1,11 +1,14 @@
 """What agents, web and cdc ask of storage. They see these Protocols alone, never an adapter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 from app.audit import AuditReport
+from app.erasure import ErasureReceipt, Named
+from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
 
@@ -70,25 +73,58 @@ class ProfilePreview(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErasureReceipt:
-    """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal."""
-
-    entity_id: int
-    ledger_id: str
-    erased_at: datetime
-    edges: int
-    points: int
-
-
 class ProfileEraser(Protocol):
     """Erases entities."""
 
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
-        """Delete the entity, its edges on both sides and its points; None where there is no such entity.
+        """Delete the entity, its edges on both sides and its points, in one transaction.
 
         Records about it that were told not later than this are dropped from now on. Caches are told after the
-        commit. Raises TransientError or FatalError.
+        commit. Where there is no such entity, the receipt of its erasure, or None where there was none either. Raises
+        TransientError (it may have been erased: ask again) or FatalError.
+        """
+        ...
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        """The same by id."""
+        ...
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        """What the ledger says now of an erasure."""
+        ...
+
+
+class ErasureRegister(Protocol):
+    """What the ledger says of copies outside of the database. Raises TransientError or FatalError."""
+
+    async def unchecked(self) -> Mapping[str, datetime]:
+        """The erasures, by ledger id, whose dead letters have not been removed yet, and their dates."""
+        ...
+
+    async def erased_among(self, named: Sequence[Named]) -> list[frozenset[str]]:
+        """For each the ledger ids of those that it is about and that were erased not before it was told."""
+        ...
+
+    async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
+        """The dead letters of these erasures, as `unchecked` told them, are removed, so many of each."""
+        ...
+
+
+class LetterSweeper(Protocol):
+    """Removes the dead letters about erased entities."""
+
+    async def swept(self, *, wait_s: float) -> None:
+        """Begin now what is due; return when it was tried, or after so long. Never raises."""
+        ...
+
+
+class ProfileExporter(Protocol):
+    """Everything that is held about one entity."""
+
+    def export(self, entity_id: int) -> AbstractAsyncContextManager[AsyncIterator[ExportLine] | None]:
+        """The lines, of one snapshot of the primary, while the context is open; None: there is no such entity.
+
+        A page of rows is in memory at a time. Raises TransientError or FatalError, also between lines.
         """
         ...
 

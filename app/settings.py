@@ -155,6 +155,12 @@ class Settings(BaseSettings):
     web_flushes_in_flight: int = Field(
         default=2, ge=1, description="transactions of POSTs at a time; what comes meanwhile shares the next"
     )
+    web_export_timeout_s: float = Field(default=300.0, gt=0, description="of a whole export")
+    backup_retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        description="of backups and archived WAL: a receipt of an erasure says until when they hold it",
+    )
     graph_node_budget: int = Field(default=10_000, ge=1)
 
     # --- Debezium

@@ -9,6 +9,7 @@ import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from mode import Service
@@ -18,11 +19,14 @@ from app.audit_watch import AuditWatch
 from app.clock import SystemClock
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letter_store import DeadLetterStore
 from app.dead_letters import KafkaDeadLetters
+from app.erased_letters import ErasureAwareLetters
 from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.letter_sweep import LetterSweep
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
@@ -125,8 +129,7 @@ class Worker:
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
-        dead_letters = KafkaDeadLetters(settings.kafka_brokers)
-        self._resources.push_async_callback(dead_letters.close)
+        dead_letters = self._dead_letters()
         policy = DeadLetterPolicy(
             max_ratio=settings.dead_letter_max_ratio,
             min_records=settings.dead_letter_min_records,
@@ -138,7 +141,8 @@ class Worker:
         else:
             module, name = _INGESTING[role]
             decoder = getattr(importlib.import_module(module), name)(settings)
-            processor = IngestProcessor(decoder, self.stores.writer, dead_letters, policy)
+            letters = ErasureAwareLetters(dead_letters, self.stores.erasures)
+            processor = IngestProcessor(decoder, self.stores.writer, letters, policy)
         return ConsumerLoop(
             str(role),
             processor,
@@ -156,6 +160,11 @@ class Worker:
             flushes=1 if role is Role.CDC else settings.flushes_in_flight,
             hooks=self._hooks,
         )
+
+    def _dead_letters(self) -> KafkaDeadLetters:
+        dead_letters = KafkaDeadLetters(self.settings.kafka_brokers)
+        self._resources.push_async_callback(dead_letters.close)
+        return dead_letters
 
     def _cdc_processor(self, dead_letters: KafkaDeadLetters, policy: DeadLetterPolicy) -> RecordProcessor:
         from cdc.processor import CdcProcessor  # noqa: PLC0415 — a role imports its own agents alone
@@ -228,6 +237,18 @@ class Worker:
         self._resources.push_async_callback(shared.close)
         return shared
 
+    def letter_sweep(self) -> LetterSweep:
+        """What removes dead letters about erased entities; it runs until the stores close."""
+        settings, names = self.settings, self.settings.topics
+        typed = dict.fromkeys((*names.normalised, names.cdc), True)
+        topics = {**dict.fromkeys(names.sources, False), **typed}
+        sweep = LetterSweep(
+            self.stores.erasures, partial(DeadLetterStore, settings.kafka_brokers, list(topics)), topics
+        )
+        sweeping = asyncio.create_task(sweep.run(), name="letter-sweep")
+        self._resources.callback(sweeping.cancel)
+        return sweep
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, and the progress of this worker's agents and of their partitions."""
         progress = [self._progress] if self._progress is not None else []
@@ -261,6 +282,9 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             reader=worker.stores.reader,
             writer=worker.shared_writer(),
             preview=worker.stores.preview,
+            eraser=worker.stores.eraser,
+            letters=worker.letter_sweep(),
+            exporter=worker.stores.exporter,
             directory=worker.stores.directory,
             tokens=Tokens(lambda: worker.stores.database),
             position=worker.stores.position,

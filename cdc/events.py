@@ -2,7 +2,8 @@
 
 A field of an event is one that changed: `{"old": …, "new": …}`, compared as the canonical text of jsonb,
 so that 1 and 1.0 differ and no digit is lost. The date of a value is part of it: a property whose
-reference_date alone changed did change, and so did a temporal row. Not fields are created_at, updated_at, a
+reference_date alone changed did change, and so did a temporal row. A removed property is none: its end is told, and
+that it is removed again is not. Not fields are created_at, updated_at, a
 temporal row's version and an edge's metadata_date (they only decide who wins), and an edge's removed_at (it
 makes the edge's end): where nothing else changed, there is no event.
 
@@ -43,6 +44,7 @@ Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]
 
 _FIXED_HEADERS: Final = [("schema_version", b"v1"), ("source_service", b"user-profile-api")]
+_REMOVED: Final = b'{"removed": true, "reference_date": '
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder()
 
@@ -180,7 +182,8 @@ def _fields(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
         case None:
             return {}
         case EntityRow():
-            return dict(object_of(row.properties, "properties"))
+            members = object_of(row.properties, "properties")
+            return {name: raw for name, raw in members.items() if not is_removed(raw)}
         case EdgeRow():
             fields: dict[str, Json] = {"relationship_type": row.relationship_type}
             if row.metadata is not None:
@@ -210,6 +213,11 @@ def _same(old: Json, new: Json) -> bool:
     if isinstance(old, msgspec.Raw) and isinstance(new, msgspec.Raw):
         return bytes(old) == bytes(new)
     return old is new or (isinstance(old, str) and old == new)
+
+
+def is_removed(stored: msgspec.Raw) -> bool:
+    """Whether a property is stored as removed: `{"removed": true, "reference_date": …}`, as jsonb spells it."""
+    return bytes(stored).startswith(_REMOVED)
 
 
 def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:

@@ -13,9 +13,11 @@ from app.ports import (
     Auditor,
     CommitLog,
     EntityDirectory,
+    ErasureRegister,
     GraphReader,
     Probe,
     ProfileEraser,
+    ProfileExporter,
     ProfilePreview,
     ProfileWriter,
 )
@@ -25,7 +27,9 @@ from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
 from storage.eraser import PostgresEraser
+from storage.erasure_register import PostgresErasureRegister
 from storage.errors import translated
+from storage.exporter import PostgresExporter
 from storage.fragment_loader import FragmentLoader
 from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.kept_trees import KeptTrees
@@ -52,6 +56,8 @@ class Stores:
 
     writer: ProfileWriter
     eraser: ProfileEraser
+    erasures: ErasureRegister
+    exporter: ProfileExporter
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
@@ -121,6 +127,8 @@ class Stores:
             hooks=hooks,
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
+        self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
+        self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
 

@@ -20,6 +20,7 @@ _INDEX: Final = msgspec.json.encode(
             "graph": "/v1/graph/{id}{?depth,period}",
             "graph_by_property": "/v1/graph/by-property/{prop}/value/{value}{?depth,period,limit,cursor}",
             "graph_by_reference": "/v1/graph/by-reference/{type}/{reference}{?depth,period}",
+            "graph_export": "/v1/graph/{id}/export",
             "graph_batch": "/v1/graph/batch{?depth,period}",
             "graph_sync": "/v1/graph/sync{?dry_run}",
             "temporal_ingest": "/v1/temporal/ingest{?dry_run}",

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.clock import Clock
-from app.ports import EntityDirectory, GraphReader, Probe, ProfilePreview, ProfileWriter
+from app.ports import (
+    EntityDirectory,
+    GraphReader,
+    LetterSweeper,
+    Probe,
+    ProfileEraser,
+    ProfileExporter,
+    ProfilePreview,
+    ProfileWriter,
+)
 from app.settings import Settings
 from app.tokens import Tokens
 
@@ -25,6 +34,9 @@ class WebServices:
     reader: GraphReader
     writer: ProfileWriter
     preview: ProfilePreview
+    eraser: ProfileEraser
+    letters: LetterSweeper
+    exporter: ProfileExporter
     directory: EntityDirectory
     probes: Sequence[Probe]
     clock: Clock

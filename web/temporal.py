@@ -12,8 +12,8 @@ from app.errors import InvalidError
 from app.models import Batch, Granularity, TemporalRow
 from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web import bodies
+from web.references import check_type
 from web.refusals import Refusals, decoded, judging
-from web.sync import check_type
 
 _Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

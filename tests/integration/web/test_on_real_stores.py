@@ -6,16 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from app.clock import SystemClock
 from app.settings import Settings
-from app.shared_writer import SharedWriter
-from app.tokens import Tokens
-from storage.stores import Stores
+from tests.integration.web.serving import serving
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
-from web.application import WebServices, build
 
 pytestmark = pytest.mark.integration
 
@@ -26,25 +22,8 @@ ACCEPTED = {"status": "sync request accepted for processing"}
 
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[Client]:
-    stores = await Stores.open(settings)
-    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
-    services = WebServices(
-        reader=stores.reader,
-        writer=shared,
-        preview=stores.preview,
-        directory=stores.directory,
-        probes=stores.probes,
-        clock=SystemClock(),
-        tokens=Tokens(lambda: stores.database),
-        position=stores.position,
-        metrics=lambda: (b"", "text/plain"),
-    )
-    try:
-        async with TestClient(TestServer(build(services, settings))) as client:
-            yield client
-        await shared.close()
-    finally:
-        await stores.close()
+    async with serving(settings) as served:
+        yield served.client
 
 
 async def post(client: Client, path: str, body: str) -> tuple[int, Any]:

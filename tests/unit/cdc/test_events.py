@@ -255,3 +255,31 @@ def test_a_point_of_an_erasure_has_neither_period_nor_value() -> None:
     ((_, event),) = events(e.delete("temporal_properties", e.point() | {"erased": True}))
     assert (event.key, event.partition_key) == (b"entity-7", b"user:u-7")
     assert json.loads(event.value)["data"] == {"reference": "entity-7", "properties": {}}
+
+
+REMOVED = '{"removed": true, "reference_date": "2025-01-01T00:00:00.000000Z"}'
+REMOVED_LATER = REMOVED.replace("2025", "2026")
+VALUE = '{"value": 1, "reference_date": "2024-01-01T00:00:00.000000Z"}'
+
+
+def test_a_removed_property_ends_with_its_value() -> None:
+    ((kind, event),) = events(properties_update(f'{{"f": {VALUE}}}', f'{{"f": {REMOVED}}}'))
+    assert kind == "entity_properties_updated"
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": json.loads(VALUE), "new": None}}
+    assert headers_of(event)["fields_changed"] == "f"
+
+
+def test_a_property_that_comes_back_begins_anew() -> None:
+    ((_, event),) = events(properties_update(f'{{"f": {REMOVED}}}', f'{{"f": {VALUE}}}'))
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": None, "new": json.loads(VALUE)}}
+
+
+@pytest.mark.parametrize("old", ["{}", f'{{"f": {REMOVED}}}'])
+def test_to_remove_what_is_not_there_is_no_event(old: str) -> None:
+    assert events(properties_update(old, f'{{"f": {REMOVED_LATER}}}')) == []
+
+
+def test_a_value_that_looks_like_a_removal_is_told() -> None:
+    look_alike = f'{{"value": {REMOVED}, "reference_date": "2024-01-01T00:00:00.000000Z"}}'
+    ((_, event),) = events(properties_update("{}", f'{{"f": {look_alike}}}'))
+    assert json.loads(event.value)["data"]["properties"]["f"]["new"]["value"] == json.loads(REMOVED)

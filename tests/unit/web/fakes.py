@@ -2,11 +2,14 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from app.erasure import ErasureReceipt
+from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
 from app.preview import Difference, Preview
@@ -199,6 +202,77 @@ class FakeDirectory:
         return {reference: self.types[reference] for reference in references if reference in self.types}
 
 
+RECEIPT = ErasureReceipt(
+    ledger_id="ab" * 32,
+    erased_at=NOW,
+    properties=3,
+    edges=2,
+    points=5,
+    letters=0,
+    letters_checked_at=None,
+    caches_told=True,
+    position=0x1_0000_0002,
+)
+
+
+@dataclass
+class FakeEraser:
+    """Erases the entity 7 (user, u-7); `checked` is the receipt after the dead letters were seen to."""
+
+    checked: ErasureReceipt = RECEIPT
+    error: Exception | None = None
+    asked_again: Exception | None = None
+    calls: list[object] = field(default_factory=list)
+
+    async def erase(self, key: EntityKey) -> ErasureReceipt | None:
+        return self._erase(key, known=key == ("user", "u-7"))
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        return self._erase(entity_id, known=entity_id == 7)
+
+    def _erase(self, asked: object, *, known: bool) -> ErasureReceipt | None:
+        self.calls.append(asked)
+        if self.error is not None:
+            raise self.error
+        return RECEIPT if known else None
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        if self.asked_again is not None:
+            raise self.asked_again
+        return self.checked if ledger_id == RECEIPT.ledger_id else None
+
+
+@dataclass
+class FakeLetters:
+    waits: list[float] = field(default_factory=list)
+
+    async def swept(self, *, wait_s: float) -> None:
+        self.waits.append(wait_s)
+
+
+@dataclass
+class FakeExporter:
+    """Holds `lines` of the entity 7; after them `error` is raised, if any."""
+
+    lines: list[ExportLine] = field(default_factory=list)
+    error: Exception | None = None
+    open: int = 0
+
+    @asynccontextmanager
+    async def export(self, entity_id: int) -> AsyncIterator[AsyncIterator[ExportLine] | None]:
+        self.open += 1
+        try:
+            yield self._lines() if entity_id == 7 else None
+        finally:
+            self.open -= 1
+
+    async def _lines(self) -> AsyncIterator[ExportLine]:
+        for line in self.lines:
+            yield line
+        if self.error is not None:
+            raise self.error
+
+
 @dataclass
 class FakeProbe:
     states: list[DependencyState] = field(default_factory=list)
@@ -232,6 +306,9 @@ class World:
     reader: FakeReader = field(default_factory=FakeReader)
     writer: FakeWriter = field(default_factory=FakeWriter)
     preview: FakePreview = field(default_factory=FakePreview)
+    eraser: FakeEraser = field(default_factory=FakeEraser)
+    letters: FakeLetters = field(default_factory=FakeLetters)
+    exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
@@ -245,6 +322,9 @@ class World:
             reader=self.reader,
             writer=self.writer,
             preview=self.preview,
+            eraser=self.eraser,
+            letters=self.letters,
+            exporter=self.exporter,
             directory=self.directory,
             probes=self.probes,
             clock=FakeClock(),
