@@ -17,8 +17,10 @@ from app.ports import (
     ProfileEraser,
     ProfilePreview,
     ProfileWriter,
+    ReplicationSlots,
 )
 from app.settings import Role, Settings
+from app.snapshot import GraphSnapshots
 from storage.answer_cache import AnswerCache
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
@@ -40,6 +42,8 @@ from storage.probes import PostgresProbe, RedisProbe
 from storage.queries import query
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.slots import PostgresSlots
+from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
 from storage.writer import PostgresWriter
 
@@ -56,6 +60,8 @@ class Stores:
     directory: EntityDirectory
     invalidator: CacheInvalidator
     commit_log: CommitLog
+    slots: ReplicationSlots
+    snapshots: GraphSnapshots
     auditor: Auditor
     cache: CacheLevel
     database: str  # which cluster, timeline and database the positions of tokens belong to
@@ -123,6 +129,8 @@ class Stores:
 
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
+        self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
         self.writer = PostgresWriter(
             writer,
             pending,
