@@ -1,3 +1,5 @@
+-- The replication slot from which changes are captured, on the primary.
+
 -- name: slot_state
 -- A logical slot of this database and how far the primary is, in bytes. $1 its name. wal_status is null where nothing
 -- was ever reserved for it.

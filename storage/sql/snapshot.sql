@@ -1,3 +1,5 @@
+-- The whole graph at one moment, for the comparison after a slot loss; in one transaction of the primary.
+
 -- name: newest_transaction
 -- The id that the next transaction will get.
 SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
