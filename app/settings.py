@@ -165,6 +165,25 @@ class Settings(BaseSettings):
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"
+    connector_name: str = Field(default="user-profile-cdc", min_length=1)
+    connect_postgres_dsn: SecretStr | None = Field(
+        default=None, description="the primary as Connect reaches it; unset: as PROFILE_POSTGRES_DSN"
+    )
+    cdc_slot: str = Field(
+        default="user_profile_cdc", pattern=r"^[a-z0-9_]{1,63}$", description="replication slot of Debezium"
+    )
+    cdc_heartbeat_ms: int = Field(
+        default=3_000, ge=100, description="between heartbeats, which move the slot of a quiet database"
+    )
+    cdc_watch_interval_s: float = Field(
+        default=5.0, gt=0, description="between looks of a cdc worker at the slot and the connector"
+    )
+    cdc_restart_failed: bool = Field(
+        default=True, description="a cdc worker starts a failed task again, with growing pauses"
+    )
+    cdc_max_lag_s: float = Field(
+        default=60.0, gt=0, description="/readyz tells the connector as not ready when it is so far behind"
+    )
     cdc_publish_snapshot: bool = Field(
         default=False,
         description="publish rows that were there before the connector as …_created; a new snapshot repeats",

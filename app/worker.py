@@ -17,6 +17,8 @@ from mode import Service
 from app import metrics
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
+from app.connect_client import ConnectClient
+from app.connector_watch import ConnectorWatch
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letter_store import DeadLetterStore
@@ -65,6 +67,7 @@ class Worker:
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
         self._repeater: Any = None
+        self._connector: ConnectorWatch | None = None
         self.app = self._faust_app()
 
     @property
@@ -126,6 +129,7 @@ class Worker:
             self._watch_progress()
         if Role.CDC in consuming:
             self._start_repeater()
+            self._watch_connector()
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
@@ -197,6 +201,21 @@ class Worker:
         auditing = asyncio.create_task(watch.run(), name="cache-audit")
         self._resources.callback(auditing.cancel)
 
+    def _watch_connector(self) -> None:
+        settings = self.settings
+        self._connector = ConnectorWatch(
+            name=settings.connector_name,
+            slot_name=settings.cdc_slot,
+            slots=self.stores.slots,
+            connect=ConnectClient(settings.connect_url, timeout_s=5.0),
+            clock=self._clock,
+            interval_s=settings.cdc_watch_interval_s,
+            max_lag_s=settings.cdc_max_lag_s,
+            restart_failed=settings.cdc_restart_failed,
+        )
+        watching = asyncio.create_task(self._connector.run(), name="connector-watch")
+        self._resources.callback(watching.cancel)
+
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
 
@@ -250,9 +269,13 @@ class Worker:
         return sweep
 
     def probes(self) -> list[Probe]:
-        """What /readyz asks: stores, and the progress of this worker's agents and of their partitions."""
-        progress = [self._progress] if self._progress is not None else []
-        return [*self.stores.probes, *self._loops.values(), *progress]
+        """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
+        watches: list[Probe | None] = [self._progress, self._connector]
+        return [
+            *self.stores.probes,
+            *self._loops.values(),
+            *(watch for watch in watches if watch is not None),
+        ]
 
 
 class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy

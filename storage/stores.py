@@ -20,8 +20,10 @@ from app.ports import (
     ProfileExporter,
     ProfilePreview,
     ProfileWriter,
+    ReplicationSlots,
 )
 from app.settings import Role, Settings
+from app.snapshot import GraphSnapshots
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
@@ -45,6 +47,8 @@ from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.slots import PostgresSlots
+from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
 from storage.writer import PostgresWriter
 
@@ -63,6 +67,8 @@ class Stores:
     directory: EntityDirectory
     invalidator: CacheInvalidator
     commit_log: CommitLog
+    slots: ReplicationSlots
+    snapshots: GraphSnapshots
     auditor: Auditor
     cache: CacheLevel
     database: str  # what the positions of tokens belong to now, see storage.lineage
@@ -117,6 +123,8 @@ class Stores:
 
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
+        self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
         self.writer = PostgresWriter(
             writer,
             pending,
