@@ -262,6 +262,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             writer=worker.shared_writer(),
             preview=worker.stores.preview,
             directory=worker.stores.directory,
+            entities=worker.stores.entities,
             tokens=Tokens(worker.stores.database),
             position=worker.stores.position,
             probes=worker.probes(),

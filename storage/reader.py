@@ -9,7 +9,8 @@ from app.clock import Clock
 from app.dates import to_text
 from app.models import EntityKey
 from app.ports import Answer
-from storage import graph_queries, lookups
+from app.selection import Selection
+from storage import graph_queries, lookups, selected
 from storage.answer_cache import AnswerCache, AnswerKey, KeptAnswer
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
@@ -53,9 +54,10 @@ class CachedGraphReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
-        kept = await self._trees((entity_id,), depth, since, reading, matches)
+        kept = await self._trees((entity_id,), depth, since, reading, matches, selection=selection)
         return None if kept is None else _answer(kept, reading, single=True)
 
     async def by_reference(
@@ -66,6 +68,7 @@ class CachedGraphReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
         ask = graph_queries.id_of(key)
@@ -73,20 +76,35 @@ class CachedGraphReader:
         found = await self._lists.load(question, reading)
         if not found.ids:
             return None
-        kept = await self._trees(tuple(found.ids), depth, since, reading, matches)
+        kept = await self._trees(tuple(found.ids), depth, since, reading, matches, selection=selection)
         return None if kept is None else _answer(kept, reading, single=True)
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
-        trees, fragments = await self._walk(ids, depth, reading)
+        trees: Sequence[Tree]
+        if selection is None:
+            trees, fragments = await self._walk(ids, depth, reading)
+        else:
+            trees, fragments = await self._walk_selected(ids, depth, reading, selection)
         cut = self._retained(since)
         bodies = [tree.render(fragments, cut) or b"null" for tree in trees]
         body = b"[" + b",".join(bodies) + b"]"
         _note(list(fragments.values()), reading)
         return Answer(
-            body=body, cache=reading.outcome, verified=reading.verified, upper=reading.upper, etag=""
+            body=body,
+            cache=reading.outcome,
+            verified=reading.verified,
+            upper=reading.upper,
+            etag="",
+            missing=frozenset(root for root in ids if root not in fragments),
         )
 
     async def by_property(
@@ -100,12 +118,15 @@ class CachedGraphReader:
         after: int,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
         ids = await self._page(lookups.canonical_path(path), value, after, limit + 1, reading)
         page = tuple(ids[:limit])
         more = len(ids) > limit
-        kept = await self._trees(page, depth, since, reading, matches, more=more) if page else None
+        kept = None
+        if page:
+            kept = await self._trees(page, depth, since, reading, matches, more=more, selection=selection)
         return _answer(kept, reading, next_after=page[-1] if more else None)
 
     async def _page(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
@@ -128,8 +149,11 @@ class CachedGraphReader:
         matches: Matches | None,
         *,
         more: bool = False,
+        selection: Selection | None = None,
     ) -> KeptAnswer | None:
         """The trees of those roots that exist; None where none does. Their bodies are empty where the tag matches."""
+        if selection is not None:
+            return await self._selected(roots, depth, since, reading, matches, more=more, selection=selection)
         key = AnswerKey(roots, depth, self._retained(since), more)
         kept = self._answers.get(key, reading.token)
         if kept is not None:
@@ -148,6 +172,38 @@ class CachedGraphReader:
         bodies = [tree.render(fragments, key.since) or b"" for tree in trees]
         self._answers.put(key, bodies, etag, shown)
         return KeptAnswer(bodies, etag, upper, read_at, shown)
+
+    async def _selected(
+        self,
+        roots: tuple[int, ...],
+        depth: int,
+        since: datetime | None,
+        reading: Reading,
+        matches: Matches | None,
+        *,
+        more: bool,
+        selection: Selection,
+    ) -> KeptAnswer | None:
+        """As `_trees`, of a selection; the tag is of the bodies."""
+        trees, fragments = await self._walk_selected(roots, depth, reading, selection)
+        cut = self._retained(since)
+        bodies = [body for tree in trees if (body := tree.render(fragments, cut)) is not None]
+        if not bodies:
+            return None
+        asked = f"{FORMAT_VERSION} {depth} {cut} {more} {selection.canonical}\n".encode()
+        etag = blake2b(asked + b"\n".join(bodies), digest_size=12).hexdigest()
+        shown = list(fragments.values())
+        upper, read_at = _note(shown, reading)
+        if matches is not None and matches(etag):
+            bodies = []
+        return KeptAnswer(bodies, etag, upper, read_at, shown)
+
+    async def _walk_selected(
+        self, roots: Sequence[int], depth: int, reading: Reading, selection: Selection
+    ) -> tuple[list[selected.SelectedTree], dict[int, Fragment]]:
+        return await selected.walk(
+            self._fragments, roots, reading, depth=depth, budget=self._budget, selection=selection
+        )
 
     async def _walk(
         self, roots: Sequence[int], depth: int, reading: Reading

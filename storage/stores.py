@@ -12,7 +12,9 @@ from app.ports import (
     Auditor,
     CommitLog,
     EntityDirectory,
+    EntityIndex,
     GraphReader,
+    PlaceholderMerger,
     Probe,
     ProfileEraser,
     ProfilePreview,
@@ -24,6 +26,7 @@ from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
+from storage.entity_index import PostgresEntityIndex
 from storage.eraser import PostgresEraser
 from storage.errors import translated
 from storage.fragment_loader import FragmentLoader
@@ -34,6 +37,7 @@ from storage.levels import SharedLevel
 from storage.list_loader import ListLoader
 from storage.memory_cache import MemoryCache
 from storage.notifications import Memory, Notifications
+from storage.placeholders import PostgresPlaceholderMerger
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
@@ -54,6 +58,8 @@ class Stores:
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
+    entities: EntityIndex
+    placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
     commit_log: CommitLog
     auditor: Auditor
@@ -133,8 +139,10 @@ class Stores:
             hooks=hooks,
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
+        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        self.entities = PostgresEntityIndex(source)
         self.auditor = CacheAuditor(
             audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.clock import Clock
-from app.ports import EntityDirectory, GraphReader, Probe, ProfilePreview, ProfileWriter
+from app.ports import EntityDirectory, EntityIndex, GraphReader, Probe, ProfilePreview, ProfileWriter
 from app.settings import Settings
 from app.tokens import Tokens
 
@@ -26,6 +26,7 @@ class WebServices:
     writer: ProfileWriter
     preview: ProfilePreview
     directory: EntityDirectory
+    entities: EntityIndex
     probes: Sequence[Probe]
     clock: Clock
     tokens: Tokens

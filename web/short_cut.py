@@ -27,7 +27,7 @@ class ShortCut:
     """Dispatches what it knows, and all else to the router."""
 
     def __init__(self, services: WebServices, deadlines: Deadlines) -> None:
-        async def by_id(request: web.Request) -> TreeResponse:
+        async def by_id(request: web.Request) -> TreeResponse | web.Response:
             return await graph.tree_by_id(request, services, request[_ID])
 
         self._by_id = guarded(by_id, ROUTE, services, deadlines)

@@ -33,6 +33,7 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
         writer=shared,
         preview=stores.preview,
         directory=stores.directory,
+        entities=stores.entities,
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(stores.database),
