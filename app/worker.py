@@ -23,6 +23,7 @@ from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
@@ -112,6 +113,8 @@ class Worker:
         self._resources.push_async_callback(self._stores.close)
         if Role.WEB in settings.roles and settings.audit_interval_s:
             self._watch_cache()
+        if settings.placeholder_interval_s:
+            self._watch_placeholders()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
@@ -187,6 +190,11 @@ class Worker:
         watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
         auditing = asyncio.create_task(watch.run(), name="cache-audit")
         self._resources.callback(auditing.cancel)
+
+    def _watch_placeholders(self) -> None:
+        watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
+        merging = asyncio.create_task(watch.run(), name="placeholders")
+        self._resources.callback(merging.cancel)
 
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above

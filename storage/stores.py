@@ -27,6 +27,7 @@ from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
 from storage.entity_index import PostgresEntityIndex
+from storage.entity_limits import EntityLimits
 from storage.eraser import PostgresEraser
 from storage.errors import translated
 from storage.fragment_loader import FragmentLoader
@@ -136,6 +137,9 @@ class Stores:
             clock,
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
+            limits=EntityLimits(
+                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+            ),
             hooks=hooks,
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
