@@ -13,7 +13,7 @@ from app.selection import Selection
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """A serialised JSON body and where it came from; a body of None was not made, since the tag matched.
 
@@ -22,6 +22,9 @@ class Answer:
     `cache`: `hit` asked PostgreSQL nothing; `miss` asked it for some fragment; `bypass` could not ask the
     cache, or must not store the answer. `verified` is false where the freshness of the answer can't be known
     (the primary is down and a replica answered).
+
+    An answer may be given to many: nothing of it is changed, but for `memo`, where whoever serves it keeps what it made
+    of it, for next time.
     """
 
     body: bytes | None
@@ -33,6 +36,7 @@ class Answer:
     read_at: float = float("inf")
     next_after: int | None = None  # of a page: the id after which the next one starts
     missing: frozenset[int] = frozenset()  # of a batch: the ids that no entity has
+    memo: object = None
 
 
 class ProfileWriter(Protocol):
@@ -110,6 +114,16 @@ class GraphReader(Protocol):
     raised. `matches` is asked about the answer's tag before its body is made, and is true where the client has it.
     `selection` None is everything, the fastest.
     """
+
+    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+        """The tree of one entity where this process has all of it in its memory; None where it has not."""
+        ...
+
+    def recall_by_property(
+        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+    ) -> Answer | None:
+        """As `by_property`, where this process has all of it in its memory; None where it has not."""
+        ...
 
     async def graph(
         self,

@@ -46,6 +46,16 @@ class FragmentLoader:
         self._budget = node_budget
         self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
+    def recall(self, ids: Sequence[int], known: dict[int, Fragment]) -> bool:
+        """Add these from this process's memory; false where one is not there."""
+        recall = self._memory.get
+        for entity_id in ids:
+            fragment = recall(entity_id)
+            if not isinstance(fragment, Fragment):
+                return False
+            known[entity_id] = fragment
+        return True
+
     async def load(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
         """Add those of `ids` that exist; what lies within `levels` below may come with them."""
         reading.known.update(ids)

@@ -4,6 +4,7 @@ Trees are put together from fragments by joining bytes, so that depth, period an
 """
 
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
@@ -12,11 +13,14 @@ import orjson
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
-    """One key's points, by reference date: the opening bytes, the dates, the points, and all points joined."""
+    """One key's points, by reference date: the opening bytes, the dates, where each point starts, and the points.
+
+    Points are joined by commas, so those from a date on are one slice.
+    """
 
     opening: bytes
     dates: list[str]
-    points: list[bytes]
+    starts: list[int]
     joined: bytes
 
 
@@ -43,7 +47,7 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True):
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        points = sum(3 * len(series.joined) + 120 * len(series.dates) for series in self.temporal)
+        points = sum(300 + len(series.joined) + 120 * len(series.dates) for series in self.temporal)
         return 500 + len(self.head) + len(self.stub) + 150 * len(self.edges) + points
 
 
@@ -105,6 +109,11 @@ def _temporal(row: asyncpg.Record) -> list[Series]:
         dates.append(date)
         points.append(point)
     return [
-        Series(opening=orjson.dumps(key) + b":[", dates=dates, points=points, joined=b",".join(points))
+        Series(
+            opening=orjson.dumps(key) + b":[",
+            dates=dates,
+            starts=list(accumulate((len(point) + 1 for point in points[:-1]), initial=0)),
+            joined=b",".join(points),
+        )
         for key, (dates, points) in series.items()
     ]

@@ -7,6 +7,7 @@ for each combination of parameters.
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from app.selection import Fields, Selection
 from storage.assembly import Tree, temporal_data
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment, Series
+from storage.keyspace import FORMAT_VERSION
 from storage.reading import Reading
 
 _STUB_END: Final = b',"repeated":true}'
@@ -32,16 +34,17 @@ _HEAD: Final = msgspec.json.Decoder(_Head)
 _KEY: Final = msgspec.json.Decoder(str)
 
 
-async def walk(
+async def bodies(
     load: FragmentLoader,
     roots: Sequence[int],
     reading: Reading,
     *,
     depth: int,
     budget: int,
+    since: str | None,
     selection: Selection,
-) -> tuple[list["SelectedTree"], dict[int, Fragment]]:
-    """Walk the trees of these roots, and return them with the cut fragments of all that they met."""
+) -> list[bytes | None]:
+    """The trees of these roots, in order; None where there is no such entity."""
     depth = depth if selection.follows else 0
     trees = [SelectedTree(root, depth=depth, budget=budget, fields=selection.fields) for root in roots]
     chosen: dict[int, Fragment] = {}
@@ -57,7 +60,15 @@ async def walk(
                 chosen[node] = choose(fragment, selection)
         for tree in trees:
             tree.advance(chosen)
-    return trees, chosen
+    for fragment in chosen.values():
+        reading.note(fragment.upper, fragment.read_at)
+    return [tree.render(chosen, since) for tree in trees]
+
+
+def etag(body: bytes, depth: int, since: str | None, selection: Selection) -> str:
+    """Of the bytes and what was asked."""
+    asked = f"{FORMAT_VERSION} {depth} {since} {selection.canonical}\n".encode()
+    return blake2b(asked + body, digest_size=12).hexdigest()
 
 
 def choose(fragment: Fragment, selection: Selection) -> Fragment:
@@ -108,9 +119,11 @@ def _temporal(temporal: list[Series], fields: Fields | None, until: datetime | N
     kept = []
     for series in temporal:
         end = bisect_right(series.dates, last)
-        if end:
-            points = series.points[:end]
-            kept.append(Series(series.opening, series.dates[:end], points, b",".join(points)))
+        if end == len(series.dates):
+            kept.append(series)
+        elif end:
+            joined = series.joined[: series.starts[end] - 1]  # without the comma
+            kept.append(Series(series.opening, series.dates[:end], series.starts[:end], joined))
     return kept
 
 
@@ -122,10 +135,22 @@ class SelectedTree(Tree):
         self._shows_edges = fields is None or fields.shows("edges")
         self._shows_temporal = fields is None or fields.shows("temporal_data")
 
+    def render(self, fragments: Mapping[int, Fragment], since: str | None) -> bytes | None:
+        """The JSON object with temporal data from `since` on, or None where the root does not exist."""
+        root = fragments.get(self.root)
+        if root is None:
+            return None
+        parts: list[bytes] = []
+        self._render(root, fragments, since, parts)
+        return b"".join(parts)
+
     def _render(
-        self, node: int, fragments: Mapping[int, Fragment], since: str | None, parts: list[bytes]
+        self,
+        fragment: Fragment,
+        fragments: Mapping[int, Fragment],
+        since: str | None,
+        parts: list[bytes],
     ) -> None:
-        fragment = fragments[node]
         parts.append(fragment.head)
         if self._shows_edges:
             self._render_edges(fragment, fragments, since, parts)
@@ -144,7 +169,7 @@ class SelectedTree(Tree):
                 continue
             parts.append(separator + opening)
             if expanded:
-                self._render(target, fragments, since, parts)
+                self._render(child, fragments, since, parts)
             else:
                 parts.append(child.stub)
             parts.append(b"}")

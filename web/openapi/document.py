@@ -5,10 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from web.boundary import REQUEST_ID
 from web.openapi import examples
 from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
-from web.openapi.parts import HEADERS, REQUEST_ID_IN
+from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
 from web.openapi.schemas import components, ref
 from web.problems import CONTENT_TYPE, PROBLEMS, Problem
 

@@ -4,10 +4,11 @@ from typing import Any, Final
 
 from app import validation
 from app.tokens import HEADER as TOKEN
-from web import parameters
-from web.boundary import REQUEST_ID
+from web import accesses, parameters
 
 Part = dict[str, Any]
+
+REQUEST_ID: Final = str(accesses.REQUEST_ID)  # aiohttp's own kind of text is not JSON's
 
 _DATE: Final = {
     "type": "string",

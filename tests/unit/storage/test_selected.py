@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.dates import to_text
 from app.selection import Fields, Selection
 from storage.fragments import Fragment, from_row
 from storage.selected import SelectedTree, choose
@@ -50,7 +51,7 @@ def rendered(selection: Selection, depth: int = 3, since: datetime | None = None
     chosen = {node: choose(found, selection) for node, found in GRAPH.items()}
     while not tree.done:
         tree.advance(chosen)
-    body = tree.render(chosen, since)
+    body = tree.render(chosen, None if since is None else to_text(since))
     assert body is not None
     return body.decode()
 
