@@ -150,7 +150,7 @@ def _header(description: str, **schema: Any) -> Part:
 
 HEADERS: Final[dict[str, Part]] = {
     REQUEST_ID: {**_header("The request's id: the client's, or one made here."), "required": True},
-    "ETag": _header("Of the content and what was asked; weak.", pattern='^W/"[0-9a-f]+"$'),
+    "ETag": _header("Of the content and what was asked; weak.", pattern='^W/"[^"]+"$'),
     "Cache-Status": _header(
         "RFC 9211: `hit` asked PostgreSQL nothing. `detail=unverified`: the primary is down and a replica answered.",
         pattern="^user-profile; ",
