@@ -11,6 +11,7 @@ from app.erasure import ErasureReceipt, Named
 from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
+from app.selection import Selection
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
@@ -36,7 +37,8 @@ class Answer:
     verified: bool = True
     upper: int = 0
     read_at: float = float("inf")
-    next_after: int | None = None  # by-property: the id after which the next page starts
+    next_after: int | None = None  # of a page: the id after which the next one starts
+    missing: frozenset[int] = frozenset()  # of a batch: the ids that no entity has
     memo: object = None
 
 
@@ -146,6 +148,7 @@ class GraphReader(Protocol):
 
     Every part of an answer has reached the position `token`; where nothing that did can be asked, TransientError is
     raised. `matches` is asked about the answer's tag before its body is made, and is true where the client has it.
+    `selection` None is everything, the fastest.
     """
 
     def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
@@ -166,6 +169,7 @@ class GraphReader(Protocol):
         since: datetime | None,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         """The tree of one entity, or None where there is no such entity."""
         ...
@@ -178,12 +182,19 @@ class GraphReader(Protocol):
         since: datetime | None,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         """The tree of one entity by business key."""
         ...
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
         """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
         ...
@@ -199,11 +210,36 @@ class GraphReader(Protocol):
         after: int,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         """A JSON array of the trees of all entities, in order of id, whose property at `path` is `value`.
 
         `path` is dotted and may hold the storage's `value` segment after the field name; `value` matches
         the JSON string, or the JSON number, boolean or null that it spells.
+        """
+        ...
+
+
+class EntityIndex(Protocol):
+    """The entities as rows; read from PostgreSQL, never from a cache."""
+
+    async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
+        """A JSON array of entities, of a type or of all, in order of id from the one after `after`."""
+        ...
+
+    async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
+        """For each id of a placeholder that was merged away, the id of the entity that it is one with."""
+        ...
+
+
+class PlaceholderMerger(Protocol):
+    """Merges placeholders of type `unknown` into the one typed entity of their reference."""
+
+    async def merge(self) -> int | None:
+        """Merge a bounded number, in one transaction, and return it; None while another process does.
+
+        A placeholder whose reference several types bear, or none, stays. Idempotent: nothing to do writes nothing.
+        Caches are told after the commit. Raises TransientError or FatalError.
         """
         ...
 

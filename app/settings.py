@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         description="a web worker compares a few cached entries with the primary; 0: never",
     )
 
+    placeholder_interval_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="between rounds that merge placeholders into the typed entities of their references; 0: never",
+    )
+
     # --- ingestion windows: whichever limit comes first closes one
     window_max_records: int = Field(default=5_000, ge=1)
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
@@ -124,6 +130,12 @@ class Settings(BaseSettings):
     )
     max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
     max_edges_per_record: int = Field(default=10_000, ge=1)
+    max_properties_per_entity: int = Field(default=1_000, ge=1, description="that are stored of one entity")
+    max_entity_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=1024,
+        description="of all properties of one entity, as PostgreSQL stores them before compression",
+    )
     dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)
     dead_letter_min_records: int = Field(
         default=1_000, ge=1, description="the ratio is judged over this many of the latest records"

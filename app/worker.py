@@ -29,6 +29,7 @@ from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
 from app.letter_sweep import LetterSweep
+from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
@@ -119,6 +120,8 @@ class Worker:
         self._resources.push_async_callback(self._stores.close)
         if Role.WEB in settings.roles and settings.audit_interval_s:
             self._watch_cache()
+        if settings.placeholder_interval_s:
+            self._watch_placeholders()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
@@ -216,6 +219,11 @@ class Worker:
         watching = asyncio.create_task(self._connector.run(), name="connector-watch")
         self._resources.callback(watching.cancel)
 
+    def _watch_placeholders(self) -> None:
+        watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
+        merging = asyncio.create_task(watch.run(), name="placeholders")
+        self._resources.callback(merging.cancel)
+
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
 
@@ -309,6 +317,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             letters=worker.letter_sweep(),
             exporter=worker.stores.exporter,
             directory=worker.stores.directory,
+            entities=worker.stores.entities,
             tokens=Tokens(lambda: worker.stores.database),
             position=worker.stores.position,
             probes=worker.probes(),

@@ -13,8 +13,10 @@ from app.ports import (
     Auditor,
     CommitLog,
     EntityDirectory,
+    EntityIndex,
     ErasureRegister,
     GraphReader,
+    PlaceholderMerger,
     Probe,
     ProfileEraser,
     ProfileExporter,
@@ -28,6 +30,8 @@ from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
+from storage.entity_index import PostgresEntityIndex
+from storage.entity_limits import EntityLimits
 from storage.eraser import PostgresEraser
 from storage.erasure_register import PostgresErasureRegister
 from storage.errors import translated
@@ -42,6 +46,7 @@ from storage.lineage import Lineage, LineageWatch
 from storage.list_loader import ListLoader
 from storage.memory_cache import MemoryCache
 from storage.notifications import Memory, Notifications
+from storage.placeholders import PostgresPlaceholderMerger
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
@@ -65,6 +70,8 @@ class Stores:
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
+    entities: EntityIndex
+    placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
     commit_log: CommitLog
     slots: ReplicationSlots
@@ -121,10 +128,7 @@ class Stores:
         pending = PendingInvalidations(invalidator)
         close(pending.close)
 
-        self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
-        self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
-        self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
-        self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
+        self._ask(primary, ledger, acquire_s)
         self.writer = PostgresWriter(
             writer,
             pending,
@@ -132,13 +136,15 @@ class Stores:
             clock,
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
+            limits=EntityLimits(
+                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+            ),
             hooks=hooks,
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
-        self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
-        self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
-        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        self.entities = PostgresEntityIndex(source)
 
         def moved() -> None:
             self.database = str(self._lineage.identity)
@@ -171,6 +177,16 @@ class Stores:
             node_budget=settings.graph_node_budget,
             retention_months=settings.temporal_retention_months,
         )
+
+    def _ask(self, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
+        """What asks the primary alone, and writes nothing but notes in the ledger."""
+        self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
+        self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
+        self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
+        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
+        self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
 
     async def _open_pools(
         self, settings: Settings, clock: Clock

@@ -16,6 +16,7 @@ from app.hooks import NO_HOOKS, Hooks
 from app.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
 from storage.candidates import candidates, columns, folded
 from storage.changes import Effects, changes_of
+from storage.entity_limits import EntityLimits
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.ledger import ErasureLedger
@@ -37,6 +38,7 @@ class PostgresWriter:
         *,
         acquire_timeout_s: float,
         partition_months_from: str,
+        limits: EntityLimits,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool
@@ -45,6 +47,7 @@ class PostgresWriter:
         self._clock = clock
         self._acquire_timeout_s = acquire_timeout_s
         self._partitions_from = datetime.fromisoformat(f"{partition_months_from}-01").replace(tzinfo=UTC)
+        self._limits = limits
         self._known_months: set[datetime] = set()
         self._hooks = hooks
 
@@ -86,6 +89,7 @@ class PostgresWriter:
             effects.changed += await connection.fetch(
                 query("remove_edges"), *columns(could_win.removed_edges)
             )
+        await self._limits.require(connection, effects)
 
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from app.settings import Settings
-from web import erasures, exports, graph, health, index, writes
+from web import docs, erasures, exports, graph, health, index, listing, writes
 from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.services import SERVICES, SETTINGS, WebServices
@@ -47,12 +47,16 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", erasures.delete_by_reference, "DELETE")
     add("/v1/graph/batch", graph.post_batch, "POST")
+    add("/v1/entities", listing.get_entities, *_READ)
     add("/v1/graph/sync", writes.post_sync, "POST")
     add("/v1/temporal/ingest", writes.post_ingest, "POST")
     add("/healthz", health.healthz, *_READ)
     add("/readyz", health.readyz, *_READ)
     add("/metrics", health.metrics, *_READ)
     add("/problems/{name:[^/]*}", index.problem, *_READ)
+    add("/openapi.json", docs.openapi, *_READ)
+    add("/docs", docs.page, *_READ)
+    add("/docs/{asset:[^/]*}", docs.asset, *_READ)
     add("/", index.index, *_READ)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*")
     return application

@@ -9,26 +9,27 @@ from app import dates
 from app.errors import InvalidError
 from app.models import EntityKey, RemovedEdge
 from app.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_name
+from web import names
 from web.references import check_relationship, check_type, resolve
 
 
 class RemovedRelationshipIn(msgspec.Struct, frozen=True):
     """The relationship ends at the time at which the request is written."""
 
-    source_reference: str
-    target_reference: str
-    relationship_type: str
-    source_type: str | None = None
-    target_type: str | None = None
+    source_reference: names.Reference
+    target_reference: names.Reference
+    relationship_type: names.RelationshipType
+    source_type: names.Type | None = None
+    target_type: names.Type | None = None
 
 
 class RemovedPropertyIn(msgspec.Struct, frozen=True):
     """What was told of the property not later than `reference_date` (the time of the request, if none) is hidden."""
 
-    reference: str
-    type: str
-    field: str
-    reference_date: str | None = None
+    reference: names.Reference
+    type: names.Type
+    field: names.Field
+    reference_date: names.Date | None = None
 
 
 def check_removed_relationship(removed: RemovedRelationshipIn, path: str) -> RemovedRelationshipIn:

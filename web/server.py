@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
@@ -31,12 +32,16 @@ from web.services import SERVICES
 logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 8190  # of the request line
-MAX_HEADER_BYTES: Final = 8190  # of one header
+MAX_HEADER_BYTES: Final = (
+    8192  # of one header with its name; another limit than the line's tells which one it was
+)
+MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _BACKLOG: Final = 1024
 _FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
 _CHECK_S: Final = 0.01
+_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
 
 
 class WebServer:
@@ -162,6 +167,19 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
+    """Name the problem of a request that could not be parsed, and say what is wrong."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "internal-error", "Something unexpected happened; nothing more is told here."
+    if isinstance(error, LineTooLong):
+        if error.args[1] == MAX_LINE_BYTES:
+            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
+        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
+    if error is not None and error.args == (_TOO_MANY_HEADERS,):
+        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
+    return "malformed-request", "The request is not well-formed HTTP."
+
+
 class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -252,15 +270,12 @@ class _ProblemHandler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("The answer had begun when it broke.")
         request_id = secrets.token_hex(16)
-        is_defect = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        name, detail = _broken(status, exc)
         response = problems.response(
-            "internal-error" if is_defect else "malformed-request",
-            "Something unexpected happened; nothing more is told here."
-            if is_defect
-            else "The request is not well-formed HTTP, or its line or headers are too long.",
+            name,
+            detail,
             request_id=request_id,
             instance="/",
-            status=status,
             headers={REQUEST_ID: request_id, "Server": SERVER_NAME},
         )
         response.force_close()

@@ -8,6 +8,7 @@ from aiohttp import web
 from app.clock import Clock
 from app.ports import (
     EntityDirectory,
+    EntityIndex,
     GraphReader,
     LetterSweeper,
     Probe,
@@ -38,6 +39,7 @@ class WebServices:
     letters: LetterSweeper
     exporter: ProfileExporter
     directory: EntityDirectory
+    entities: EntityIndex
     probes: Sequence[Probe]
     clock: Clock
     tokens: Tokens

@@ -1,32 +1,42 @@
 """The body of POST /v1/graph/sync as it is sent. Values stay the JSON text that they are."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
 from app.errors import InvalidError
-from web import bodies
+from web import bodies, names
 from web.removals import RemovedPropertyIn, RemovedRelationshipIn
 
 
 class EntityIn(msgspec.Struct, frozen=True):
-    reference: str
-    type: str
-    properties: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
-    reference_date: str | None = None
+    """An entity and the properties that are told of it.
+
+    A property is any JSON value, or `{"value", "reference_date"}` with a date of its own. `reference_date` is the
+    date of all others; without it, it is the time of the request.
+    """
+
+    reference: names.Reference
+    type: names.Type
+    properties: Annotated[dict[str, msgspec.Raw], names.PROPERTIES] = msgspec.field(default_factory=dict)
+    reference_date: names.Date | None = None
 
 
 class RelationshipIn(msgspec.Struct, frozen=True):
-    source_reference: str
-    target_reference: str
-    relationship_type: str
-    source_type: str | None = None
-    target_type: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw()
+    """A relationship, source → target. Without its type, a reference is looked up; several matches are a 422."""
+
+    source_reference: names.Reference
+    target_reference: names.Reference
+    relationship_type: names.RelationshipType
+    source_type: names.Type | None = None
+    target_type: names.Type | None = None
+    metadata: Annotated[msgspec.Raw, names.METADATA] = msgspec.field(default_factory=msgspec.Raw)
 
 
 class SyncIn(msgspec.Struct, frozen=True):
+    """Entities, relationships, and what is removed: at least one of them."""
+
     entities: list[EntityIn] | msgspec.UnsetType = msgspec.UNSET
     relationships: list[RelationshipIn] | msgspec.UnsetType = msgspec.UNSET
     removed_relationships: list[RemovedRelationshipIn] | msgspec.UnsetType = msgspec.UNSET

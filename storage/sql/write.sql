@@ -102,11 +102,11 @@ FROM folded f
 WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = f.type AND e.reference = f.reference)
 ORDER BY f.type, f.reference
 ON CONFLICT (type, reference) DO NOTHING
-RETURNING id, type, reference, properties;
+RETURNING id, type, reference, properties, pg_column_size(properties) AS bytes;
 
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
--- new, read from the locked row (the snapshot may be older); for edges the left entity; for temporal points theirs.
+-- new, read from the locked row (the snapshot may be older), and how large all are now; for edges the left entity; for temporal points theirs.
 -- $1 true, as above.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
@@ -129,7 +129,7 @@ WITH patches AS MATERIALIZED (
     SET properties = l.stored || l.won, updated_at = now()
     FROM locked l
     WHERE e.id = l.id
-    RETURNING e.id, l.stored, l.won
+    RETURNING e.id, l.stored, l.won, pg_column_size(e.properties) AS bytes
 ), edge_rows AS MATERIALIZED (
     -- Of an edge told twice: the newest metadata, and the latest time that it was told at all.
     SELECT DISTINCT ON (l.id, t.id, s.relationship_type)
@@ -202,14 +202,14 @@ WITH patches AS MATERIALIZED (
 )
 SELECT 'property' AS kind, m.id, 1::bigint AS rows,
        (SELECT jsonb_object_agg(k, m.stored -> k) FROM jsonb_object_keys(m.won) AS k WHERE m.stored ? k) AS old,
-       m.won AS new
+       m.won AS new, m.bytes
 FROM merged m
 UNION ALL
-SELECT 'edge', w.left_entity_id, count(*), NULL, NULL
+SELECT 'edge', w.left_entity_id, count(*), NULL, NULL, NULL
 FROM (SELECT left_entity_id FROM edges_updated UNION ALL SELECT left_entity_id FROM edges_inserted) AS w
 GROUP BY w.left_entity_id
 UNION ALL
-SELECT 'temporal', w.entity_id, count(*), NULL, NULL
+SELECT 'temporal', w.entity_id, count(*), NULL, NULL, NULL
 FROM points_written w
 WHERE $1::boolean
 GROUP BY w.entity_id;
@@ -237,6 +237,10 @@ WITH named AS MATERIALIZED (
 SELECT 'edge' AS kind, left_entity_id AS id, count(*) AS rows, NULL::jsonb AS old, NULL::jsonb AS new
 FROM removed
 GROUP BY left_entity_id;
+
+-- name: most_properties
+-- The most properties that one of these entities has. $1 ids.
+SELECT max((SELECT count(*) FROM jsonb_object_keys(properties))) FROM entities WHERE id = ANY ($1::bigint[]);
 
 -- name: ensure_partitions
 -- Make the monthly partitions of these months where they are missing. $1 starts of months.

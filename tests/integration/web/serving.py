@@ -49,6 +49,7 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         letters=sweep,
         exporter=stores.exporter,
         directory=stores.directory,
+        entities=stores.entities,
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),

@@ -13,6 +13,7 @@ from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
 from app.preview import Difference, Preview
+from app.selection import Selection
 from app.tokens import Tokens
 from web.services import WebServices
 
@@ -35,6 +36,7 @@ class FakeReader:
     delay_s: float = 0.0
     calls: list[tuple[object, ...]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    selections: list[Selection | None] = field(default_factory=list)
     upper: int = 0
     read_at: float = float("inf")
     in_memory: bool = False  # so that it answers at once
@@ -78,6 +80,7 @@ class FakeReader:
             stored=self.stored,
             verified=self.verified,
             next_after=next_after,
+            missing=frozenset(i for i in call[1] if i != 7) if call[0] == "batch" else frozenset(),  # type: ignore[attr-defined]
             upper=self.upper,
             read_at=self.read_at,
         )
@@ -90,8 +93,10 @@ class FakeReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
+        self.selections.append(selection)
         answer = await self._answer("graph", entity_id, depth, since, matches=matches)
         return answer if entity_id == 7 else None
 
@@ -103,14 +108,23 @@ class FakeReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
+        self.selections.append(selection)
         answer = await self._answer("by_reference", key, depth, since, matches=matches)
         return answer if key == ("user", "u-7") else None
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
+        self.selections.append(selection)
         self.tokens.append(token)
         body = b"[" + b",".join(self.body if number == 7 else b"null" for number in ids) + b"]"
         return await self._answer("batch", list(ids), depth, since, body=body)
@@ -126,8 +140,10 @@ class FakeReader:
         after: int,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         self.tokens.append(token)
+        self.selections.append(selection)
         found = self.next_after is not None
         return await self._answer(
             "by_property",
@@ -274,6 +290,22 @@ class FakeExporter:
 
 
 @dataclass
+class FakeIndex:
+    """One entity of type user; `moved` are the ids that lead on."""
+
+    moved: dict[int, int] = field(default_factory=dict)
+    next_after: int | None = None
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
+        self.calls.append((kind, limit, after, token))
+        return Answer(body=b"[]", cache="bypass", etag="5eed", next_after=self.next_after, upper=9)
+
+    async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
+        return {number: self.moved[number] for number in ids if number in self.moved}
+
+
+@dataclass
 class FakeProbe:
     states: list[DependencyState] = field(default_factory=list)
     error: Exception | None = None
@@ -310,6 +342,7 @@ class World:
     letters: FakeLetters = field(default_factory=FakeLetters)
     exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
+    entities: FakeIndex = field(default_factory=FakeIndex)
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
@@ -326,6 +359,7 @@ class World:
             letters=self.letters,
             exporter=self.exporter,
             directory=self.directory,
+            entities=self.entities,
             probes=self.probes,
             clock=FakeClock(),
             tokens=TOKENS,

@@ -101,8 +101,6 @@ async def test_who_says_nothing_does_not_hold_the_stop_up(world: World) -> None:
     [
         b"nonsense\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     ],
 )
@@ -114,6 +112,23 @@ async def test_a_broken_request_is_a_problem(
     assert b"application/problem+json" in head
     assert json.loads(body)["type"] == "/problems/malformed-request"
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "name"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri-too-long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 9000 + b": y\r\n\r\n", 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 129 + b"\r\n", 431, "headers-too-large"),
+    ],
+)
+async def test_what_is_too_long_is_told(server: WebServer, sent: bytes, status: int, name: str) -> None:
+    head, body = await raw_exchange(server.port, sent)
+    assert int(head.split(b" ")[1]) == status == json.loads(body)["status"]
+    assert b"application/problem+json" in head
+    assert json.loads(body)["type"] == f"/problems/{name}"
+    assert json.loads(body)["request_id"].encode() in head
 
 
 @pytest.mark.parametrize(
