@@ -5,7 +5,7 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -152,8 +152,28 @@ class Settings(BaseSettings):
     )
     web_allow_non_loopback: bool = Field(
         default=False,
-        description="the API has no authentication yet, so it listens on other hosts only when told so",
+        description="on other hosts it listens where there are API keys, or when told so",
     )
+    auth: Literal["off", "required", "auto"] = Field(
+        default="auto",
+        description="API keys: `auto` asks for them where one was ever made, and on other hosts than loopback",
+    )
+    auth_refresh_s: float = Field(
+        default=2.0, gt=0, description="between readings of the keys: how long a revocation takes"
+    )
+    auth_outage_s: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="how long known keys hold while PostgreSQL can't be asked",
+    )
+    web_rate_per_s: float | None = Field(
+        default=None, gt=0, description="requests of one key in one process; unset: no limit"
+    )
+    web_rate_burst: int = Field(default=100, ge=1, description="requests of one key at once, after a pause")
+    web_max_in_flight: int = Field(
+        default=1_000, ge=1, description="requests in work at once; more are refused with 503"
+    )
+    web_max_exports: int = Field(default=4, ge=1, description="exports at once; each holds a connection")
     web_max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     web_max_items: int = Field(
         default=10_000,

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from mode import Service
 
 from app import metrics
+from app.access import Rate
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
 from app.connect_client import ConnectClient
@@ -28,6 +29,7 @@ from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.key_ring import KeyRing
 from app.letter_sweep import LetterSweep
 from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
@@ -276,6 +278,22 @@ class Worker:
         self._resources.callback(sweeping.cancel)
         return sweep
 
+    async def key_ring(self) -> KeyRing:
+        """The API keys, read once now and then again and again until the stores close."""
+        settings = self.settings
+        per_s = settings.web_rate_per_s
+        ring = KeyRing(
+            self.stores.keys,
+            self._clock,
+            refresh_s=settings.auth_refresh_s,
+            outage_s=settings.auth_outage_s,
+            rate=None if per_s is None else Rate(per_s=per_s, burst=settings.web_rate_burst),
+        )
+        await _wait_for("PostgreSQL", ring.read)
+        reading = asyncio.create_task(ring.run(), name="api-keys")
+        self._resources.callback(reading.cancel)
+        return ring
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
         watches: list[Probe | None] = [self._progress, self._connector]
@@ -324,6 +342,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             clock=SystemClock(),
             metrics=metrics.exposition,
             observe=metrics.HTTP_TIMES.observe,
+            keys=await worker.key_ring(),
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:

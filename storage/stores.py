@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import asyncpg
 
+from app.access import KeyStore
 from app.clock import Clock, SystemClock
 from app.hooks import NO_HOOKS, Hooks
 from app.ports import (
@@ -26,6 +27,7 @@ from app.ports import (
 )
 from app.settings import Role, Settings
 from app.snapshot import GraphSnapshots
+from storage.api_keys import PostgresKeys
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
@@ -67,6 +69,7 @@ class Stores:
     eraser: ProfileEraser
     erasures: ErasureRegister
     exporter: ProfileExporter
+    keys: KeyStore
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
@@ -186,6 +189,7 @@ class Stores:
         self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
+        self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)
         self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
 
     async def _open_pools(

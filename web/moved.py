@@ -25,7 +25,6 @@ async def redirect(request: web.Request, entity_id: int, services: WebServices) 
             "Location": f"/v1/graph/{target}{'?' if query else ''}{query}",
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # an erasure ends it
-            "X-Content-Type-Options": "nosniff",
         },
     )
 

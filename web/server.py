@@ -23,11 +23,11 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from app.errors import FatalError
 from app.settings import Settings
-from web import problems
+from web import problems, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import SERVER_NAME
 from web.express import Express
-from web.services import SERVICES
+from web.services import GATE, SERVICES
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +86,9 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen. Raises FatalError where the host is not allowed or the port is taken."""
-        if not self._allow_non_loopback and not _is_loopback(self._host):
-            raise FatalError(
-                f"The web server does not listen on {self._host or 'all hosts'}: it has no authentication. "
-                "Set PROFILE_WEB_HOST=127.0.0.1, or PROFILE_WEB_ALLOW_NON_LOOPBACK=true where the network "
-                "in front of it keeps strangers out."
-            )
+        self._application[GATE].listen(
+            self._host, loopback=_is_loopback(self._host), allowed=self._allow_non_loopback
+        )
         runner = _ProblemRunner(
             self._application,
             access_log=None,  # the boundary logs
@@ -186,7 +183,7 @@ class _ProblemRunner(web.AppRunner):
         assert self._app is not None  # noqa: S101 - an AppRunner has one
         return _ProblemServer(
             server.request_handler,
-            express=Express(self._app[SERVICES]),
+            express=Express(self._app[SERVICES], self._app[GATE]),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),
@@ -276,7 +273,7 @@ class _ProblemHandler(web.RequestHandler):
             detail,
             request_id=request_id,
             instance="/",
-            headers={REQUEST_ID: request_id, "Server": SERVER_NAME},
+            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
         )
         response.force_close()
         return response

@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from app.erasure import ErasureReceipt
 from app.export import ExportLine
+from app.key_ring import KeyRing
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
 from app.preview import Difference, Preview
@@ -345,6 +346,7 @@ class World:
     entities: FakeIndex = field(default_factory=FakeIndex)
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
+    keys: KeyRing | None = None
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
 
     async def position(self) -> int | None:
@@ -366,4 +368,5 @@ class World:
             position=self.position,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             observe=lambda *seen: self.observed.append(seen),
+            keys=self.keys,
         )
