@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
 from app.dead_letter_store import DeadLetterStore
+from app.key_ring import KeyRing
 from app.letter_sweep import LetterSweep
 from app.settings import Settings
 from app.shared_writer import SharedWriter
@@ -28,7 +29,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
+async def serving(
+    settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
+) -> AsyncIterator[Served]:
     """`brokers` are those of the dead letters alone."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
@@ -41,6 +44,9 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         interval_s=0.5,
     )
     sweeping = asyncio.create_task(sweep.run())
+    keys = KeyRing(stores.keys, SystemClock(), refresh_s=keys_refresh_s, outage_s=3600)
+    await keys.read()
+    refreshing = asyncio.create_task(keys.run())
     services = WebServices(
         reader=stores.reader,
         writer=shared,
@@ -55,6 +61,7 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
         metrics=lambda: (b"", "text/plain"),
+        keys=keys,
     )
     try:
         async with TestClient(TestServer(build(services, settings))) as client:
@@ -62,4 +69,5 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         await shared.close()
     finally:
         sweeping.cancel()
+        refreshing.cancel()
         await stores.close()

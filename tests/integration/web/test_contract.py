@@ -7,10 +7,13 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from app.access import Scope, digest_of, id_of, new_text
 from app.clock import SystemClock
+from app.key_ring import KeyRing
 from app.models import Batch
 from app.settings import Settings
 from app.shared_writer import SharedWriter
@@ -56,11 +59,22 @@ expected-statuses = ["200", "400", "405", "415", "422"]
 """
 
 
+class Service(NamedTuple):
+    address: str
+    token: str
+    key: str
+
+
+class NoLetters:
+    async def swept(self, *, wait_s: float) -> None:
+        """There are none."""
+
+
 @pytest.fixture
-async def service(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Its address, and a token of it."""
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """It asks for keys; this one may do everything."""
     stores = await Stores.open(settings)
-    tokens = Tokens(stores.database)
+    tokens = Tokens(lambda: stores.database)
     changes = await stores.writer.write(
         Batch(
             properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
@@ -69,10 +83,24 @@ async def service(settings: Settings) -> AsyncIterator[tuple[str, str]]:
         )
     )
     shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
+    key = new_text()
+    await stores.keys.add(
+        key_id=id_of(key) or "",
+        digest=digest_of(key),
+        name="contract",
+        scopes=frozenset(Scope),
+        expires_at=None,
+        rate=None,
+    )
+    keys = KeyRing(stores.keys, SystemClock(), refresh_s=60, outage_s=3600)
+    await keys.read()
     services = WebServices(
         reader=stores.reader,
         writer=shared,
         preview=stores.preview,
+        eraser=stores.eraser,
+        letters=NoLetters(),
+        exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
         probes=stores.probes,
@@ -80,18 +108,19 @@ async def service(settings: Settings) -> AsyncIterator[tuple[str, str]]:
         tokens=tokens,
         position=stores.position,
         metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+        keys=keys,
     )
     server = WebServer.from_settings(build(services, settings), settings)
     await server.start()
-    yield f"http://127.0.0.1:{server.port}", tokens.spell(changes.position)
+    yield Service(f"http://127.0.0.1:{server.port}", tokens.spell(changes.position), key)
     await server.stop()
     await shared.close()
     await stores.close()
 
 
 @pytest.mark.timeout(200)
-async def test_the_service_keeps_to_its_description(service: tuple[str, str], tmp_path: Path) -> None:
-    address, token = service
+async def test_the_service_keeps_to_its_description(service: Service, tmp_path: Path) -> None:
+    address, token, key = service
     config = tmp_path / "schemathesis.toml"
     config.write_text(_CONFIG.replace("{token}", token))
     told = tmp_path / "told.txt"
@@ -99,6 +128,7 @@ async def test_the_service_keeps_to_its_description(service: tuple[str, str], tm
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "ignore", "-c", _RUN, "--config-file", str(config), "run"),
             *("--generation-deterministic", "--max-examples", str(_EXAMPLES), "--no-color"),
+            *("--header", f"Authorization: Bearer {key}"),
             f"{address}/openapi.json",
             cwd=tmp_path,
             stdout=output,
