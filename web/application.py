@@ -12,6 +12,7 @@ from app.settings import Settings
 from web import graph, health, index, writes
 from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
+from web.page import PAGE, Page
 from web.services import SERVICES, SETTINGS, WebServices
 from web.short_cut import SHORT_CUT, ShortCut
 
@@ -20,7 +21,7 @@ __all__ = ["WebServices", "build"]
 _READ: Final = ("GET", "HEAD")
 
 
-def build(services: WebServices, settings: Settings) -> web.Application:
+def build(services: WebServices, settings: Settings, page: Page | None = None) -> web.Application:
     """Make the application. It owns no connection: what the services hold is closed by who opened it.
 
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
@@ -30,6 +31,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     application.cleanup_ctx.append(partial(_watch, deadlines))
     application[SERVICES] = services
     application[SETTINGS] = settings
+    application[PAGE] = page or Page()
 
     def add(path: str, handler: GuardedHandler, *methods: str) -> None:
         resource = application.router.add_resource(path)
@@ -49,6 +51,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     add("/readyz", health.readyz, *_READ)
     add("/metrics", health.metrics, *_READ)
     add("/problems/{name:[^/]*}", index.problem, *_READ)
+    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ)
     add("/", index.index, *_READ)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*")
     return application

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from web.page import BUILD_IT, PAGE, wants_html
 from web.problems import PROBLEMS, ProblemError
 
 _HEADERS: Final = {
@@ -12,29 +13,36 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
-_INDEX: Final = msgspec.json.encode(
-    {
-        "name": "User Profile",
-        "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
-        "links": {
-            "graph": "/v1/graph/{id}{?depth,period}",
-            "graph_by_property": "/v1/graph/by-property/{prop}/value/{value}{?depth,period,limit,cursor}",
-            "graph_by_reference": "/v1/graph/by-reference/{type}/{reference}{?depth,period}",
-            "graph_batch": "/v1/graph/batch{?depth,period}",
-            "graph_sync": "/v1/graph/sync{?dry_run}",
-            "temporal_ingest": "/v1/temporal/ingest{?dry_run}",
-            "health": "/healthz",
-            "readiness": "/readyz",
-            "metrics": "/metrics",
-            "problems": [problem.type for problem in PROBLEMS.values()],
-        },
-    }
-)
+_ROUTES: Final = {
+    "name": "User Profile",
+    "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
+    "links": {
+        "graph": "/v1/graph/{id}{?depth,period}",
+        "graph_by_property": "/v1/graph/by-property/{prop}/value/{value}{?depth,period,limit,cursor}",
+        "graph_by_reference": "/v1/graph/by-reference/{type}/{reference}{?depth,period}",
+        "graph_batch": "/v1/graph/batch{?depth,period}",
+        "graph_sync": "/v1/graph/sync{?dry_run}",
+        "temporal_ingest": "/v1/temporal/ingest{?dry_run}",
+        "page_assets": "/assets/{name}",
+        "health": "/healthz",
+        "readiness": "/readyz",
+        "metrics": "/metrics",
+        "problems": [problem.type for problem in PROBLEMS.values()],
+    },
+}
 
 
-async def index(_request: web.Request) -> web.Response:
-    """The routes, as URI templates (RFC 6570)."""
-    return web.Response(body=_INDEX, headers=_HEADERS)
+_INDEX: Final = msgspec.json.encode(_ROUTES)
+_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**_ROUTES, "page": BUILD_IT})
+
+
+async def index(request: web.Request) -> web.Response:
+    """Profile Explorer for browsers; for all others the routes, as URI templates (RFC 6570)."""
+    page = request.app[PAGE]
+    if page.built and wants_html(request.headers.get("Accept", "")):
+        return page.index(request)
+    body = _INDEX if page.built else _INDEX_WITHOUT_PAGE
+    return web.Response(body=body, headers={**_HEADERS, "Vary": "Accept"})
 
 
 async def problem(request: web.Request) -> web.Response:
