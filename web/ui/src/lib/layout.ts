@@ -73,6 +73,12 @@ export function rings<T>(root: T, childrenOf: ChildrenOf<T>): Layout<T> {
     radii[depth] = Math.max(inner + RING, many > 0 ? Math.min(crowd, (many * SPOT) / (Math.PI * stagger[depth]!) + inner) : 0);
   }
 
+  // Before a far ring the nearer ones make room, so that branches part early.
+  const far = radii[last]!;
+  if (far > last * RING * 1.5) {
+    for (let depth = 1; depth < last; depth++) radii[depth] = Math.max(radii[depth]!, (far * depth * 0.86) / last);
+  }
+
   let leaf = 0;
   const put = (node: T): number => {
     const depth = depths.get(node)!;

@@ -34,10 +34,13 @@ export class Camera {
     this.y = wy - (y - this.height / 2) / this.k;
   }
 
+  /** Where all is seen, clear of the tools that lie over the picture. */
   fitted(bounds: Bounds, nearest: number): { x: number; y: number; k: number } {
     const width = Math.max(bounds.right - bounds.left, 1);
     const height = Math.max(bounds.bottom - bounds.top, 1);
-    const k = Math.min(this.width / width, this.height / height, nearest);
+    const aside = Math.min(28, this.width / 8);
+    const above = Math.min(62, this.height / 6);
+    const k = Math.min((this.width - 2 * aside) / width, (this.height - 2 * above) / height, nearest);
     return {
       x: (bounds.left + bounds.right) / 2,
       y: (bounds.top + bounds.bottom) / 2,

@@ -94,11 +94,15 @@ function links(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
       );
     }
   };
-  context.lineWidth = Math.max(1.4, 0.8 / camera.k);
+  // Many lines far away would be a grey disc.
+  const crowded = scene.nodes.length > 400 && camera.k < READABLE;
+  context.globalAlpha = crowded ? 0.7 : 1;
+  context.lineWidth = crowded ? 0.45 / camera.k : Math.max(1.4, 0.8 / camera.k);
   context.strokeStyle = palette.strong;
   context.beginPath();
   for (const node of scene.nodes) if (node.parent && !onPath.has(node)) trace(node);
   context.stroke();
+  context.globalAlpha = 1;
   context.strokeStyle = palette.accent;
   context.lineWidth = Math.max(2.2, 1.4 / camera.k);
   context.beginPath();

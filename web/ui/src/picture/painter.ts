@@ -117,11 +117,11 @@ export class Painter {
   bringIntoSight(node: TreeNode): void {
     const place = this.layout?.places.get(node);
     if (!place) return;
-    const half = (this.layout!.kind === "columns" ? CARD.width / 2 : 40) * this.camera.k + 24;
+    const half = (this.layout!.kind === "columns" ? CARD.width / 2 : 40) * this.camera.k + 12;
     const [x, y] = this.camera.toScreen(place.x, place.y);
     const { width, height } = this.camera;
     const dx = x < half ? half - x : x > width - half ? width - half - x : 0;
-    const dy = y < 60 ? 60 - y : y > height - 70 ? height - 70 - y : 0;
+    const dy = y < 50 ? 50 - y : y > height - 60 ? height - 60 - y : 0;
     if (dx || dy) {
       this.#moveTo({ x: this.camera.x - dx / this.camera.k, y: this.camera.y - dy / this.camera.k, k: this.camera.k }, true);
     }

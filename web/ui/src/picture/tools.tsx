@@ -3,7 +3,7 @@
 import { Icon } from "../icons";
 import { KindMark } from "../kind-mark";
 import type { LayoutKind } from "../lib/layout";
-import { walk, type Tree } from "../lib/tree";
+import { canLoad, isRepeated, leftOut, walk, type Tree } from "../lib/tree";
 import { useWords } from "../words";
 import type { Painter } from "./painter";
 
@@ -18,7 +18,11 @@ interface Props {
 export function PictureTools({ painter, tree, layout, onLayout, onCollapseAll }: Props) {
   const { t } = useWords();
   const types = new Map<string, number>();
+  const marks = { repeated: false, cut: false, loadable: false };
   for (const node of walk(tree.root)) {
+    if (isRepeated(tree, node)) marks.repeated = true;
+    else if (leftOut(node) > 0) marks.cut = true;
+    else if (canLoad(tree, node)) marks.loadable = true;
     if (tree.full.get(node.entity.id) === node) types.set(node.entity.type, (types.get(node.entity.type) ?? 0) + 1);
   }
   const tool = (label: string, icon: Parameters<typeof Icon>[0]["name"], press: () => void) => (
@@ -54,6 +58,9 @@ export function PictureTools({ painter, tree, layout, onLayout, onCollapseAll }:
             <KindMark type={type} /> {type} <span class="legend-count">{count}</span>
           </li>
         ))}
+        {marks.repeated && <li><span class="mark mark-repeated" aria-hidden="true">↺</span> {t("markRepeated")}</li>}
+        {marks.cut && <li><span class="mark mark-cut" aria-hidden="true">+</span> {t("markTruncated")}</li>}
+        {marks.loadable && <li><span class="mark mark-loadable" aria-hidden="true">+</span> {t("markLoadable")}</li>}
       </ul>
     </>
   );

@@ -20,6 +20,7 @@ interface Props {
   readonly path: string;
   readonly served: { readonly cache: string; readonly tookMs: number };
   readonly onSelect: (node: TreeNode) => void;
+  readonly onToggle: (node: TreeNode) => void;
   readonly onLoad: (node: TreeNode) => void;
   readonly onRoot: (node: TreeNode) => void;
 }
@@ -28,7 +29,7 @@ const TABS = ["properties", "series", "links", "raw"] as const;
 type Tab = (typeof TABS)[number];
 const LABELS: Readonly<Record<Tab, Word>> = { properties: "tabProperties", series: "tabSeries", links: "tabLinks", raw: "tabRaw" };
 
-export function Details({ tree, node, path, served, onSelect, onLoad, onRoot }: Props) {
+export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, onRoot }: Props) {
   const { language, t } = useWords();
   const [tab, setTab] = useState<Tab>("properties");
   const repeated = isRepeated(tree, node);
@@ -70,6 +71,11 @@ export function Details({ tree, node, path, served, onSelect, onLoad, onRoot }: 
         {canLoad(tree, node) && (
           <button type="button" class="button button-main" onClick={() => onLoad(node)}>
             <Icon name="plus" /> {missing > 0 ? t("loadMore", { count: missing }) : t("load")}
+          </button>
+        )}
+        {node.children.length > 0 && (
+          <button type="button" class="button" aria-expanded={!tree.isCollapsed(node)} onClick={() => onToggle(node)}>
+            <Icon name={tree.isCollapsed(node) ? "unfold" : "fold"} /> {t(tree.isCollapsed(node) ? "expand" : "collapse")}
           </button>
         )}
         {node !== tree.root && (

@@ -156,6 +156,10 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
     setSelectedKey(node.key);
     changed();
   };
+  const toggle = (node: TreeNode): void => {
+    tree.current!.toggle(node);
+    changed();
+  };
   const load = async (node: TreeNode, levels = LEVELS_PER_LOAD): Promise<void> => {
     setBusy(true);
     setFailure(null);
@@ -191,10 +195,7 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
           flashing={following.flashing}
           busy={busy}
           onSelect={select}
-          onToggle={(node) => {
-            tree.current!.toggle(node);
-            changed();
-          }}
+          onToggle={toggle}
           onLoad={(node) => void load(node)}
           onCollapseAll={collapseAll}
         />
@@ -231,6 +232,7 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
         path={selected === tree.current.root ? pathOf({ by: "id", id: selected.entity.id }, route.depth, route.period) : pathOf({ by: "id", id: selected.entity.id }, 1, route.period)}
         served={{ cache: found.cache, tookMs: found.tookMs }}
         onSelect={select}
+        onToggle={toggle}
         onLoad={(node) => void load(node)}
         onRoot={(node) => {
           location.hash = writeRoute({ ...route, search: { by: "id", id: node.entity.id } });

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { request } from "../lib/api";
-import { bytes, clockTime, compact, number, seconds } from "../lib/format";
+import { bytes, clockTime, number, seconds } from "../lib/format";
 import {
   connectorOf, hitRatioSinceStart, ratesOf, readingOf, readReadiness, replicaLagBytes, topicsOf,
   type Rates, type Reading, type Readiness,
@@ -62,7 +62,6 @@ export function Operations() {
   const hits = last?.hitRatio ?? sinceStart;
   const connector = readiness && connectorOf(readiness);
   const replica = readiness && replicaLagBytes(readiness);
-  const notTold = t("opsNotTold");
   return (
     <div class="board">
       <header class="board-head">
@@ -82,13 +81,13 @@ export function Operations() {
         <>
           <div class="tiles">
             <Tile label={t("opsRecords")} value={last ? number(language, last.recordsPerS, last.recordsPerS < 10 ? 1 : 0) : "–"} history={history((r) => r.recordsPerS)} />
-            <Tile label={t("opsLag")} value={last?.lag == null ? notTold : number(language, last.lag)} history={history((r) => r.lag)} />
-            <Tile label={t("opsCache")} value={hits === null ? notTold : `${number(language, hits * 100, 1)} %`} history={history((r) => r.hitRatio)} top={1} />
+            <Tile label={t("opsLag")} value={last?.lag == null ? null : number(language, last.lag)} history={history((r) => r.lag)} />
+            <Tile label={t("opsCache")} value={hits === null ? null : `${number(language, hits * 100, 1)} %`} history={history((r) => r.hitRatio)} top={1} />
             <Tile label={t("opsRequests")} value={last ? number(language, last.requestsPerS, last.requestsPerS < 10 ? 1 : 0) : "–"} history={history((r) => r.requestsPerS)} />
-            <Tile label={t("opsLatency")} value={last?.p99S == null ? "–" : seconds(language, last.p99S)} history={history((r) => r.p99S)} />
-            <Tile label={t("opsMemory")} value={last?.memoryBytes == null ? notTold : bytes(language, last.memoryBytes)} history={history((r) => r.memoryBytes)} />
-            <Tile label={t("opsReplica")} value={replica == null ? notTold : bytes(language, replica)} history={[]} />
-            <Tile label={t("opsConnector")} value={connector ? t(connector.ready ? "opsOk" : "opsFailing") : notTold} history={[]} {...(connector ? { note: connector.detail } : {})} bad={connector?.ready === false} />
+            <Tile label={t("opsLatency")} value={last?.p99S == null ? null : seconds(language, last.p99S)} history={history((r) => r.p99S)} />
+            <Tile label={t("opsMemory")} value={last?.memoryBytes == null ? null : bytes(language, last.memoryBytes)} history={history((r) => r.memoryBytes)} />
+            <Tile label={t("opsReplica")} value={replica == null ? null : bytes(language, replica)} history={[]} />
+            <Tile label={t("opsConnector")} value={connector ? t(connector.ready ? "opsOk" : "opsFailing") : null} history={[]} {...(connector ? { note: connector.detail } : {})} bad={connector?.ready === false} />
             {last?.cdcLagS != null && <Tile label={t("opsCdcLag")} value={seconds(language, last.cdcLagS)} history={history((r) => r.cdcLagS)} />}
           </div>
           <div class="pair">
@@ -118,7 +117,7 @@ export function Operations() {
       <DeadLetters />
       {seen && (
         <p class="muted board-foot">
-          {failure === null ? t("opsEvery", { seconds: EVERY_S }) : t("opsStale", { time: clockTime(language, new Date()) })} · {t("opsRequests")}: {compact(language, last?.requestsPerS ?? 0)} · UTC {clockTime(language, new Date())}
+          {failure === null ? t("opsEvery", { seconds: EVERY_S }) : t("opsStale", { time: clockTime(language, new Date()) })} · UTC {clockTime(language, new Date())}
         </p>
       )}
     </div>

@@ -11,7 +11,7 @@ export function Properties({ entity }: { readonly entity: Entity }) {
     <dl class="properties">
       {[...entity.properties].map(([name, { value, date }]) => (
         <div key={name}>
-          <dt>{name}</dt>
+          <dt>{name.split(/(?<=[_.])/).map((part) => <>{part}<wbr /></>)}</dt>
           <dd>
             <Value value={value} />
             <time class="property-date" dateTime={date} title={date}>{t("asOf", { date: dateTime(language, date) })}</time>

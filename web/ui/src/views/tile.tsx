@@ -1,6 +1,9 @@
+import { useWords } from "../words";
+
 interface Props {
   readonly label: string;
-  readonly value: string;
+  /** Null where nothing tells it. */
+  readonly value: string | null;
   readonly history: readonly (number | null)[];
   /** The scale's end; else the largest value. */
   readonly top?: number;
@@ -13,6 +16,7 @@ const HEIGHT = 34;
 
 /** One number, and how it came to be. */
 export function Tile({ label, value, history, top, note, bad }: Props) {
+  const { t } = useWords();
   const known = history.filter((one): one is number => one !== null);
   const high = top ?? Math.max(1e-9, ...known);
   let pen = "M";
@@ -31,7 +35,7 @@ export function Tile({ label, value, history, top, note, bad }: Props) {
   return (
     <div class={`tile ${bad ? "tile-bad" : ""}`}>
       <p class="tile-label">{label}</p>
-      <p class="tile-value">{value}</p>
+      <p class={value === null ? "tile-value tile-none" : "tile-value"}>{value ?? t("opsNotTold")}</p>
       {note && <p class="tile-note muted">{note}</p>}
       {known.length > 1 && (
         <svg class="tile-line" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
