@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, Route, expect
 
 from tests.e2e.ui.conftest import Service
 
@@ -92,8 +92,8 @@ def test_loads_below_the_last_level_and_marks_what_is_repeated(page: Page, servi
     labels = {tree(page)}
     press(page, "ArrowDown")
     labels.add(tree(page))
-    assert "user u-ana, via friend_of, shown in full elsewhere" in labels
-    press(page, *(["ArrowUp"] if not tree(page).startswith("user u-ana") else []))
+    assert "user Ana Prado, via friend_of, shown in full elsewhere" in labels
+    press(page, *(["ArrowUp"] if not tree(page).startswith("user Ana") else []))
     page.get_by_role("button", name="Go to where it is in full").click()
     is_selected(page, "user Ana Prado")
 
@@ -166,7 +166,7 @@ def test_shows_the_answer_and_the_curl_line(page: Page, service: Service) -> Non
 
 def test_says_what_went_wrong(page: Page, service: Service) -> None:
     page.goto(service.url + "/#/explore?id=999999")
-    expect(page.get_by_role("alert")).to_contain_text("999999")
+    expect(page.get_by_role("alert")).to_contain_text("There is no entity with this id.")
     expect(page.get_by_role("alert")).to_contain_text("HTTP 404")
     page.goto(service.url + "/#/explore?property=city&value=Nowhere")
     expect(page.get_by_text("No entity has city = Nowhere.")).to_be_visible()
@@ -261,8 +261,12 @@ def test_speaks_portuguese_and_keeps_what_was_chosen(page: Page) -> None:
 
 def test_first_load_is_small_and_cached(context: BrowserContext, service: Service) -> None:
     page = context.new_page()
-    answers = []
-    page.on("response", answers.append)
+    answers: list[Response] = []
+
+    def keep(answer: Response) -> None:
+        answers.append(answer)
+
+    page.on("response", keep)
     page.goto(service.url + "/", wait_until="networkidle")
     assert sum(answer.request.sizes()["responseBodySize"] for answer in answers) < MOST_BYTES
     assert all(answer.url.startswith(service.url) for answer in answers)

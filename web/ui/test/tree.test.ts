@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { displayName } from "../src/lib/entity";
-import { canLoad, isRepeated, leftOut, Tree } from "../src/lib/tree";
+import { canLoad, isRepeated, leftOut, nameIn, Tree } from "../src/lib/tree";
 import { answer, entity, repeated } from "./answers";
 
 const ids = (tree: Tree): string[] => tree.visible().map((node) => node.entity.id);
@@ -30,6 +30,8 @@ describe("Tree", () => {
     const last = tree.visible()[2]!;
     expect(isRepeated(tree, last)).toBe(true);
     expect(tree.full.get("1")).toBe(tree.root);
+    tree.root.entity = entity(answer(1).replace('"properties": {}', '"properties": {"name": {"value": "Ana"}}'));
+    expect(nameIn(tree, last)).toBe("Ana");
   });
 
   it("marks what was cut", () => {

@@ -1,6 +1,6 @@
 /** The tree that the picture shows: an answer, and the answers that were merged into it later. */
 
-import type { Edge, Entity } from "./entity";
+import { displayName, type Edge, type Entity } from "./entity";
 
 export interface TreeNode {
   /** Its place: the same after another read, unlike the entity's id, which may stand at several places. */
@@ -106,6 +106,10 @@ export class Tree {
 /** Whether the entity stands in full at another place. */
 export const isRepeated = (tree: Tree, node: TreeNode): boolean =>
   node.entity.repeated || tree.full.get(node.entity.id) !== node;
+
+/** What it is called, also where a repetition holds no properties. */
+export const nameIn = (tree: Tree, node: TreeNode): string =>
+  displayName((tree.full.get(node.entity.id) ?? node).entity);
 
 /** Relationships that the answer left out. */
 export const leftOut = (node: TreeNode): number =>

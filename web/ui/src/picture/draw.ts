@@ -1,9 +1,8 @@
 /** Draws the tree on a canvas. What is out of sight or too small to read is left out. */
 
-import { displayName } from "../lib/entity";
 import { CORNERS, kindOf } from "../lib/kinds";
 import { CARD, type LayoutKind, type Place } from "../lib/layout";
-import { canLoad, isRepeated, leftOut, type Tree, type TreeNode } from "../lib/tree";
+import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
 import type { Camera } from "./camera";
 import type { Palette } from "./palette";
 
@@ -165,7 +164,7 @@ function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, p
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
   const space = CARD.width - 40 - (hasChip(scene.tree, node) || repeated || leftOut(node) > 0 ? 26 : 12);
-  const name = displayName(node.entity);
+  const name = nameIn(scene.tree, node);
   context.font = `600 13px ${palette.font}`;
   context.fillStyle = repeated ? palette.muted : palette.ink;
   context.fillText(short(context, name, space), left + 40, y - 3);
@@ -271,7 +270,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
 
 function label(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, palette: Palette): void {
   const { x, y, angle } = scene.at(node);
-  const text = displayName(node.entity);
+  const text = nameIn(scene.tree, node);
   const strong = !node.parent || node.key === scene.selected;
   context.font = `${strong ? 600 : 400} ${node.parent ? 11 : 13}px ${palette.font}`;
   context.lineWidth = 4;

@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { displayName } from "../lib/entity";
 import { CARD, type LayoutKind } from "../lib/layout";
-import { canLoad, isRepeated, leftOut, type Tree, type TreeNode } from "../lib/tree";
+import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
 import { useWords } from "../words";
 import { Painter } from "./painter";
 import { usePointers } from "./pointers";
@@ -179,7 +179,7 @@ export function Picture({ tree, version, selected, flashing, busy, onSelect, onT
 }
 
 function describe(tree: Tree, node: TreeNode, t: ReturnType<typeof useWords>["t"]): string {
-  const parts = [t("nodeLabel", { type: node.entity.type, name: displayName(node.entity) })];
+  const parts = [t("nodeLabel", { type: node.entity.type, name: nameIn(tree, node) })];
   if (node.relation) parts.push(t("nodeVia", { relation: node.relation }));
   if (isRepeated(tree, node)) parts.push(t("nodeRepeated"));
   else {

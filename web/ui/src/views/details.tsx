@@ -6,7 +6,7 @@ import { KindMark } from "../kind-mark";
 import { displayName } from "../lib/entity";
 import { dateTime } from "../lib/format";
 import type { Word } from "../lib/i18n";
-import { canLoad, isRepeated, leftOut, type Tree, type TreeNode } from "../lib/tree";
+import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
 import { useWords } from "../words";
 import { CopyButton } from "./copy-button";
 import { Properties } from "./properties";
@@ -129,7 +129,7 @@ function Links({ node, tree, onSelect }: { readonly node: TreeNode; readonly tre
         <li key={child.key}>
           <button type="button" onClick={() => onSelect(child)}>
             <KindMark type={child.entity.type} />
-            <span class="links-name">{displayName(child.entity)}</span>
+            <span class="links-name">{nameIn(tree, child)}</span>
             <span class="links-relation">{child.relation}</span>
           </button>
         </li>
