@@ -12,7 +12,7 @@ from app.preview import Preview
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """A serialised JSON body and where it came from; a body of None was not made, since the tag matched.
 
@@ -21,6 +21,9 @@ class Answer:
     `cache`: `hit` asked PostgreSQL nothing; `miss` asked it for some fragment; `bypass` could not ask the
     cache, or must not store the answer. `verified` is false where the freshness of the answer can't be known
     (the primary is down and a replica answered).
+
+    An answer may be given to many: nothing of it is changed, but for `memo`, where whoever serves it keeps what it made
+    of it, for next time.
     """
 
     body: bytes | None
@@ -31,6 +34,7 @@ class Answer:
     upper: int = 0
     read_at: float = float("inf")
     next_after: int | None = None  # by-property: the id after which the next page starts
+    memo: object = None
 
 
 class ProfileWriter(Protocol):
@@ -107,6 +111,16 @@ class GraphReader(Protocol):
     Every part of an answer has reached the position `token`; where nothing that did can be asked, TransientError is
     raised. `matches` is asked about the answer's tag before its body is made, and is true where the client has it.
     """
+
+    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+        """The tree of one entity where this process has all of it in its memory; None where it has not."""
+        ...
+
+    def recall_by_property(
+        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+    ) -> Answer | None:
+        """As `by_property`, where this process has all of it in its memory; None where it has not."""
+        ...
 
     async def graph(
         self,

@@ -90,7 +90,9 @@ class Settings(BaseSettings):
     cache_enabled: bool = True
     cache_prefix: str = "up"
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
-    answer_cache_mb: int = Field(default=64, ge=1, description="whole answers kept in the process")
+    answer_cache_mb: int = Field(
+        default=128, ge=1, description="walked trees and whole answers kept in the process"
+    )
     cache_ttl_s: int = Field(default=6 * 3600, ge=1)
     audit_interval_s: float = Field(
         default=10.0,

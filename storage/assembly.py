@@ -6,9 +6,7 @@ dense graph costs its nodes and edges, not its paths.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from datetime import datetime
 
-from app.dates import to_text
 from storage.fragments import Fragment
 
 _Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
@@ -30,6 +28,8 @@ class Tree:
         self._cut: set[int] = set()
         self.level = 0
         self.frontier = [root]
+        self.is_complete = False  # nothing lies deeper
+        self.deepest = 0  # the least depth that gives this tree, where it is complete
 
     @property
     def done(self) -> bool:
@@ -43,18 +43,19 @@ class Tree:
     def advance(self, fragments: Mapping[int, Fragment]) -> None:
         """Go from this level to the next; every id of `frontier` that exists is in `fragments`."""
         following: list[int] = []
-        if self.level < self._depth:
-            for node in self.frontier:
-                fragment = fragments.get(node)
-                if fragment is not None:
-                    self._expand(fragment, following)
+        inner = [f for f in map(fragments.get, self.frontier) if f is not None and f.edges]
+        if not inner:
+            self.is_complete, self.deepest = True, self.level
+        elif self.level < self._depth:
+            for fragment in inner:
+                self._expand(fragment, following)
+            if not following:
+                self.is_complete, self.deepest = True, self.level + 1
         self.level += 1
         self.order += following
         self.frontier = following
 
     def _expand(self, fragment: Fragment, following: list[int]) -> None:
-        if not fragment.edges:
-            return
         seen, budget = self._seen, self._budget
         children = self._children[fragment.id] = []
         if fragment.edges_total > len(fragment.edges):
@@ -69,50 +70,55 @@ class Tree:
             else:
                 self._cut.add(fragment.id)
 
-    def render(self, fragments: Mapping[int, Fragment], since: datetime | None) -> bytes | None:
-        """The JSON object, or None where the root does not exist."""
-        if self.root not in fragments:
-            return None
-        parts: list[bytes] = []
-        self._render(self.root, fragments, None if since is None else to_text(since), parts)
-        return b"".join(parts)
+    def parts(self, fragments: Mapping[int, Fragment]) -> tuple[list[bytes], list[tuple[int, Fragment]]]:
+        """The JSON object in pieces, and at which of them the temporal data of which fragment is to stand.
 
-    def _render(
-        self, node: int, fragments: Mapping[int, Fragment], since: str | None, parts: list[bytes]
+        The root has to exist.
+        """
+        parts: list[bytes] = []
+        slots: list[tuple[int, Fragment]] = []
+        self._add(fragments[self.root], fragments, parts, slots)
+        return parts, slots
+
+    def _add(
+        self,
+        fragment: Fragment,
+        fragments: Mapping[int, Fragment],
+        parts: list[bytes],
+        slots: list[tuple[int, Fragment]],
     ) -> None:
         # As deep as the tree, which is ten levels at most.
-        fragment = fragments[node]
         parts.append(fragment.head)
-        children = self._children.get(node)
-        if children:
-            separator = b""
-            for opening, target, expanded in children:
-                child = fragments.get(target)
-                if child is None:  # an edge to an entity that is gone
-                    continue
-                parts.append(separator + opening)
-                if expanded:
-                    self._render(target, fragments, since, parts)
-                else:
-                    parts.append(child.stub)
-                parts.append(b"}")
-                separator = b","
-        if node in self._cut:
-            parts.append(b'],"truncated":{"edges_total":%d}' % fragment.edges_total)
+        separator = b""
+        for opening, target, expanded in self._children.get(fragment.id, ()):
+            child = fragments.get(target)
+            if child is None:  # an edge to an entity that is gone
+                continue
+            parts.append(separator + opening)
+            if expanded:
+                self._add(child, fragments, parts, slots)
+            else:
+                parts.append(child.stub)
+            separator = b"},"
+        closing = b"}]" if separator else b"]"
+        if fragment.id in self._cut:
+            closing += b',"truncated":{"edges_total":%d}' % fragment.edges_total
+        if fragment.temporal:
+            parts.append(closing + b',"temporal_data":')
+            slots.append((len(parts), fragment))
+            parts.append(b"")
+            parts.append(b"}")
         else:
-            parts.append(b"]")
-        parts.append(b',"temporal_data":')
-        parts.append(temporal_data(fragment, since) if fragment.temporal else b"null")
-        parts.append(b"}")
+            parts.append(closing + b',"temporal_data":null}')
 
 
 def temporal_data(fragment: Fragment, since: str | None) -> bytes:
     """`{key: [points]}` of reference dates from `since` on, or `null` where there is none."""
     kept = []
     for series in fragment.temporal:
-        first = 0 if since is None else bisect_left(series.dates, since)
-        if first == 0:
+        dates = series.dates
+        if since is None or dates[0] >= since:
             kept.append(series.opening + series.joined)
-        elif first < len(series.dates):
-            kept.append(series.opening + b",".join(series.points[first:]))
+        elif dates[-1] >= since:
+            kept.append(series.opening + series.joined[series.starts[bisect_left(dates, since)] :])
     return b"{" + b"],".join(kept) + b"]}" if kept else b"null"

@@ -1,6 +1,6 @@
 """Fragments from the memory of this process, from Redis, or from PostgreSQL, whichever has them fresh."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.clock import Clock
@@ -46,8 +46,23 @@ class FragmentLoader:
         self._budget = node_budget
         self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
-    async def load(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
-        """Add those of `ids` that exist; what lies within `levels` below may come with them."""
+    def recall(self, ids: Sequence[int], known: dict[int, Fragment]) -> bool:
+        """Add these from this process's memory; false where one is not there."""
+        recall = self._memory.get
+        for entity_id in ids:
+            fragment = recall(entity_id)
+            if not isinstance(fragment, Fragment):
+                return False
+            known[entity_id] = fragment
+        return True
+
+    async def load(
+        self, ids: Sequence[int], levels: int, reading: Reading, hints: Iterable[int] = ()
+    ) -> None:
+        """Add those of `ids` that exist; what lies within `levels` below may come with them.
+
+        `hints` are ids that are likely to be asked for next: what the caches have of them comes along.
+        """
         reading.known.update(ids)
         known, recall, token = reading.fragments, self._memory.get, reading.token
         missing = []
@@ -59,8 +74,34 @@ class FragmentLoader:
                 missing.append(entity_id)
         if not missing:
             return
+        asked = len(missing)
+        missing = await self._load_shared(missing, hints, reading)
+        if missing:
+            # What was notified lately is missing alone; else what lies below may well be missing, too.
+            is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))
+            await self._load_read(missing, levels if is_cold else 0, reading)
+
+    async def _load_shared(self, ids: Sequence[int], hints: Iterable[int], reading: Reading) -> list[int]:
+        """Add what the shared level has; returns those of `ids` that it has not."""
+        known, token = reading.fragments, reading.token
+        ticket = self._memory.ticket()
+        asked = dict.fromkeys(ids)
+        for entity_id in hints:
+            if entity_id not in known and self._memory.get(entity_id) is None:
+                asked[entity_id] = None
+        entries = await self._shared.get([self._keys.fragment(entity_id) for entity_id in asked])
+        for entity_id, entry in zip(asked, entries, strict=True):
+            fragment = _usable(entry, token)
+            if fragment is not None:
+                known[entity_id] = fragment
+                self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+        return [entity_id for entity_id in ids if entity_id not in known]
+
+    async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
+        """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses."""
+        known, token = reading.fragments, reading.token
         own = []
-        for entity_id in missing:
+        for entity_id in ids:
             flight = None if token else self._flights.to_join(entity_id)
             if flight is None:
                 own.append(entity_id)
@@ -77,19 +118,9 @@ class FragmentLoader:
             known.update(loaded.fragments)
             reading.known.update(loaded.fragments)
 
-    async def _fill(self, ids: Sequence[int], levels: int, token: int, ticket: Ticket) -> Loaded:
+    async def _fill(self, ids: list[int], levels: int, token: int, ticket: Ticket) -> Loaded:
         loaded = Loaded(token=token)
-        keys = {entity_id: self._keys.fragment(entity_id) for entity_id in ids}
-        entries = await self._shared.get(list(keys.values()))
-        missing = [
-            entity_id
-            for entity_id, entry in zip(ids, entries, strict=True)
-            if not self._take(entry, entity_id, loaded)
-        ]
-        if missing:
-            # What was notified lately is missing alone; else what lies below may well be missing, too.
-            is_cold = len(missing) == len(ids) and not any(map(self._memory.was_notified, missing))
-            await self._read(missing, levels if is_cold else 0, loaded)
+        await self._read(ids, levels, loaded)
         if loaded.verified:
             for entity_id, fragment in loaded.fragments.items():
                 self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
@@ -97,8 +128,8 @@ class FragmentLoader:
 
     @staticmethod
     def _take(entry: bytes | None, entity_id: int, loaded: Loaded) -> bool:
-        fragment = None if entry is None else codec.decode(entry)
-        if fragment is None or fragment.position < loaded.token:
+        fragment = _usable(entry, loaded.token)
+        if fragment is None:
             return False
         loaded.fragments[entity_id] = fragment
         return True
@@ -129,6 +160,10 @@ class FragmentLoader:
             row["id"]: codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
             for row in read.result
         }
+        if levels:
+            for root in ids:
+                if root in fragments:
+                    fragments[root] = codec.with_hint(fragments[root], fragments)
         loaded.asked_postgres = True
         loaded.verified &= read.verified
         loaded.bypassed |= None in leases.values()
@@ -188,3 +223,8 @@ class FragmentLoader:
             else:
                 leases[entity_id] = item.lease
         return stale
+
+
+def _usable(entry: bytes | None, token: int) -> Fragment | None:
+    fragment = None if entry is None else codec.decode(entry)
+    return fragment if fragment is not None and fragment.position >= token else None

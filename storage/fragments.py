@@ -3,7 +3,9 @@
 Trees are put together from fragments by joining bytes, so that depth, period and root all meet the same ones.
 """
 
+from collections.abc import Mapping
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Final
 
 import asyncpg
@@ -12,11 +14,14 @@ import orjson
 
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
-    """One key's points, by reference date: the opening bytes, the dates, the points, and all points joined."""
+    """One key's points, by reference date: the opening bytes, the dates, where each point starts, and the points.
+
+    Points are joined by commas, so those from a date on are one slice.
+    """
 
     opening: bytes
     dates: list[str]
-    points: list[bytes]
+    starts: list[int]
     joined: bytes
 
 
@@ -26,7 +31,8 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True):
     `head` is the JSON object up to `edges`, without its closing brace; `stub` stands where the entity occurs again.
     `edges` holds the opening bytes of each edge and the target's id, by (relationship type, id). `position` is the
     WAL position that the content has reached at least, `upper` one that was read after the content; `read_at` is the
-    time of reading in seconds since 1970; `digest` is over the content alone.
+    time of reading in seconds since 1970; `digest` is over the content alone. `below` is a hint, which may be old or
+    missing: what a walk from here met on its second level, its third, and so on.
     """
 
     id: int
@@ -39,13 +45,23 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True):
     upper: int
     read_at: float
     digest: bytes
+    below: list[list[int]] = []
 
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        points = sum(3 * len(series.joined) + 120 * len(series.dates) for series in self.temporal)
-        return 500 + len(self.head) + len(self.stub) + 150 * len(self.edges) + points
+        points = sum(300 + len(series.joined) + 120 * len(series.dates) for series in self.temporal)
+        return (
+            500
+            + len(self.head)
+            + len(self.stub)
+            + 150 * len(self.edges)
+            + 40 * sum(map(len, self.below))
+            + points
+        )
 
+
+MAX_HINTED: Final = 200
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Fragment)
@@ -96,6 +112,25 @@ def from_row(row: asyncpg.Record, *, position: int, upper: int, read_at: float) 
     )
 
 
+def with_hint(fragment: Fragment, fragments: Mapping[int, Fragment]) -> Fragment:
+    """The same, with what lies below it among the fragments that were read with it."""
+    seen = {fragment.id, *(target for _, target in fragment.edges)}
+    level, below, count = [target for _, target in fragment.edges], [], 0
+    while level:
+        following: list[int] = []
+        for node in level:
+            for _, target in fragments[node].edges if node in fragments else ():
+                if target not in seen:
+                    seen.add(target)
+                    following.append(target)
+        count += len(following)
+        if not following or count > MAX_HINTED:
+            break
+        below.append(following)
+        level = following
+    return msgspec.structs.replace(fragment, below=below) if below else fragment
+
+
 def _temporal(row: asyncpg.Record) -> list[Series]:
     series: dict[str, tuple[list[str], list[bytes]]] = {}
     columns = (row["keys"] or (), row["granularities"] or (), row["dates"] or (), row["points"] or ())
@@ -105,6 +140,11 @@ def _temporal(row: asyncpg.Record) -> list[Series]:
         dates.append(date)
         points.append(point)
     return [
-        Series(opening=orjson.dumps(key) + b":[", dates=dates, points=points, joined=b",".join(points))
+        Series(
+            opening=orjson.dumps(key) + b":[",
+            dates=dates,
+            starts=list(accumulate((len(point) + 1 for point in points[:-1]), initial=0)),
+            joined=b",".join(points),
+        )
         for key, (dates, points) in series.items()
     ]

@@ -15,7 +15,7 @@ from redis.crc import key_slot
 from app.audit import Kind
 from app.models import EntityKey, Lookup
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 GROUPS: Final = 128
 _KINDS: Final[dict[bytes, Kind]] = {b"f": "fragment", b"p": "property", b"r": "reference"}
 

@@ -42,6 +42,11 @@ class ListLoader:
         self._clock = clock
         self._flights: Flights[LoadedList] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
+    def recall(self, key: CacheKey) -> IdList | None:
+        """What this process's memory has under the key, which may be the list of another spelling."""
+        entry = self._memory.get(key.local)
+        return entry if isinstance(entry, IdList) else None
+
     async def load(self, question: ListQuestion, reading: Reading) -> IdList:
         """The list under the question's key, which may be that of another spelling."""
         key = question.key
@@ -54,14 +59,14 @@ class ListLoader:
             loaded = await flight.landed()
             reading.add(loaded)
             entry = loaded.entry
-        _note(entry.upper, entry.read_at, reading)
+        reading.note(entry.upper, entry.read_at)
         return entry
 
     async def uncached(self, ask: Ask[list[int]], reading: Reading) -> list[int]:
         """Ask PostgreSQL, for what is not cached."""
         read = await self._source.read(ask, await self._source.position(), token=reading.token)
         reading.add(Provenance(asked_postgres=True, bypassed=True, stored=False, verified=read.verified))
-        _note(read.upper, self._clock.now().timestamp(), reading)
+        reading.note(read.upper, self._clock.now().timestamp())
         return read.result
 
     async def _fill(self, question: ListQuestion, token: int, ticket: Ticket) -> LoadedList:
@@ -104,8 +109,3 @@ class ListLoader:
 def _fresh(data: bytes | None, token: int) -> IdList | None:
     entry = None if data is None else lookup_lists.decode(data)
     return entry if entry is not None and entry.position >= token else None
-
-
-def _note(upper: int, read_at: float, reading: Reading) -> None:
-    reading.upper = max(reading.upper, upper)
-    reading.read_at = min(reading.read_at, read_at)

@@ -47,6 +47,7 @@ class MemoryCache(Generic[V]):
         self._life = 0
         self._notified: dict[Key, int] = {}
         self._forgotten = 0
+        self.change = 0  # goes up whenever something may have come or gone
         self.is_on = False
 
     def __len__(self) -> int:
@@ -66,6 +67,17 @@ class MemoryCache(Generic[V]):
             return None
         value: V = slot.value
         return value
+
+    def held_until(self, items: Iterable[tuple[Key, V]]) -> float:
+        """Until when, in the clock's seconds, each of these is what is known under its key; 0 where one is not."""
+        recall = self._slots.get
+        now, until = self._clock.monotonic(), float("inf")
+        for key, value in items:
+            slot: _Slot[V] | None = recall(key)
+            if slot is None or slot.value is not value or slot.expires_at < now:
+                return 0.0
+            until = min(until, slot.expires_at)
+        return until
 
     def keys(self) -> list[Key]:
         """All that is held, in no order."""
@@ -97,11 +109,13 @@ class MemoryCache(Generic[V]):
         """Store what a read that began at `ticket` found, unless it was overtaken."""
         size += _OVERHEAD_BYTES
         if size <= self._max_entry and self.is_current(key, ticket):
+            self.change += 1
             self._slots[key] = _Slot(value, size, self._clock.monotonic() + LIFETIME_S)
 
     def invalidate(self, keys: Iterable[Key]) -> None:
         """Drop these, and keep reads under way from storing them."""
         self._number += 1
+        self.change += 1
         for key in keys:
             self._slots.pop(key, None)
             # Last of the dict, so that the oldest stand first.
@@ -114,6 +128,7 @@ class MemoryCache(Generic[V]):
     def forget(self) -> None:
         """Drop everything: a notification was missed, and nobody knows of what."""
         self._life += 1
+        self.change += 1
         self._slots.clear()
         self._notified.clear()
 

@@ -1,6 +1,6 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -10,16 +10,18 @@ from app.dates import to_text
 from app.models import EntityKey
 from app.ports import Answer
 from storage import graph_queries, lookups
-from storage.answer_cache import AnswerCache, AnswerKey, KeptAnswer
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment
-from storage.keyspace import FORMAT_VERSION, Keyspace
+from storage.kept_trees import KeptTrees, Skeleton
+from storage.keyspace import Keyspace
 from storage.list_loader import ListLoader, ListQuestion
 from storage.lookup_lists import MAX_CACHED_IDS
 from storage.reading import Reading
 
 _DAYS_OF_MONTH: Final = 31
+_NOTHING: Final = b"[]"
+_NOTHING_ETAG: Final = blake2b(_NOTHING, digest_size=10).hexdigest()
 Matches = Callable[[str], bool]
 
 
@@ -30,7 +32,7 @@ class CachedGraphReader:
         self,
         fragments: FragmentLoader,
         lists: ListLoader,
-        answers: AnswerCache,
+        kept: KeptTrees,
         keyspace: Keyspace,
         clock: Clock,
         *,
@@ -39,11 +41,33 @@ class CachedGraphReader:
     ) -> None:
         self._fragments = fragments
         self._lists = lists
-        self._answers = answers
+        self._kept = kept
         self._keys = keyspace
         self._clock = clock
         self._budget = node_budget
         self._retention_months = retention_months
+
+    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+        skeleton = self._recalled(entity_id, depth)
+        return None if skeleton is None else self._kept.answer(skeleton, depth, self._from(since))
+
+    def recall_by_property(
+        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+    ) -> Answer | None:
+        path = lookups.canonical_path(path)
+        name = lookups.cacheable(path, value)
+        found = None if name is None else self._lists.recall(self._keys.lookup(name))
+        if found is None or found.asked != value or found.ids is None:
+            return None
+        ids = _page(found.ids, after, limit)
+        skeletons = []
+        for entity_id in ids[:limit]:
+            skeleton = self._recalled(entity_id, depth)
+            if skeleton is None:
+                return None
+            skeletons.append(skeleton)
+        reading = Reading(upper=found.upper, read_at=found.read_at)
+        return self._list(skeletons, depth, since, reading, next_after=_next_after(ids, limit))
 
     async def graph(
         self,
@@ -55,8 +79,7 @@ class CachedGraphReader:
         matches: Matches | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
-        kept = await self._trees((entity_id,), depth, since, reading, matches)
-        return None if kept is None else _answer(kept, reading, single=True)
+        return await self._one(entity_id, depth, since, reading, matches)
 
     async def by_reference(
         self,
@@ -71,23 +94,20 @@ class CachedGraphReader:
         ask = graph_queries.id_of(key)
         question = ListQuestion(self._keys.reference(key), key.type, key.reference, ask)
         found = await self._lists.load(question, reading)
-        if not found.ids:
-            return None
-        kept = await self._trees(tuple(found.ids), depth, since, reading, matches)
-        return None if kept is None else _answer(kept, reading, single=True)
+        for entity_id in found.ids or ():
+            answer = await self._one(entity_id, depth, since, reading, matches)
+            if answer is not None:
+                return answer
+        return None
 
     async def batch(
         self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
     ) -> Answer:
         reading = Reading(token=token)
-        trees, fragments = await self._walk(ids, depth, reading)
-        cut = self._retained(since)
-        bodies = [tree.render(fragments, cut) or b"null" for tree in trees]
-        body = b"[" + b",".join(bodies) + b"]"
-        _note(list(fragments.values()), reading)
-        return Answer(
-            body=body, cache=reading.outcome, verified=reading.verified, upper=reading.upper, etag=""
-        )
+        skeletons = await self._skeletons(ids, depth, reading)
+        cut = self._from(since)
+        bodies = [b"null" if skeleton is None else skeleton.body(cut) for skeleton in skeletons]
+        return _answer(reading, b"[" + b",".join(bodies) + b"]", "")
 
     async def by_property(
         self,
@@ -102,115 +122,141 @@ class CachedGraphReader:
         matches: Matches | None = None,
     ) -> Answer:
         reading = Reading(token=token)
-        ids = await self._page(lookups.canonical_path(path), value, after, limit + 1, reading)
-        page = tuple(ids[:limit])
-        more = len(ids) > limit
-        kept = await self._trees(page, depth, since, reading, matches, more=more) if page else None
-        return _answer(kept, reading, next_after=page[-1] if more else None)
+        ids = await self._ids(lookups.canonical_path(path), value, after, limit, reading)
+        skeletons = await self._skeletons(ids[:limit], depth, reading)
+        shown = [skeleton for skeleton in skeletons if skeleton is not None]
+        return self._list(shown, depth, since, reading, matches, next_after=_next_after(ids, limit))
 
-    async def _page(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
+    async def _ids(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
+        """Those of one page, and one more where another page follows."""
         name = lookups.cacheable(path, value)
         if name is not None:
             ask = graph_queries.ids_with(path, value, after=0, limit=MAX_CACHED_IDS + 1)
             question = ListQuestion(self._keys.lookup(name), path, value, ask)
             found = await self._lists.load(question, reading)
             if found.asked == value and found.ids is not None:
-                return [i for i in found.ids if i > after][:limit] if after else found.ids[:limit]
-        ask = graph_queries.ids_with(path, value, after=after, limit=limit)
+                return _page(found.ids, after, limit)
+        ask = graph_queries.ids_with(path, value, after=after, limit=limit + 1)
         return await self._lists.uncached(ask, reading)
 
-    async def _trees(
+    async def _one(
+        self, entity_id: int, depth: int, since: datetime | None, reading: Reading, matches: Matches | None
+    ) -> Answer | None:
+        (skeleton,) = await self._skeletons((entity_id,), depth, reading)
+        if skeleton is None:
+            return None
+        first = self._from(since)
+        etag = skeleton.etag(skeleton.first_row(first))
+        if matches is not None and matches(etag):
+            return _answer(reading, None, etag)
+        return _answer(reading, self._kept.answer(skeleton, depth, first).body, etag)
+
+    def _list(
         self,
-        roots: tuple[int, ...],
+        skeletons: Sequence[Skeleton],
         depth: int,
         since: datetime | None,
         reading: Reading,
-        matches: Matches | None,
+        matches: Matches | None = None,
         *,
-        more: bool = False,
-    ) -> KeptAnswer | None:
-        """The trees of those roots that exist; None where none does. Their bodies are empty where the tag matches."""
-        key = AnswerKey(roots, depth, self._retained(since), more)
-        kept = self._answers.get(key, reading.token)
-        if kept is not None:
-            return kept
-        trees, fragments = await self._walk(roots, depth, reading)
-        trees = [tree for tree in trees if tree.root in fragments]
-        if not trees:
-            return None
-        shown = list(
-            {node: fragments[node] for tree in trees for node in tree.order if node in fragments}.values()
-        )
-        etag = _etag(key, trees, fragments)
-        upper, read_at = _note(shown, reading)
+        next_after: int | None,
+    ) -> Answer:
+        if not skeletons:
+            is_known = matches is not None and matches(_NOTHING_ETAG)
+            return _answer(reading, None if is_known else _NOTHING, _NOTHING_ETAG, next_after)
+        first = self._from(since)
+        etag = _etag_of_page((s.etag(s.first_row(first)) for s in skeletons), has_next=next_after is not None)
         if matches is not None and matches(etag):
-            return KeptAnswer([], etag, upper, read_at, shown)
-        bodies = [tree.render(fragments, key.since) or b"" for tree in trees]
-        self._answers.put(key, bodies, etag, shown)
-        return KeptAnswer(bodies, etag, upper, read_at, shown)
+            return _answer(reading, None, etag, next_after)
+        for skeleton in skeletons:
+            reading.note(skeleton.upper, skeleton.read_at)
+        bodies = [self._kept.answer(skeleton, depth, first).body or b"" for skeleton in skeletons]
+        return _answer(reading, b"[" + b",".join(bodies) + b"]", etag, next_after)
 
-    async def _walk(
-        self, roots: Sequence[int], depth: int, reading: Reading
-    ) -> tuple[list[Tree], dict[int, Fragment]]:
+    def _recalled(self, root: int, depth: int) -> Skeleton | None:
+        skeleton = self._kept.skeleton(root, depth, 0)
+        if skeleton is not None:
+            return skeleton
+        tree = Tree(root, depth=depth, budget=self._budget)
+        fragments: dict[int, Fragment] = {}
+        while not tree.done:
+            if not self._fragments.recall(tree.frontier, fragments):
+                return None
+            tree.advance(fragments)
+        return self._keep(tree, fragments, depth)
+
+    async def _skeletons(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Skeleton | None]:
+        """The trees of the roots, in order; None where there is no such entity."""
+        found = {root: self._kept.skeleton(root, depth, reading.token) for root in roots}
+        missing = [root for root, skeleton in found.items() if skeleton is None]
+        if missing:
+            for tree in await self._walk(missing, depth, reading):
+                if tree.root in reading.fragments:
+                    found[tree.root] = self._keep(tree, reading.fragments, depth)
+        for skeleton in found.values():
+            if skeleton is not None:
+                reading.note(skeleton.upper, skeleton.read_at)
+        return [found[root] for root in roots]
+
+    def _keep(self, tree: Tree, fragments: dict[int, Fragment], depth: int) -> Skeleton:
+        skeleton = Skeleton(tree, fragments, depth=depth)
+        self._kept.keep(skeleton, depth)
+        return skeleton
+
+    async def _walk(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Tree]:
         trees = [Tree(root, depth=depth, budget=self._budget) for root in roots]
         load, known = self._fragments.load, reading.known
+        hints: set[int] = {node for root in roots for node in self._kept.walked(root)}
         while True:
             wanted = {node for tree in trees for node in tree.frontier} - known
             if wanted:
                 levels = max(tree.levels_left for tree in trees)
-                await load(sorted(wanted), max(0, levels), reading)
+                await load(sorted(wanted), max(0, levels), reading, hints - wanted)
             for tree in trees:
                 tree.advance(reading.fragments)
             if all(tree.done for tree in trees):
-                return trees, reading.fragments
+                return trees
+            hints = {node for tree in trees for node in _hinted(tree, reading.fragments)}
 
-    def _retained(self, since: datetime | None) -> datetime | None:
-        if self._retention_months is None:
-            return since
-        # Of a day, so that an answer and its tag hold for one.
-        today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-        oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
-        return oldest if since is None else max(since, oldest)
-
-
-def _note(fragments: Sequence[Fragment], reading: Reading) -> tuple[int, float]:
-    upper = max((fragment.upper for fragment in fragments), default=0)
-    read_at = min((fragment.read_at for fragment in fragments), default=float("inf"))
-    reading.upper = max(reading.upper, upper)
-    reading.read_at = min(reading.read_at, read_at)
-    return upper, read_at
+    def _from(self, since: datetime | None) -> str | None:
+        """From which date on temporal data is shown: as asked, and as far as it is retained."""
+        if self._retention_months is not None:
+            # Of a day, so that an answer and its tag hold for one.
+            today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+            oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
+            since = oldest if since is None else max(since, oldest)
+        return None if since is None else to_text(since)
 
 
-def _etag(key: AnswerKey, trees: Sequence[Tree], fragments: dict[int, Fragment]) -> str:
-    """Of the content and what was asked, so that it is the same on every worker and after a refill."""
-    asked = f"{FORMAT_VERSION} {key.depth} {'' if key.since is None else to_text(key.since)} {'+' if key.more else ''}"
-    digests = [
-        fragments[node].digest if node in fragments else b"-" for tree in trees for node in (*tree.order, -1)
-    ]
-    return blake2b(asked.encode() + b"".join(digests), digest_size=12).hexdigest()
+def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterator[int]:
+    """What a walk that has just left its root is likely to need after the level before it."""
+    root = fragments.get(tree.root)
+    if tree.level == 1 and root is not None:
+        for level in root.below[: tree.levels_left]:
+            yield from level
 
 
-def _answer(
-    kept: KeptAnswer | None, reading: Reading, *, single: bool = False, next_after: int | None = None
-) -> Answer:
-    body: bytes | None
-    if kept is None:
-        body, etag = b"[]", blake2b(b"[]", digest_size=12).hexdigest()
-    else:
-        reading.upper = max(reading.upper, kept.upper)
-        reading.read_at = min(reading.read_at, kept.read_at)
-        etag = kept.etag
-        if not kept.trees:
-            body = None
-        elif single:
-            body = kept.trees[0]
-        else:
-            body = b"[" + b",".join(kept.trees) + b"]"
+def _page(ids: list[int], after: int, limit: int) -> list[int]:
+    """The ids of a page, and one more where another page follows."""
+    return [i for i in ids if i > after][: limit + 1] if after else ids[: limit + 1]
+
+
+def _next_after(ids: list[int], limit: int) -> int | None:
+    return ids[limit - 1] if len(ids) > limit else None
+
+
+def _etag_of_page(etags: Iterable[str], *, has_next: bool) -> str:
+    more = "+" if has_next else ""
+    return blake2b(f"{more} {' '.join(etags)}".encode(), digest_size=12).hexdigest()
+
+
+def _answer(reading: Reading, body: bytes | None, etag: str, next_after: int | None = None) -> Answer:
+    outcome = reading.outcome
     return Answer(
         body=body,
         etag=etag,
-        cache=reading.outcome,
-        stored=reading.outcome == "miss" and reading.stored and reading.verified,
+        cache=outcome,
+        stored=outcome == "miss" and reading.stored and reading.verified,
         verified=reading.verified,
         next_after=next_after,
         upper=reading.upper,

@@ -40,3 +40,8 @@ class Reading(Provenance):
     known: set[int] = field(default_factory=set)
     upper: int = 0
     read_at: float = float("inf")
+
+    def note(self, upper: int, read_at: float) -> None:
+        """A part of the answer has these."""
+        self.upper = max(self.upper, upper)
+        self.read_at = min(self.read_at, read_at)

@@ -19,7 +19,6 @@ from app.ports import (
     ProfileWriter,
 )
 from app.settings import Role, Settings
-from storage.answer_cache import AnswerCache
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
@@ -28,6 +27,7 @@ from storage.eraser import PostgresEraser
 from storage.errors import translated
 from storage.fragment_loader import FragmentLoader
 from storage.invalidation import CacheInvalidator, PendingInvalidations
+from storage.kept_trees import KeptTrees
 from storage.keyspace import Keyspace
 from storage.ledger import ErasureLedger
 from storage.levels import SharedLevel
@@ -142,7 +142,7 @@ class Stores:
         self.reader = CachedGraphReader(
             FragmentLoader(memory, shared, keyspace, source, clock, node_budget=settings.graph_node_budget),
             ListLoader(memory, shared, source, clock),
-            AnswerCache(memory, max_bytes=settings.answer_cache_mb * _MIB),
+            KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB),
             keyspace,
             clock,
             node_budget=settings.graph_node_budget,

@@ -12,14 +12,18 @@ from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
+from multidict import istr
 
+from app.clock import Clock
 from app.ports import Answer
 from app.tokens import HEADER as TOKEN
+from app.tokens import Tokens
 from web.boundary import CACHE_OUTCOME, SERVER_NAME
 from web.services import WebServices
 from web.tree_response import TreeResponse
 
 GZIP_FROM_BYTES: Final = 1024
+ACCEPT_ENCODING: Final = istr("Accept-Encoding")
 _GZIP_IN_THREAD_FROM_BYTES: Final = 64 * 1024
 _GZIP_LEVEL: Final = 1  # JSON trees shrink well already; higher levels cost more than they save here
 _GZIP_WBITS: Final = 31
@@ -72,29 +76,56 @@ async def _gzip(body: bytes) -> bytes:
     return await asyncio.to_thread(zlib.compress, body, _GZIP_LEVEL, _GZIP_WBITS)
 
 
+class Lines:
+    """The headers of an answer but for those that differ each time, and its compressed body, once it was made."""
+
+    __slots__ = ("gzip", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.gzip: bytes | None = None
+
+
+def lines_of(answer: Answer, tokens: Tokens) -> Lines:
+    """Made once for each answer."""
+    memo = answer.memo
+    if isinstance(memo, Lines):
+        return memo
+    text = f"{_BASE}Cache-Status: {_cache_status(answer.cache, answer.stored, answer.verified)}\r\n"
+    if answer.upper:
+        text += f"{TOKEN}: {tokens.spell(answer.upper)}\r\n"
+    if answer.etag:
+        text += f'ETag: W/"{answer.etag}"\r\n'
+    if answer.body is not None:
+        text += "Content-Type: application/json\r\n"
+    answer.memo = lines = Lines(text)
+    return lines
+
+
+def age(answer: Answer, clock: Clock) -> str:
+    """The header of what came from a cache."""
+    if answer.cache != "hit" or answer.read_at == _FOREVER:
+        return ""
+    return f"Age: {max(0, int(clock.now().timestamp() - answer.read_at))}\r\n"
+
+
 async def respond(
     request: web.Request, answer: Answer, services: WebServices, *, link: str | None = None
 ) -> TreeResponse:
     """Answer a read with what the reader says; without a tag, as of a POST, it can't be conditional."""
-    body = answer.body
-    headers = f"{_BASE}Cache-Status: {_cache_status(answer.cache, answer.stored, answer.verified)}\r\n"
+    lines = lines_of(answer, services.tokens)
+    headers, body = lines.text, answer.body
     request[CACHE_OUTCOME] = answer.cache
     if link is not None:
         headers += f"Link: {link}\r\n"
-    if answer.upper:
-        headers += f"{TOKEN}: {services.tokens.spell(answer.upper)}\r\n"
-    if answer.etag:
-        headers += f'ETag: W/"{answer.etag}"\r\n'
-        known = unless_known(request)
-        if body is None or (known is not None and known(answer.etag)):
-            return TreeResponse(304, headers, b"")
-    if answer.cache == "hit" and answer.read_at < _FOREVER:
-        headers += f"Age: {max(0, int(services.clock.now().timestamp() - answer.read_at))}\r\n"
-    headers += "Content-Type: application/json\r\n"
-    body = body or b""
+    if body is None:
+        return TreeResponse(304, headers, b"")
+    headers += age(answer, services.clock)
     if len(body) >= GZIP_FROM_BYTES:
-        accept_encoding = request.headers.get("Accept-Encoding")
+        accept_encoding = request.headers.get(ACCEPT_ENCODING)
         if accept_encoding is not None and accepts_gzip(accept_encoding):
-            body = await _gzip(body)
+            if lines.gzip is None:
+                lines.gzip = await _gzip(body)
+            body = lines.gzip
             headers += "Content-Encoding: gzip\r\n"
     return TreeResponse(200, headers, body)

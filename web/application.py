@@ -14,7 +14,6 @@ from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.page import PAGE, Page
 from web.services import SERVICES, SETTINGS, WebServices
-from web.short_cut import SHORT_CUT, ShortCut
 
 __all__ = ["WebServices", "build"]
 
@@ -40,7 +39,6 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
             # aiohttp knows responses of its own alone; see web.tree_response.
             resource.add_route(method, cast("Any", surrounded))
 
-    application[SHORT_CUT] = ShortCut(services, deadlines)
     add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
     add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)

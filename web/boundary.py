@@ -2,15 +2,11 @@
 
 It wraps handlers as routes are made; aiohttp's middlewares cost more and know the route no better.
 
-Logs hold the route's template and never the path, whose values may be somebody's e-mail address; of an
-unexpected error they hold its class and place and never its message, which may quote a row.
+Of an unexpected error the log holds its class and place and never its message, which may quote a row.
 """
 
 import asyncio
-import itertools
 import logging
-import re
-import secrets
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -19,24 +15,19 @@ from aiohttp import web
 
 from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
 from web import problems
+from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.deadlines import Deadlines
 from web.problems import ProblemError
 from web.services import WebServices
 from web.tree_response import TreeResponse
 
 logger = logging.getLogger(__name__)
-access = logging.getLogger("web.access")
 
-REQUEST_ID: Final = "X-Request-Id"
 SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
-_GOOD_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_PROCESS: Final = secrets.token_hex(10)
-_NUMBERS: Final = itertools.count(1)
 _RETRY_AFTER_S: Final = "1"
-_SERVER_ERROR: Final = 500
 _READS: Final = ("GET", "HEAD")
 _BY_STATUS: Final = {
     404: "not-found",
@@ -54,11 +45,11 @@ def guarded(
 ) -> GuardedHandler:
     """Wrap a handler; `route` is its path's template. The result never raises but for cancellation."""
     clock = services.clock
-    observe = services.observe
+    accesses = Accesses(services.observe)
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
-        request_id = _request_id(request)
+        request_id = request_id_of(request.headers)
         try:
             with deadlines.begin(started):
                 response: web.StreamResponse | TreeResponse = await handler(request)
@@ -71,53 +62,17 @@ def guarded(
         else:
             response.headers[REQUEST_ID] = request_id
             response.headers["Server"] = SERVER_NAME
-        elapsed_s = clock.monotonic() - started
-        cache = request.get(CACHE_OUTCOME, "-")
-        if observe is not None:
-            observe(route, response.status, elapsed_s, cache)
-        # Whoever finds a line for each read too dear sets `web.access` to WARNING and keeps the failures.
-        level = logging.WARNING if response.status >= _SERVER_ERROR else logging.INFO
-        if access.isEnabledFor(level):
-            _log_access(
-                level,
-                method=request.method,
-                route=route,
-                status=response.status,
-                ms=round(elapsed_s * 1000, 3),
-                cache=cache,
-                request_id=request_id,
-            )
+        accesses.note(
+            request.method,
+            route,
+            response.status,
+            elapsed_s=clock.monotonic() - started,
+            cache=request.get(CACHE_OUTCOME, "-"),
+            request_id=request_id,
+        )
         return response
 
     return handle
-
-
-def _log_access(
-    level: int, *, method: str, route: str, status: int, ms: float, cache: str, request_id: str
-) -> None:
-    # Made by hand, since Logger.info walks the stack to find its caller.
-    record = logging.LogRecord(
-        access.name,
-        level,
-        __file__,
-        0,
-        "%s %s %d %.1f ms %s",
-        (method, route, status, ms, cache),
-        None,
-        "access",
-    )
-    record.__dict__.update(
-        method=method, route=route, status=status, ms=ms, cache=cache, request_id=request_id
-    )
-    access.handle(record)
-
-
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get(REQUEST_ID)
-    if given is not None and _GOOD_REQUEST_ID.fullmatch(given):
-        return given
-    # Unique, which is all that it has to be; to ask the system for chance each time takes longer than the answer.
-    return f"{_PROCESS}{next(_NUMBERS):012x}"
 
 
 def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:
@@ -174,7 +129,7 @@ def _of_http(error: web.HTTPException, request: web.Request) -> tuple[str, str, 
 
 
 def _log(error: Exception, name: str, method: str, *, route: str, request_id: str) -> None:
-    if problems.PROBLEMS[name].status < _SERVER_ERROR:
+    if problems.PROBLEMS[name].status < SERVER_ERROR:
         return
     level = logging.WARNING if name in ("unavailable", "timeout") else logging.ERROR
     if isinstance(error, FatalError):

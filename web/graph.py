@@ -12,7 +12,7 @@ from app.ports import Answer
 from web import bodies, consistency, cursors, parameters
 from web.answers import respond, unless_known
 from web.problems import ProblemError, instance_of
-from web.services import SERVICES, WebServices
+from web.services import SERVICES
 from web.tree_response import TreeResponse
 
 MAX_BATCH: Final = 100
@@ -28,12 +28,8 @@ _BATCH: Final = msgspec.json.Decoder(BatchIn)
 
 async def get_by_id(request: web.Request) -> TreeResponse:
     """The tree of one entity; 404 where there is none."""
-    return await tree_by_id(request, request.app[SERVICES], request.match_info["id"])
-
-
-async def tree_by_id(request: web.Request, services: WebServices, text: str) -> TreeResponse:
-    """The same, for a request that need not have met the router."""
-    entity_id = parameters.entity_id(text)
+    services = request.app[SERVICES]
+    entity_id = parameters.entity_id(request.match_info["id"])
     depth, since = parameters.tree_query(request)
     answer = await services.reader.graph(
         entity_id,

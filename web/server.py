@@ -5,15 +5,19 @@ import ipaddress
 import logging
 import secrets
 from http import HTTPStatus
-from typing import Final, Self, cast
+from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from app.errors import FatalError
 from app.settings import Settings
 from web import problems
-from web.boundary import REQUEST_ID, SERVER_NAME
-from web.short_cut import SHORT_CUT, Dispatch
+from web.accesses import REQUEST_ID
+from web.boundary import SERVER_NAME
+from web.express import Express
+from web.services import SERVICES
 
 logger = logging.getLogger(__name__)
 
@@ -115,9 +119,9 @@ class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         assert self._app is not None  # noqa: S101 - an AppRunner has one
-        handler = self._app[SHORT_CUT].before(cast("Dispatch", server.request_handler))
         return _ProblemServer(
-            handler,  # type: ignore[arg-type]  # aiohttp knows requests and responses of its own alone
+            server.request_handler,
+            express=Express(self._app[SERVICES]),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),
@@ -130,14 +134,56 @@ class _ProblemRunner(web.AppRunner):
 
 
 class _ProblemServer(web.Server):
+    def __init__(self, handler: Any, *, express: Express, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._express = express
+
     def __call__(self) -> web.RequestHandler:
-        return _ProblemHandler(self, loop=self._loop, **self._kwargs)
+        return _ProblemHandler(self, express=self._express, loop=self._loop, **self._kwargs)
 
 
 class _ProblemHandler(web.RequestHandler):
-    """Answers what never becomes a request, or escapes the application, as a problem too."""
+    """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
 
-    __slots__ = ()
+    __slots__ = ("_express",)
+
+    def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._express = express
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; a read that can be answered from memory is answered here, where nothing else waits."""
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._messages or self._paused:
+            super().data_received(data)
+            return
+        self._waiter = None  # what is parsed wakes nobody yet
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if len(self._messages) == 1 and self._answered_at_once(*self._messages[0]):
+            self._messages.clear()
+        elif self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    def _answered_at_once(self, message: Any, payload: Any) -> bool:
+        if payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or message.upgrade:
+            return False
+        transport, parser, manager = self.transport, self._parser, self._manager
+        if transport is None or parser is None or manager is None or self._force_close or self._close:
+            return False
+        try:
+            response = self._express.answer(message)
+        except Exception:  # noqa: BLE001 - it will meet the usual way again, which tells it
+            return False
+        if response is None:
+            return False
+        parser.message_consumed()
+        manager.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        transport.write(response)
+        return True
 
     def handle_error(
         self,

@@ -31,7 +31,7 @@ class _Date:
         return self._text
 
 
-_DATE: Final = _Date()
+DATE: Final = _Date()
 
 
 class TreeResponse:
@@ -64,7 +64,7 @@ class TreeResponse:
         length = "" if self.status == 304 else f"Content-Length: {len(body)}\r\n"  # noqa: PLR2004 - HTTP's
         head = (
             f"HTTP/1.1 {_LINES[self.status]}\r\n{self._headers}X-Request-Id: {self.request_id}\r\n"
-            f"{length}{connection}Date: {_DATE.now()}\r\n\r\n"
+            f"{length}{connection}Date: {DATE.now()}\r\n\r\n"
         ).encode("latin-1")
         transport.write(head if request.method == "HEAD" else head + body)
         if len(body) >= _DRAIN_FROM_BYTES:

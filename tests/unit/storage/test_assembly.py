@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.dates import to_text
 from storage.assembly import Tree
 from storage.fragments import Fragment, decode, encode, from_row
+from storage.kept_trees import Skeleton
 from tests.rows import at
 
 Graph = dict[int, list[int]]  # edges by node; a target that is no key is an entity that is gone
@@ -45,7 +47,11 @@ def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes |
         tree.advance({node: fragments[node] for node in fragments})
         levels += 1
     assert levels <= depth + 1
-    return tree.render(fragments, None)
+    if root not in fragments:
+        return None
+    skeleton = Skeleton(tree, fragments, depth=depth)
+    assert skeleton.deepest is None or skeleton.deepest <= depth
+    return skeleton.body(None)
 
 
 def model(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> Any:
@@ -99,6 +105,33 @@ def test_equals_the_model(graph: Graph, depth: int) -> None:
     assert (None if body is None else json.loads(body)) == model(graph, 1, depth)
 
 
+@given(
+    graph=st.dictionaries(st.integers(1, 8), st.lists(st.integers(1, 9), max_size=5), min_size=1, max_size=8),
+    depth=st.integers(1, 5),
+    deeper=st.integers(1, 5),
+)
+def test_a_complete_tree_serves_each_depth_that_reaches_nothing_more(
+    graph: Graph, depth: int, deeper: int
+) -> None:
+    root = min(graph)
+    fragments = {node: fragment(node, targets) for node, targets in graph.items()}
+    walks = []
+    for levels in (depth, depth + deeper):
+        tree = Tree(root, depth=levels, budget=BUDGET)
+        while not tree.done:
+            tree.advance(fragments)
+        walks.append(Skeleton(tree, fragments, depth=levels))
+    first, second = walks
+    if first.deepest is not None:
+        assert second.deepest == first.deepest
+        assert (second.body(None), second.etag(0)) == (first.body(None), first.etag(0))
+        assert render(graph, root, max(1, first.deepest)) == first.body(None)
+    if second.deepest is not None and second.deepest <= depth:
+        assert first.body(None) == second.body(None)
+    if first.body(None) != second.body(None):
+        assert first.etag(0) != second.etag(0)
+
+
 def test_a_cycle_ends() -> None:
     body = render({1: [2], 2: [1]}, 1, 10)
     assert body is not None
@@ -125,9 +158,7 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
-    tree.advance(fragments)
-    body = tree.render(fragments, None if since is None else at(since))
-    assert body is not None
+    body = Skeleton(tree, fragments, depth=1).body(None if since is None else to_text(at(since)))
     found = json.loads(body)["temporal_data"]
     if kept is None:
         assert found is None
@@ -140,8 +171,7 @@ def test_numbers_pass_through_as_they_are() -> None:
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], properties=digits)}
     tree.advance(fragments)
-    body = tree.render(fragments, None)
-    assert body is not None
+    body = Skeleton(tree, fragments, depth=1).body(None)
     assert b"12345678901234567890.1230" in body
 
 

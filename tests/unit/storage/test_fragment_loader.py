@@ -1,16 +1,13 @@
 """Fragments by the eight rules: where they are read, and when they are stored."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 from app.errors import TransientError
+from storage.reading import Reading
 from tests.unit.storage.fake_reads import KEYSPACE, World, values
 from tests.unit.storage.fakes import Mark, nothing
-
-if TYPE_CHECKING:
-    from storage.reading import Reading
 
 
 @pytest.fixture
@@ -35,6 +32,24 @@ async def test_memory_then_redis_then_postgresql(world: World) -> None:
 async def test_what_does_not_exist_is_known_not_to(world: World) -> None:
     reading = await world.load(1, 99)
     assert (reading.known, set(reading.fragments)) == ({1, 99}, {1})
+
+
+async def test_a_walk_in_one_statement_leaves_a_hint_of_what_lies_below(world: World) -> None:
+    reading = await world.load(1, levels=3)
+    assert values(reading, [1, 2, 3]) == [100, 200, 300]
+    assert [reading.fragments[i].below for i in (1, 2, 3)] == [[[3]], [], []]
+    world.memory.forget()
+    assert (await world.load(1)).fragments[1].below == [[3]]
+
+
+async def test_a_hint_is_taken_from_redis_and_never_asked_of_postgresql(world: World) -> None:
+    await world.load(2, 3)
+    world.memory.forget()
+    asked = len(world.source.asked)
+    reading = Reading(token=0)
+    await world.fragments.load([2], 0, reading, hints=[3, 4])
+    assert (set(reading.fragments), reading.known, reading.outcome) == ({2, 3}, {2}, "hit")
+    assert (world.remembered(2, 3, 4), len(world.source.asked)) == ([200, 300, None], asked)
 
 
 # Rule 4: the position to reach.

@@ -34,18 +34,43 @@ class FakeReader:
     tokens: list[int] = field(default_factory=list)
     upper: int = 0
     read_at: float = float("inf")
+    in_memory: bool = False  # so that it answers at once
+    kept: Answer | None = None
+
+    def _recall(self, *call: object) -> Answer | None:
+        if not self.in_memory or self.error is not None:
+            return None
+        self.calls.append(call)
+        if self.kept is None or self.kept.body != self.body:
+            etag = sha256(self.body).hexdigest()[:24]
+            self.kept = Answer(body=self.body, etag=etag, cache="hit", upper=self.upper, read_at=self.read_at)
+        return self.kept
+
+    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+        return self._recall("recall", entity_id, depth, since) if entity_id == 7 else None
+
+    def recall_by_property(
+        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+    ) -> Answer | None:
+        return self._recall("recall_by_property", path, value, depth, since, limit, after)
 
     async def _answer(
-        self, *call: object, body: bytes | None = None, next_after: int | None = None
+        self,
+        *call: object,
+        body: bytes | None = None,
+        next_after: int | None = None,
+        matches: Matches | None = None,
     ) -> Answer:
         self.calls.append(call)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         if self.error is not None:
             raise self.error
+        body = self.body if body is None else body
+        etag = "" if call[0] == "batch" else sha256(body).hexdigest()[:24]
         return Answer(
-            body=self.body if body is None else body,
-            etag="" if call[0] == "batch" else sha256(self.body if body is None else body).hexdigest()[:24],
+            body=None if matches is not None and matches(etag) else body,
+            etag=etag,
             cache=self.cache,  # type: ignore[arg-type]
             stored=self.stored,
             verified=self.verified,
@@ -64,7 +89,7 @@ class FakeReader:
         matches: Matches | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
-        answer = await self._answer("graph", entity_id, depth, since)
+        answer = await self._answer("graph", entity_id, depth, since, matches=matches)
         return answer if entity_id == 7 else None
 
     async def by_reference(
@@ -77,7 +102,7 @@ class FakeReader:
         matches: Matches | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
-        answer = await self._answer("by_reference", key, depth, since)
+        answer = await self._answer("by_reference", key, depth, since, matches=matches)
         return answer if key == ("user", "u-7") else None
 
     async def batch(
@@ -111,6 +136,7 @@ class FakeReader:
             after,
             body=b"[" + self.body + b"]" if found else b"[]",
             next_after=self.next_after,
+            matches=matches,
         )
 
 

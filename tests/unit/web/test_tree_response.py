@@ -1,4 +1,4 @@
-"""What is written on the wire, through the server that the worker uses, with its short cut."""
+"""What is written on the wire, through the server that the worker uses."""
 
 import asyncio
 from collections.abc import AsyncIterator

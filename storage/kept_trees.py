@@ -1,0 +1,159 @@
+"""Trees of this process's memory, kept as they were walked and as they were answered.
+
+A skeleton is a walked tree whose temporal data is still to be chosen; it serves each period, and each depth that would
+reach nothing more. It holds as long as each of its fragments is still the one in memory, so it needs no invalidation of
+its own. Periods that select the same rows share an answer and its tag.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from typing import Final
+
+from cachebox import LRUCache
+
+from app.clock import Clock
+from app.ports import Answer
+from storage.assembly import Tree, temporal_data
+from storage.fragments import Fragment
+from storage.keyspace import FORMAT_VERSION
+from storage.notifications import Memory
+
+_OVERHEAD_BYTES: Final = 600
+_ANY_DEPTH: Final = 0
+_WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
+
+
+class Skeleton:
+    """One root's tree; all that is told of an answer but its period.
+
+    `items` are its fragments by id, `position` is one that all have reached, `upper` and `read_at` are the answer's.
+    """
+
+    __slots__ = (
+        "_dates",
+        "_parts",
+        "_slots",
+        "_tag",
+        "deepest",
+        "held_until",
+        "items",
+        "position",
+        "read_at",
+        "root",
+        "seen_change",
+        "upper",
+    )
+
+    def __init__(self, tree: Tree, fragments: Mapping[int, Fragment], *, depth: int) -> None:
+        """Of a walk of `depth` levels that is done and whose root exists."""
+        self.root = tree.root
+        self.deepest = tree.deepest if tree.is_complete else None
+        shown = [fragments[node] for node in tree.order if node in fragments]
+        self.items = [(fragment.id, fragment) for fragment in shown]
+        self.position = min([fragment.position for fragment in shown])
+        self.upper = max([fragment.upper for fragment in shown])
+        self.read_at = min([fragment.read_at for fragment in shown])
+        self._parts, self._slots = tree.parts(fragments)
+        dates: set[str] = set()
+        for _, fragment in self._slots:
+            for series in fragment.temporal:
+                dates.update(series.dates)
+        self._dates = sorted(dates)
+        asked = f"{FORMAT_VERSION} {depth if self.deepest is None else self.deepest}"
+        digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
+        self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
+        self.seen_change = -1  # of the memory, when all fragments were last found there
+        self.held_until = 0.0
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory beyond its fragments."""
+        return _OVERHEAD_BYTES + 10 * len(self._parts) + 80 * len(self._slots) + 16 * len(self._dates)
+
+    def first_row(self, since: str | None) -> int:
+        """How many of the tree's dates lie before; periods of the same number select the same rows."""
+        return 0 if since is None else bisect_left(self._dates, since)
+
+    def etag(self, first_row: int) -> str:
+        """Of the content and what was asked: the same on every worker, and after a refill."""
+        return f"{self._tag}-{first_row}"
+
+    def body(self, since: str | None) -> bytes:
+        """The JSON object."""
+        parts = self._parts.copy()
+        for place, fragment in self._slots:
+            parts[place] = temporal_data(fragment, since)
+        return b"".join(parts)
+
+
+class _KeptAnswer:
+    __slots__ = ("answer", "skeleton")
+
+    def __init__(self, skeleton: Skeleton, answer: Answer) -> None:
+        self.skeleton = skeleton
+        self.answer = answer
+
+
+class KeptTrees:
+    """Skeletons and answers, least recently used, bounded by bytes."""
+
+    def __init__(self, memory: Memory, clock: Clock, *, max_bytes: int) -> None:
+        self._memory = memory
+        self._now = clock.monotonic
+        self._max_entry = max_bytes // 8
+        self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
+            max_bytes // 2, getsizeof=lambda _, skeleton: skeleton.size_bytes
+        )
+        self._answers: LRUCache[tuple[int, int | None, int], _KeptAnswer] = LRUCache(
+            max_bytes // 2, getsizeof=_size_of_answer
+        )
+
+    def skeleton(self, root: int, depth: int, token: int) -> Skeleton | None:
+        """One that still holds and whose parts have all reached the token."""
+        whole: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH))
+        is_enough = whole is not None and whole.deepest is not None and whole.deepest <= depth
+        found: Skeleton | None = whole if is_enough else self._skeletons.get((root, depth))
+        if found is None or found.position < token:
+            return None
+        memory = self._memory
+        if found.seen_change != memory.change or self._now() > found.held_until:
+            seen = memory.change
+            held_until = memory.held_until(found.items)
+            if not held_until:
+                return None
+            found.seen_change, found.held_until = seen, held_until
+        return found
+
+    def walked(self, root: int) -> Iterable[int]:
+        """What the last whole walk of this root met, whether or not it still holds."""
+        found: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH))
+        return () if found is None else (entity_id for entity_id, _ in found.items)
+
+    def keep(self, skeleton: Skeleton, depth: int) -> None:
+        """Keep a walk of this depth."""
+        if skeleton.size_bytes <= self._max_entry:
+            self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
+
+    def answer(self, skeleton: Skeleton, depth: int, since: str | None) -> Answer:
+        """The answer that it gives to this period, made or kept."""
+        first_row = skeleton.first_row(since)
+        key = (skeleton.root, depth if skeleton.deepest is None else None, first_row)
+        kept: _KeptAnswer | None = self._answers.get(key)
+        if kept is not None and kept.skeleton is skeleton:
+            return kept.answer
+        answer = Answer(
+            body=skeleton.body(since),
+            cache="hit",
+            etag=skeleton.etag(first_row),
+            upper=skeleton.upper,
+            read_at=skeleton.read_at,
+        )
+        kept = _KeptAnswer(skeleton, answer)
+        if _size_of_answer(key, kept) <= self._max_entry:
+            self._answers[key] = kept
+        return answer
+
+
+def _size_of_answer(_: object, kept: _KeptAnswer) -> int:
+    return _OVERHEAD_BYTES + int(_WITH_GZIP * len(kept.answer.body or b""))

@@ -1,0 +1,123 @@
+"""What is kept of trees holds exactly as long as each of its fragments is the one in memory."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from storage.assembly import Tree
+from storage.fragments import Fragment
+from storage.kept_trees import KeptTrees, Skeleton
+from storage.memory_cache import LIFETIME_S, MemoryCache
+from tests.unit.storage.test_assembly import fragment, points
+
+
+@dataclass
+class Clock:
+    at: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def now(self) -> datetime:
+        return datetime(2025, 1, 1, tzinfo=UTC)
+
+
+class Kept:
+    """1 → 2 → 3, of which 2 has points on the days 1, 5 and 9."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.memory: MemoryCache[Any] = MemoryCache(self.clock, max_bytes=1 << 20)
+        self.memory.restore()
+        rows = points(*[("k", "day", day, str(day)) for day in (1, 5, 9)])
+        self.fragments = {1: fragment(1, [2]), 2: fragment(2, [3], **rows), 3: fragment(3, [])}
+        for each in self.fragments.values():
+            self.store(each)
+        self.trees = KeptTrees(self.memory, self.clock, max_bytes=1 << 20)
+
+    def store(self, each: Fragment) -> None:
+        self.memory.put(each.id, each, each.size_bytes, self.memory.ticket())
+
+    def walk(self, depth: int) -> Skeleton:
+        tree = Tree(1, depth=depth, budget=100)
+        while not tree.done:
+            tree.advance(self.fragments)
+        skeleton = Skeleton(tree, self.fragments, depth=depth)
+        self.trees.keep(skeleton, depth)
+        return skeleton
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+def since(day: int) -> str:
+    return f"2025-01-{day:02}T00:00:00.000000Z"
+
+
+def test_a_whole_tree_serves_each_depth_that_reaches_it(kept: Kept) -> None:
+    skeleton = kept.walk(10)
+    assert kept.trees.skeleton(1, 2, 0) is skeleton
+    assert kept.trees.skeleton(1, 7, 0) is skeleton
+    assert kept.trees.skeleton(1, 1, 0) is None
+    short = kept.walk(1)
+    assert kept.trees.skeleton(1, 1, 0) is short
+    assert kept.trees.skeleton(1, 2, 0) is skeleton
+
+
+def test_it_falls_with_any_of_its_fragments(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.memory.invalidate([99])
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.memory.invalidate([3])
+    assert kept.trees.skeleton(1, 3, 0) is None
+    # The same content, read again, is another fragment: of a later position.
+    kept.store(fragment(3, []))
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_it_falls_when_the_channel_is_lost(kept: Kept) -> None:
+    kept.walk(3)
+    kept.memory.lose()
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_it_falls_when_a_fragment_is_a_minute_old(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    kept.clock.at = LIFETIME_S - 1
+    kept.store(kept.fragments[1])
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.clock.at = LIFETIME_S + 1
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_it_must_have_reached_the_token(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, skeleton.position) is skeleton
+    assert kept.trees.skeleton(1, 3, skeleton.position + 1) is None
+
+
+def test_periods_that_select_the_same_rows_share_an_answer(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    answers = [
+        kept.trees.answer(skeleton, 3, None if day is None else since(day)) for day in (None, 1, 2, 5, 6)
+    ]
+    assert answers[0] is answers[1]
+    assert answers[2] is answers[3]
+    assert len({answer.etag for answer in answers}) == 3
+    assert len({answer.body for answer in answers}) == 3
+    assert [(answer.body or b"").count(b'"value":') - 3 for answer in answers] == [3, 3, 2, 2, 1]
+
+
+def test_an_answer_falls_with_its_walk(kept: Kept) -> None:
+    before = kept.trees.answer(kept.walk(3), 3, None)
+    kept.fragments[3] = fragment(3, [], reference="changed")
+    kept.memory.invalidate([3])
+    kept.store(kept.fragments[3])
+    after = kept.trees.answer(kept.walk(3), 3, None)
+    assert b'"changed"' in (after.body or b"")
+    assert after.etag != before.etag

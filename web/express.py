@@ -1,0 +1,131 @@
+"""The way of a read that this process can answer from its memory: past aiohttp's requests, tasks and router.
+
+aiohttp's parser reads the request, so what is well-formed HTTP is decided in one place; all else that aiohttp does for
+a request takes several times as long as the answer, which is known at once and waits for nothing. What is unusual in
+any way takes the usual way, where everything else is decided: errors, conditions, tokens, other methods.
+"""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+from aiohttp import HttpVersion11
+from aiohttp.http_parser import RawRequestMessage
+from multidict import istr
+
+from app.errors import InvalidError
+from app.ports import Answer
+from web import parameters
+from web.accesses import Accesses, request_id_of
+from web.answers import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
+from web.problems import ProblemError
+from web.services import WebServices
+from web.tree_response import DATE
+
+BY_ID: Final = "/v1/graph/{id}"
+BY_PROPERTY: Final = "/v1/graph/by-property/{prop}/value/{value}"
+
+_UNUSUAL: Final = tuple(
+    map(istr, ("Expect", "If-None-Match", "Consistency-Token", "Transfer-Encoding", "Content-Length"))
+)
+_PATH_BY_ID: Final = re.compile(r"/v1/graph/([1-9][0-9]{0,17})")
+# Bytes that mean themselves, and encoded ones of ASCII but for the slash and the percent sign.
+_SEGMENT: Final = r"((?:[A-Za-z0-9._~@:+!$'()*,;=&-]|%(?:2[0-46-9A-E]|[3-6][0-9A-F]|7[0-9A-E]))+)"
+_PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/{_SEGMENT}/value/{_SEGMENT}")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::|%3A)\d\d(?::|%3A)\d\dZ)?", re.ASCII)
+_DEPTHS: Final = {str(depth): depth for depth in range(1, parameters.MAX_DEPTH + 1)}
+
+
+class Express:
+    """Answers what it can."""
+
+    def __init__(self, services: WebServices) -> None:
+        self._reader = services.reader
+        self._tokens = services.tokens
+        self._clock = services.clock
+        self._accesses = Accesses(services.observe)
+
+    def answer(self, message: RawRequestMessage) -> bytes | None:
+        """The whole response to a request without a body; None where it has to take the usual way."""
+        headers = message.headers
+        if message.method != "GET" or message.should_close or message.version != HttpVersion11:
+            return None
+        for name in _UNUSUAL:
+            if name in headers:
+                return None
+        started = self._clock.monotonic()
+        path, _, query = message.path.partition("?")
+        by_id = _PATH_BY_ID.fullmatch(path)
+        asked = recognised(query)
+        if asked is None:
+            return None
+        if by_id is not None:
+            route, answer = BY_ID, self._reader.recall(int(by_id[1]), depth=asked[0], since=asked[1])
+        else:
+            route, answer = BY_PROPERTY, self._by_property(path, asked)
+        if answer is None or answer.body is None or answer.next_after is not None:
+            return None
+        body, encoding = answer.body, ""
+        lines = lines_of(answer, self._tokens)
+        if len(body) >= GZIP_FROM_BYTES:
+            accept_encoding = headers.get(ACCEPT_ENCODING)
+            if accept_encoding is not None and accepts_gzip(accept_encoding):
+                if lines.gzip is None:
+                    return None
+                body, encoding = lines.gzip, "Content-Encoding: gzip\r\n"
+        request_id = request_id_of(headers)
+        head = (
+            f"HTTP/1.1 200 OK\r\n{lines.text}{age(answer, self._clock)}{encoding}X-Request-Id: {request_id}\r\n"
+            f"Content-Length: {len(body)}\r\nDate: {DATE.now()}\r\n\r\n"
+        ).encode("latin-1")
+        self._accesses.note(
+            "GET",
+            route,
+            200,
+            elapsed_s=self._clock.monotonic() - started,
+            cache=answer.cache,
+            request_id=request_id,
+        )
+        return head + body
+
+    def _by_property(self, path: str, asked: tuple[int, datetime | None]) -> Answer | None:
+        found = _PATH_BY_PROPERTY.fullmatch(path)
+        if found is None:
+            return None
+        try:
+            prop = parameters.property_path(unquote(found[1]))
+            value = parameters.property_value(unquote(found[2]))
+        except (ProblemError, InvalidError):
+            return None
+        depth, since = asked
+        return self._reader.recall_by_property(
+            prop, value, depth=depth, since=since, limit=parameters.DEFAULT_LIMIT, after=0
+        )
+
+
+@lru_cache(maxsize=4096)
+def recognised(query: str) -> tuple[int, datetime | None] | None:
+    """`depth` and `period` of a query that has nothing else, and each once; None for all others."""
+    depth, since = None, None
+    for part in query.split("&") if query else ():
+        name, _, value = part.partition("=")
+        if name == "depth" and depth is None:
+            depth = _DEPTHS.get(value)
+            if depth is None:
+                return None
+        elif name == "period" and since is None and _DATE.fullmatch(value):
+            since = _midnight_or_time(value.replace("%3A", ":"))
+            if since is None:
+                return None
+        else:
+            return None
+    return depth or parameters.DEFAULT_DEPTH, since
+
+
+def _midnight_or_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text if text[-1] == "Z" else f"{text}T00:00:00Z")
+    except ValueError:
+        return None
