@@ -1,6 +1,5 @@
 """For everybody: axe's WCAG 2.1 A and AA rules in both themes, small and large screens, and many nodes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -85,9 +84,7 @@ def test_every_control_is_reached_by_tab(page: Page, service: Service) -> None:
         assert any(wanted in one for one in reached), (wanted, reached)
 
 
-def test_2000_nodes_stay_usable(
-    page: Page, service: Service, record_property: Callable[[str, object], None]
-) -> None:
+def test_2000_nodes_stay_usable(page: Page, service: Service) -> None:
     """Panned and zoomed without pause, the frames keep coming."""
     page.goto(service.url + "/#/explore?type=organization&reference=o-wide")
     expect(page.get_by_text("2001 entities")).to_be_visible(timeout=60_000)
@@ -111,5 +108,4 @@ def test_2000_nodes_stay_usable(
                 return times.sort((a, b) => a - b);
             }"""
         )
-        record_property(f"{layout} frame p50, p95 in ms", (round(times[30], 1), round(times[57], 1)))
-        assert times[57] < FRAME_BUDGET_MS
+        assert times[57] < FRAME_BUDGET_MS, f"{layout}: p50 {times[30]:.0f} ms, p95 {times[57]:.0f} ms"

@@ -72,7 +72,7 @@ export function App() {
           <button type="button" class="quiet" aria-label={themeLabel} title={themeLabel} onClick={() => setTheme(nextTheme(theme))}>
             <Icon name={theme === "light" ? "sun" : theme === "dark" ? "moon" : "system"} />
           </button>
-          <button type="button" class="quiet quiet-text" lang={language === "en" ? "pt" : "en"} aria-label={t("language")} title={t("language")} onClick={() => setLanguage(language === "en" ? "pt" : "en")}>
+          <button type="button" class="quiet quiet-text" lang={language === "en" ? "pt" : "en"} aria-label={`${language === "en" ? "PT" : "EN"}: ${t("language")}`} title={t("language")} onClick={() => setLanguage(language === "en" ? "pt" : "en")}>
             {language === "en" ? "PT" : "EN"}
           </button>
         </div>

@@ -9,21 +9,26 @@ export interface Kind {
 }
 
 const SHAPES: readonly Shape[] = ["circle", "square", "diamond", "hexagon", "triangle", "pentagon", "star", "cross"];
-const KNOWN: Readonly<Record<string, number>> = {
-  user: 0, customer: 0, person: 0,
-  organization: 1, company: 1, merchant: 1,
-  device: 2,
-  segment: 3,
-  affiliation: 4, subscription: 4,
-  account: 5,
-  product: 6, campaign: 6,
-  unknown: 7,
+const KNOWN: Readonly<Record<string, Kind>> = {
+  user: { shape: "circle", colour: 0 },
+  customer: { shape: "circle", colour: 0 },
+  person: { shape: "circle", colour: 0 },
+  organization: { shape: "square", colour: 1 },
+  company: { shape: "square", colour: 1 },
+  merchant: { shape: "square", colour: 6 },
+  device: { shape: "diamond", colour: 2 },
+  segment: { shape: "hexagon", colour: 3 },
+  affiliation: { shape: "triangle", colour: 4 },
+  subscription: { shape: "pentagon", colour: 4 },
+  account: { shape: "pentagon", colour: 5 },
+  product: { shape: "star", colour: 6 },
+  campaign: { shape: "triangle", colour: 3 },
+  unknown: { shape: "cross", colour: 7 },
 };
 
 /** The same type has the same kind in every picture. */
 export function kindOf(type: string): Kind {
-  const known = Object.hasOwn(KNOWN, type) ? KNOWN[type] : undefined;
-  if (known !== undefined) return { shape: SHAPES[known]!, colour: known };
+  if (Object.hasOwn(KNOWN, type)) return KNOWN[type]!;
   let hash = 2166136261;
   for (const sign of type) hash = Math.imul(hash ^ sign.codePointAt(0)!, 16777619) >>> 0;
   // Not that of `unknown`; colour and shape by different digits, so that fewer types share both.

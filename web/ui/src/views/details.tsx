@@ -73,7 +73,7 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
             <Icon name="plus" /> {missing > 0 ? t("loadMore", { count: missing }) : t("load")}
           </button>
         )}
-        {node.children.length > 0 && (
+        {node !== tree.root && node.children.length > 0 && (
           <button type="button" class="button" aria-expanded={!tree.isCollapsed(node)} onClick={() => onToggle(node)}>
             <Icon name={tree.isCollapsed(node) ? "unfold" : "fold"} /> {t(tree.isCollapsed(node) ? "expand" : "collapse")}
           </button>
