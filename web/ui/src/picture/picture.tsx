@@ -106,7 +106,7 @@ export function Picture({ tree, version, selected, flashing, busy, onSelect, onT
 
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target !== frame.current) return;
-    const nodes = painter?.nodes ?? [];
+    const nodes = tree.visible(); // the painter hears of a change only when the browser has time to draw
     const index = nodes.findIndex((node) => node.key === selected.key);
     const go = (node: TreeNode | undefined): void => node && onSelect(node);
     const keys: Record<string, () => void> = {
