@@ -17,7 +17,7 @@ VIEWS = {
     "operations": ("/#/operations", "Operations"),
 }
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-FRAME_BUDGET_MS = 250  # a software renderer on a shared machine; what is usual stands in docs/design.md
+FRAME_BUDGET_MS = 250  # a software renderer on a shared machine; what is usual stands in the README
 
 
 def faults(page: Page, axe: str) -> list[str]:

@@ -1,6 +1,6 @@
 /** The page's frame: views, language, colours, API key. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Icon } from "./icons";
 import { apiKey } from "./lib/api";
 import { Feed } from "./lib/feed";
@@ -32,11 +32,12 @@ export function App() {
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
   }, []);
-  useEffect(() => {
+  // At once: a page that is left before the next frame has kept them.
+  useLayoutEffect(() => {
     document.documentElement.lang = language;
     storeLanguage(language);
   }, [language]);
-  useEffect(() => applyTheme(theme), [theme]);
+  useLayoutEffect(() => applyTheme(theme), [theme]);
 
   const title = t(route.view === "explore" ? "navExplore" : route.view === "live" ? "navLive" : "navOperations");
   useEffect(() => {

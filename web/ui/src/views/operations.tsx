@@ -16,10 +16,10 @@ import { Topics } from "./topics";
 
 const EVERY_S = 2;
 const KEPT = 90;
+const WINDOW = 6; // rates are over 10 s
 
 interface Seen {
   readonly readiness: Readiness | null;
-  readonly first: Reading;
   readonly readings: readonly Reading[];
   readonly rates: readonly Rates[];
 }
@@ -125,12 +125,8 @@ export function Operations() {
 }
 
 function follow(before: Seen | null, reading: Reading, readiness: Readiness): Seen {
-  const previous = before?.readings[before.readings.length - 1];
-  const rates = previous ? [...before!.rates, ratesOf(previous, reading)] : [ratesOf(reading, reading)];
-  return {
-    readiness,
-    first: before?.first ?? reading,
-    readings: [...(previous ? [previous] : []), reading],
-    rates: rates.slice(-KEPT),
-  };
+  const readings = [...(before?.readings ?? []), reading].slice(-WINDOW);
+  // The first reading alone has no rates: what stood in their place goes when there are some.
+  const known = readings.length > 2 ? before!.rates : [];
+  return { readiness, readings, rates: [...known, ratesOf(readings[0]!, reading)].slice(-KEPT) };
 }

@@ -13,12 +13,14 @@ interface Props {
 
 const WIDTH = 160;
 const HEIGHT = 34;
+const FEWEST = 12; // steps across the line
 
 /** One number, and how it came to be. */
 export function Tile({ label, value, history, top, note, bad }: Props) {
   const { t } = useWords();
   const known = history.filter((one): one is number => one !== null);
   const high = top ?? Math.max(1e-9, ...known);
+  const step = WIDTH / Math.max(FEWEST, history.length - 1);
   let pen = "M";
   const path = history
     .map((one, index) => {
@@ -26,7 +28,7 @@ export function Tile({ label, value, history, top, note, bad }: Props) {
         pen = "M";
         return "";
       }
-      const x = WIDTH - (history.length - 1 - index) * (WIDTH / 60);
+      const x = WIDTH - (history.length - 1 - index) * step;
       const text = `${pen}${x.toFixed(1)} ${(HEIGHT - 2 - (one / high) * (HEIGHT - 6)).toFixed(1)}`;
       pen = "L";
       return text;
