@@ -7,7 +7,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -29,6 +29,9 @@ down: venv ## Stop the stack; data stays
 
 status: venv ## What runs, where, and how much memory it holds
 	@$(PY) -m infra status --stack $(STACK)
+
+flink-deploy: venv ## Upgrade the running Flink jobs to the SQL of flink/, from savepoints; ARGS=--anew forgets their state
+	@$(PY) -m infra deploy --stack $(STACK) $(ARGS)
 
 reset: venv ## Stop the stack and remove its data
 	@$(PY) -m infra reset --stack $(STACK)

@@ -1,4 +1,4 @@
-"""`python -m app <command>`: the worker, the schema, the topics, the dead letters, an audit of the caches.
+"""`python -m app <command>`: worker, schema, topics, connector, dead letters, audit of the caches, placeholders.
 
 Errors are one line on stderr; the exit code is 1 for them and 2 for wrong usage.
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from app import audit_command, dead_letter_commands
+from app import audit_command, connector_command, dead_letter_commands, placeholder_command
 from app.errors import ProfileError
 from app.settings import Settings, problems_of
 
@@ -48,8 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
     commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
 
+    connector_command.add_to(commands)
     dead_letter_commands.add_to(commands)
     audit_command.add_to(commands)
+    placeholder_command.add_to(commands)
     return parser
 
 

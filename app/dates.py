@@ -17,7 +17,7 @@ _RFC3339: Final = re.compile(
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
-_GRANULARITIES: Final[dict[str, Granularity]] = {
+GRANULARITIES: Final[dict[str, Granularity]] = {
     "instant": "instant",
     "day": "day",
     "daily": "day",
@@ -73,7 +73,7 @@ def to_epoch_ms(date: datetime) -> int:
 
 def granularity(text: str, *, field: str) -> Granularity:
     """Read a granularity or one of its aliases (`daily`, `monthly`, …). Raises InvalidError."""
-    found = _GRANULARITIES.get(text)
+    found = GRANULARITIES.get(text)
     if found is None:
         raise InvalidError(
             f"{field} is not a granularity: expected instant, day, week, month, quarter or year.",

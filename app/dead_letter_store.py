@@ -144,9 +144,29 @@ class DeadLetterStore:
         for topic, offsets in selection.offsets.items():
             keys = iter(offsets)
             while batch := list(itertools.islice(keys, _BATCH_LETTERS)):
-                await self._publish([_removal(topic, key) for key in batch])
+                await self.remove_keys(topic, batch)
                 for key in batch:
                     yield id_of(key)
+
+    async def batches(self, topic: str) -> "AsyncIterator[list[tuple[bytes, StoredLetter | None]]]":
+        """All that was written of a topic's dead letters, in order, some at a time; None is a removal."""
+        await self._check([topic])
+        batch: list[tuple[bytes, StoredLetter | None]] = []
+        size = 0
+        async for record in self._scan(topic):
+            if record.key is not None:
+                batch.append((record.key, None if record.value is None else read_letter(record)))
+                size += len(record.value or b"")
+            if len(batch) >= _BATCH_LETTERS or size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    async def remove_keys(self, topic: str, keys: Sequence[bytes]) -> None:
+        """Remove letters of a topic by their keys; return when that is durable. Raises TransientError."""
+        for start in range(0, len(keys), _BATCH_LETTERS):
+            await self._publish([_removal(topic, key) for key in keys[start : start + _BATCH_LETTERS]])
 
     async def _check(self, topics: Sequence[str]) -> None:
         """A consumer waits for a topic that does not exist, without an end."""

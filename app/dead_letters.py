@@ -53,10 +53,20 @@ class KafkaDeadLetters:
         self._producer = DurableProducer(brokers)
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        await self._send(letters, [_outgoing(letter) for letter in letters])
+
+    async def remove(self, letters: Sequence[DeadLetter]) -> None:
+        """Take letters back that were published. Idempotent. Raises TransientError."""
+        await self._send(
+            letters,
+            [Outgoing(f"{letter.topic}{DLQ_SUFFIX}", key_of(letter), None, [], None) for letter in letters],
+        )
+
+    async def _send(self, letters: Sequence[DeadLetter], records: Sequence[Outgoing]) -> None:
         if not letters:
             return
         try:
-            await self._producer.publish([_outgoing(letter) for letter in letters])
+            await self._producer.publish(records)
         except (KafkaError, OSError, TimeoutError) as error:
             raise TransientError(
                 f"Kafka did not take {len(letters)} dead letters of {letters[0].topic} ({type(error).__name__})."

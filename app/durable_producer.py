@@ -7,10 +7,12 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 
 logger = logging.getLogger(__name__)
 
 _MAX_BATCH_BYTES: Final = 256 * 1024
+_partitioner: Final = DefaultPartitioner()
 
 
 class Outgoing(NamedTuple):
@@ -21,6 +23,7 @@ class Outgoing(NamedTuple):
     value: bytes | None
     headers: list[tuple[str, bytes]]
     timestamp_ms: int | None  # None is now
+    partition_key: bytes | None = None  # the record goes where this one's records go
 
 
 class DurableProducer:
@@ -74,6 +77,7 @@ class DurableProducer:
                         key=record.key,
                         headers=record.headers,
                         timestamp_ms=record.timestamp_ms,
+                        partition=await _partition(producer, record),
                     )
                 )
         finally:
@@ -110,3 +114,12 @@ class DurableProducer:
             await asyncio.wait_for(producer.stop(), self._timeout_s)
         except (KafkaError, OSError, TimeoutError) as error:
             logger.warning("A Kafka producer could not be closed in order: %s.", type(error).__name__)
+
+
+async def _partition(producer: AIOKafkaProducer, record: Outgoing) -> int | None:
+    """Where a record goes; None leaves it to its key."""
+    if record.partition_key is None:
+        return None
+    partitions = sorted(await producer.partitions_for(record.topic))
+    chosen: int = _partitioner(record.partition_key, partitions, partitions)
+    return chosen

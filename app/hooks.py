@@ -23,6 +23,8 @@ Hook = Literal[
     "between-entities-and-merge",  # new entities are inserted, nothing is merged or committed
     "after-commit",  # before caches are told
     "before-ack",  # caches were told, offsets not acknowledged
+    "between-position-and-data",  # a fill holds its leases and knows what it has to reach, and has not read it
+    "between-data-and-store",  # a fill has read, and nothing is stored
 ]
 HOOKS: Final[frozenset[str]] = frozenset(Hook.__args__)  # type: ignore[attr-defined]
 _POLL_S: Final = 0.01

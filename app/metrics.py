@@ -38,6 +38,28 @@ AUDIT_CHECKED: Final = Counter("profile_audit_checked", "Cached entries compared
 AUDIT_STALE: Final = Counter(
     "profile_audit_stale", "Cached entries that did not say what the primary said", ["kind"]
 )
+SLOT_LAG_BYTES: Final = Gauge(
+    "profile_cdc_slot_lag_bytes", "WAL that the connector has not confirmed; NaN where it is not known"
+)
+SLOT_RETAINED_BYTES: Final = Gauge(
+    "profile_cdc_slot_retained_bytes",
+    "WAL that the replication slot keeps on disk; NaN where it is not known",
+)
+SLOT_SAFE_BYTES: Final = Gauge(
+    "profile_cdc_slot_safe_bytes",
+    "WAL that may be written before the slot is lost; NaN where it is not known",
+)
+SLOT_STATUS: Final = Gauge("profile_cdc_slot_status", "1 for the slot's status, 0 for others", ["status"])
+CONNECTOR_PARTS: Final = Gauge(
+    "profile_cdc_connector_parts", "The connector and its tasks, by state", ["part", "state"]
+)
+CONNECTOR_LAG: Final = Gauge(
+    "profile_cdc_connector_lag_seconds",
+    "Age of the newest change or heartbeat that the connector has published; NaN where it is not known",
+)
+CONNECTOR_RESTARTS: Final = Counter(
+    "profile_cdc_connector_restarts", "Times that this worker started failed tasks of the connector again"
+)
 HTTP_TIMES: Final = HttpTimes(
     "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
 )

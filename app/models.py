@@ -35,7 +35,7 @@ class PropertyRow(NamedTuple):
     type: str
     reference: str
     field: str
-    value: str  # JSON text
+    value: str | None  # JSON text; None: the field is removed, which of equal dates wins over any value
     reference_date: str  # fixed-width UTC text of app.dates.to_text: sorts as text in the order of time
     told_at: datetime
 
@@ -50,6 +50,16 @@ class EdgeRow(NamedTuple):
     relationship_type: str
     metadata: str | None  # JSON text; None: a plain edge, which stores no date
     told_at: datetime  # orders metadata, too, and decides against a removal
+
+
+class RemovedEdge(NamedTuple):
+    """One relationship that is removed, at the time at which it is written."""
+
+    left_type: str
+    left_reference: str
+    right_type: str
+    right_reference: str
+    relationship_type: str
 
 
 class TemporalRow(NamedTuple):
@@ -69,19 +79,24 @@ class TemporalRow(NamedTuple):
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """Everything that one transaction writes. May hold repetitions; the order of rows means nothing."""
+    """Everything that one transaction writes. May hold repetitions; the order of rows means nothing.
+
+    Removed edges are removed after all else is written. An end that does not exist is not created by them.
+    """
 
     entities: list[EntityRow] = field(default_factory=list)
     properties: list[PropertyRow] = field(default_factory=list)
     edges: list[EdgeRow] = field(default_factory=list)
     temporal: list[TemporalRow] = field(default_factory=list)
+    removed_edges: list[RemovedEdge] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.entities) + len(self.properties) + len(self.edges) + len(self.temporal)
+        rows = len(self.entities) + len(self.properties) + len(self.edges) + len(self.temporal)
+        return rows + len(self.removed_edges)
 
     @property
     def keys(self) -> set[EntityKey]:
-        """Every entity that some row names."""
+        """Every entity that some row names and that is created where it is missing."""
         named = {EntityKey(row.type, row.reference) for row in self.entities}
         named.update(EntityKey(row.type, row.reference) for row in self.properties)
         named.update(EntityKey(row.type, row.reference) for row in self.temporal)
@@ -96,6 +111,7 @@ class Batch:
         self.properties += other.properties
         self.edges += other.edges
         self.temporal += other.temporal
+        self.removed_edges += other.removed_edges
 
 
 class Lookup(NamedTuple):

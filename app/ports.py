@@ -1,13 +1,17 @@
 """What agents, web and cdc ask of storage. They see these Protocols alone, never an adapter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
 from app.audit import AuditReport
+from app.erasure import ErasureReceipt, Named
+from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
+from app.selection import Selection
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
@@ -33,7 +37,8 @@ class Answer:
     verified: bool = True
     upper: int = 0
     read_at: float = float("inf")
-    next_after: int | None = None  # by-property: the id after which the next page starts
+    next_after: int | None = None  # of a page: the id after which the next one starts
+    missing: frozenset[int] = frozenset()  # of a batch: the ids that no entity has
     memo: object = None
 
 
@@ -70,25 +75,58 @@ class ProfilePreview(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErasureReceipt:
-    """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal."""
-
-    entity_id: int
-    ledger_id: str
-    erased_at: datetime
-    edges: int
-    points: int
-
-
 class ProfileEraser(Protocol):
     """Erases entities."""
 
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
-        """Delete the entity, its edges on both sides and its points; None where there is no such entity.
+        """Delete the entity, its edges on both sides and its points, in one transaction.
 
         Records about it that were told not later than this are dropped from now on. Caches are told after the
-        commit. Raises TransientError or FatalError.
+        commit. Where there is no such entity, the receipt of its erasure, or None where there was none either. Raises
+        TransientError (it may have been erased: ask again) or FatalError.
+        """
+        ...
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        """The same by id."""
+        ...
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        """What the ledger says now of an erasure."""
+        ...
+
+
+class ErasureRegister(Protocol):
+    """What the ledger says of copies outside of the database. Raises TransientError or FatalError."""
+
+    async def unchecked(self) -> Mapping[str, datetime]:
+        """The erasures, by ledger id, whose dead letters have not been removed yet, and their dates."""
+        ...
+
+    async def erased_among(self, named: Sequence[Named]) -> list[frozenset[str]]:
+        """For each the ledger ids of those that it is about and that were erased not before it was told."""
+        ...
+
+    async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
+        """The dead letters of these erasures, as `unchecked` told them, are removed, so many of each."""
+        ...
+
+
+class LetterSweeper(Protocol):
+    """Removes the dead letters about erased entities."""
+
+    async def swept(self, *, wait_s: float) -> None:
+        """Begin now what is due; return when it was tried, or after so long. Never raises."""
+        ...
+
+
+class ProfileExporter(Protocol):
+    """Everything that is held about one entity."""
+
+    def export(self, entity_id: int) -> AbstractAsyncContextManager[AsyncIterator[ExportLine] | None]:
+        """The lines, of one snapshot of the primary, while the context is open; None: there is no such entity.
+
+        A page of rows is in memory at a time. Raises TransientError or FatalError, also between lines.
         """
         ...
 
@@ -110,6 +148,7 @@ class GraphReader(Protocol):
 
     Every part of an answer has reached the position `token`; where nothing that did can be asked, TransientError is
     raised. `matches` is asked about the answer's tag before its body is made, and is true where the client has it.
+    `selection` None is everything, the fastest.
     """
 
     def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
@@ -130,6 +169,7 @@ class GraphReader(Protocol):
         since: datetime | None,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         """The tree of one entity, or None where there is no such entity."""
         ...
@@ -142,12 +182,19 @@ class GraphReader(Protocol):
         since: datetime | None,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         """The tree of one entity by business key."""
         ...
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
         """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
         ...
@@ -163,11 +210,36 @@ class GraphReader(Protocol):
         after: int,
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         """A JSON array of the trees of all entities, in order of id, whose property at `path` is `value`.
 
         `path` is dotted and may hold the storage's `value` segment after the field name; `value` matches
         the JSON string, or the JSON number, boolean or null that it spells.
+        """
+        ...
+
+
+class EntityIndex(Protocol):
+    """The entities as rows; read from PostgreSQL, never from a cache."""
+
+    async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
+        """A JSON array of entities, of a type or of all, in order of id from the one after `after`."""
+        ...
+
+    async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
+        """For each id of a placeholder that was merged away, the id of the entity that it is one with."""
+        ...
+
+
+class PlaceholderMerger(Protocol):
+    """Merges placeholders of type `unknown` into the one typed entity of their reference."""
+
+    async def merge(self) -> int | None:
+        """Merge a bounded number, in one transaction, and return it; None while another process does.
+
+        A placeholder whose reference several types bear, or none, stays. Idempotent: nothing to do writes nothing.
+        Caches are told after the commit. Raises TransientError or FatalError.
         """
         ...
 
@@ -218,6 +290,108 @@ class Probe(Protocol):
     """The true state of one or several dependencies, asked now and bounded in time."""
 
     async def check(self) -> list[DependencyState]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotState:
+    """A logical replication slot, beside the primary's flush position. Positions and sizes are bytes."""
+
+    active: bool
+    wal_status: str  # reserved, extended, unreserved, lost
+    flushed: int  # the primary's position
+    confirmed: int | None
+    lag_bytes: int  # flushed less confirmed: what was not yet published, or not yet told so
+    retained_bytes: int | None  # what the slot keeps on disk; None where it is lost
+    safe_bytes: int | None  # what may be written before the slot is lost; None where there is no limit
+
+    @property
+    def lost(self) -> bool:
+        return self.wal_status == "lost"
+
+
+class ReplicationSlots(Protocol):
+    """Logical slots of the primary. Each call raises TransientError or FatalError."""
+
+    async def state(self, name: str) -> SlotState | None:
+        """Its state now, or None where there is no such slot."""
+        ...
+
+    async def create(self, name: str) -> int:
+        """Make one; every commit after the position that is returned will be read from it."""
+        ...
+
+    async def drop(self, name: str) -> bool:
+        """Remove one that nobody uses; false where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskState:
+    """A task of a connector; `cause` is one line, empty unless it failed."""
+
+    number: int
+    state: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorState:
+    """A connector, in Connect's words: RUNNING, PAUSED, STOPPED, FAILED, UNASSIGNED, RESTARTING."""
+
+    state: str
+    tasks: tuple[TaskState, ...]
+    cause: str = ""
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Of the connector and its tasks."""
+        return (self.state, *(task.state for task in self.tasks))
+
+    @property
+    def running(self) -> bool:
+        return bool(self.tasks) and set(self.states) == {"RUNNING"}
+
+    @property
+    def failed(self) -> bool:
+        return "FAILED" in self.states
+
+    @property
+    def summary(self) -> str:
+        tasks = ", ".join(f"task {task.number} {task.state}" for task in self.tasks) or "no task"
+        return f"{self.state}, {tasks}"
+
+    def __post_init__(self) -> None:
+        if not self.cause:
+            found = next((task.cause for task in self.tasks if task.cause), "")
+            object.__setattr__(self, "cause", found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorPosition:
+    """What a connector has published and remembers durably: a position, and the time of its commit."""
+
+    lsn: int
+    committed_us: int | None
+
+
+class ConnectorAdmin(Protocol):
+    """What is asked of Kafka Connect. Each call raises TransientError, or FatalError where Connect refuses."""
+
+    async def state(self, name: str) -> ConnectorState | None:
+        """None where there is no such connector."""
+        ...
+
+    async def config(self, name: str) -> dict[str, str] | None:
+        """Its configuration, without masking; None where there is no such connector."""
+        ...
+
+    async def position(self, name: str) -> ConnectorPosition | None:
+        """None where it has published nothing yet."""
+        ...
+
+    async def restart(self, name: str, *, only_failed: bool = True) -> None:
+        """Start its tasks again, by default only those that failed."""
+        ...
 
 
 class Record(Protocol):
@@ -275,12 +449,13 @@ class DeadLetterSink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
-    """A record of the domain-events topic."""
+    """A record of the domain-events topic; it goes to the partition of `partition_key`, by default that of its key."""
 
     key: bytes
     value: bytes
     headers: list[tuple[str, bytes]]
     timestamp_ms: int
+    partition_key: bytes | None = None
 
 
 class EventSink(Protocol):

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeVar
 
-from app.models import EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
 
-# `same` and `older` both leave what is stored: it says the same, or it wins.
-Outcome = Literal["created", "changed", "same", "older"]
+# `same` and `older` both leave what is stored: it says the same, or it wins. Of what is removed, `same` says that it
+# does not stand.
+Outcome = Literal["created", "changed", "removed", "same", "older"]
 
 R = TypeVar("R", bound=NamedTuple)
 
@@ -15,7 +16,7 @@ R = TypeVar("R", bound=NamedTuple)
 class Stored:
     """What is stored now."""
 
-    value: str  # JSON text
+    value: str | None  # JSON text; None: a property that is removed
     reference_date: str  # as app.dates.to_text
     version: int | None = None  # of temporal points alone
 
@@ -44,3 +45,4 @@ class Preview:
     properties: list[Difference[PropertyRow]] = field(default_factory=list)
     edges: list[Difference[EdgeRow]] = field(default_factory=list)
     temporal: list[Difference[TemporalRow]] = field(default_factory=list)
+    removed_edges: list[Difference[RemovedEdge]] = field(default_factory=list)

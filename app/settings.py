@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         description="a web worker compares a few cached entries with the primary; 0: never",
     )
 
+    placeholder_interval_s: float = Field(
+        default=30.0,
+        ge=0,
+        description="between rounds that merge placeholders into the typed entities of their references; 0: never",
+    )
+
     # --- ingestion windows: whichever limit comes first closes one
     window_max_records: int = Field(default=5_000, ge=1)
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
@@ -124,6 +130,12 @@ class Settings(BaseSettings):
     )
     max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
     max_edges_per_record: int = Field(default=10_000, ge=1)
+    max_properties_per_entity: int = Field(default=1_000, ge=1, description="that are stored of one entity")
+    max_entity_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=1024,
+        description="of all properties of one entity, as PostgreSQL stores them before compression",
+    )
     dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)
     dead_letter_min_records: int = Field(
         default=1_000, ge=1, description="the ratio is judged over this many of the latest records"
@@ -155,10 +167,35 @@ class Settings(BaseSettings):
     web_flushes_in_flight: int = Field(
         default=2, ge=1, description="transactions of POSTs at a time; what comes meanwhile shares the next"
     )
+    web_export_timeout_s: float = Field(default=300.0, gt=0, description="of a whole export")
+    backup_retention_days: int | None = Field(
+        default=None,
+        ge=0,
+        description="of backups and archived WAL: a receipt of an erasure says until when they hold it",
+    )
     graph_node_budget: int = Field(default=10_000, ge=1)
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"
+    connector_name: str = Field(default="user-profile-cdc", min_length=1)
+    connect_postgres_dsn: SecretStr | None = Field(
+        default=None, description="the primary as Connect reaches it; unset: as PROFILE_POSTGRES_DSN"
+    )
+    cdc_slot: str = Field(
+        default="user_profile_cdc", pattern=r"^[a-z0-9_]{1,63}$", description="replication slot of Debezium"
+    )
+    cdc_heartbeat_ms: int = Field(
+        default=3_000, ge=100, description="between heartbeats, which move the slot of a quiet database"
+    )
+    cdc_watch_interval_s: float = Field(
+        default=5.0, gt=0, description="between looks of a cdc worker at the slot and the connector"
+    )
+    cdc_restart_failed: bool = Field(
+        default=True, description="a cdc worker starts a failed task again, with growing pauses"
+    )
+    cdc_max_lag_s: float = Field(
+        default=60.0, gt=0, description="/readyz tells the connector as not ready when it is so far behind"
+    )
     cdc_publish_snapshot: bool = Field(
         default=False,
         description="publish rows that were there before the connector as …_created; a new snapshot repeats",

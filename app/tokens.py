@@ -5,6 +5,7 @@ goes back in time, whichever worker answers.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 from app.errors import InvalidError
@@ -14,14 +15,13 @@ _TOKEN: Final = re.compile(r"(\d{1,20})\.(\d{1,10})\.(\d{1,10})-([0-9a-f]{1,16})
 
 
 class Tokens:
-    """Spells and reads tokens; `database` is `<system identifier>.<timeline>.<database>`."""
+    """Spells and reads tokens; `database` is what is true now: `<system identifier>.<timeline>.<database>`."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: Callable[[], str]) -> None:
         self._database = database
-        self._system, self._timeline, self._name = database.split(".")
 
     def spell(self, position: int) -> str:
-        return f"{self._database}-{position:x}"
+        return f"{self._database()}-{position:x}"
 
     def read(self, text: str) -> int | None:
         """The position; None for one of another timeline, which can't be compared. Raises InvalidError."""
@@ -33,10 +33,11 @@ class Tokens:
                 field=HEADER,
             )
         system, timeline, name, position = match.groups()
-        if (system, name) != (self._system, self._name):
+        our_system, our_timeline, our_name = self._database().split(".")
+        if (system, name) != (our_system, our_name):
             raise InvalidError(
                 f"{HEADER} comes from another database; leave it out once.",
                 code="foreign-token",
                 field=HEADER,
             )
-        return int(position, 16) if timeline == self._timeline else None
+        return int(position, 16) if timeline == our_timeline else None

@@ -9,6 +9,7 @@ import importlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from mode import Service
@@ -16,13 +17,19 @@ from mode import Service
 from app import metrics
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
+from app.connect_client import ConnectClient
+from app.connector_watch import ConnectorWatch
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letter_store import DeadLetterStore
 from app.dead_letters import KafkaDeadLetters
+from app.erased_letters import ErasureAwareLetters
 from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.letter_sweep import LetterSweep
+from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
@@ -61,6 +68,7 @@ class Worker:
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
         self._repeater: Any = None
+        self._connector: ConnectorWatch | None = None
         self.app = self._faust_app()
 
     @property
@@ -112,6 +120,8 @@ class Worker:
         self._resources.push_async_callback(self._stores.close)
         if Role.WEB in settings.roles and settings.audit_interval_s:
             self._watch_cache()
+        if settings.placeholder_interval_s:
+            self._watch_placeholders()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
@@ -122,11 +132,11 @@ class Worker:
             self._watch_progress()
         if Role.CDC in consuming:
             self._start_repeater()
+            self._watch_connector()
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
-        dead_letters = KafkaDeadLetters(settings.kafka_brokers)
-        self._resources.push_async_callback(dead_letters.close)
+        dead_letters = self._dead_letters()
         policy = DeadLetterPolicy(
             max_ratio=settings.dead_letter_max_ratio,
             min_records=settings.dead_letter_min_records,
@@ -138,7 +148,8 @@ class Worker:
         else:
             module, name = _INGESTING[role]
             decoder = getattr(importlib.import_module(module), name)(settings)
-            processor = IngestProcessor(decoder, self.stores.writer, dead_letters, policy)
+            letters = ErasureAwareLetters(dead_letters, self.stores.erasures)
+            processor = IngestProcessor(decoder, self.stores.writer, letters, policy)
         return ConsumerLoop(
             str(role),
             processor,
@@ -156,6 +167,11 @@ class Worker:
             flushes=1 if role is Role.CDC else settings.flushes_in_flight,
             hooks=self._hooks,
         )
+
+    def _dead_letters(self) -> KafkaDeadLetters:
+        dead_letters = KafkaDeadLetters(self.settings.kafka_brokers)
+        self._resources.push_async_callback(dead_letters.close)
+        return dead_letters
 
     def _cdc_processor(self, dead_letters: KafkaDeadLetters, policy: DeadLetterPolicy) -> RecordProcessor:
         from cdc.processor import CdcProcessor  # noqa: PLC0415 — a role imports its own agents alone
@@ -187,6 +203,26 @@ class Worker:
         watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
         auditing = asyncio.create_task(watch.run(), name="cache-audit")
         self._resources.callback(auditing.cancel)
+
+    def _watch_connector(self) -> None:
+        settings = self.settings
+        self._connector = ConnectorWatch(
+            name=settings.connector_name,
+            slot_name=settings.cdc_slot,
+            slots=self.stores.slots,
+            connect=ConnectClient(settings.connect_url, timeout_s=5.0),
+            clock=self._clock,
+            interval_s=settings.cdc_watch_interval_s,
+            max_lag_s=settings.cdc_max_lag_s,
+            restart_failed=settings.cdc_restart_failed,
+        )
+        watching = asyncio.create_task(self._connector.run(), name="connector-watch")
+        self._resources.callback(watching.cancel)
+
+    def _watch_placeholders(self) -> None:
+        watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
+        merging = asyncio.create_task(watch.run(), name="placeholders")
+        self._resources.callback(merging.cancel)
 
     def _start_repeater(self) -> None:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
@@ -228,10 +264,26 @@ class Worker:
         self._resources.push_async_callback(shared.close)
         return shared
 
+    def letter_sweep(self) -> LetterSweep:
+        """What removes dead letters about erased entities; it runs until the stores close."""
+        settings, names = self.settings, self.settings.topics
+        typed = dict.fromkeys((*names.normalised, names.cdc), True)
+        topics = {**dict.fromkeys(names.sources, False), **typed}
+        sweep = LetterSweep(
+            self.stores.erasures, partial(DeadLetterStore, settings.kafka_brokers, list(topics)), topics
+        )
+        sweeping = asyncio.create_task(sweep.run(), name="letter-sweep")
+        self._resources.callback(sweeping.cancel)
+        return sweep
+
     def probes(self) -> list[Probe]:
-        """What /readyz asks: stores, and the progress of this worker's agents and of their partitions."""
-        progress = [self._progress] if self._progress is not None else []
-        return [*self.stores.probes, *self._loops.values(), *progress]
+        """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
+        watches: list[Probe | None] = [self._progress, self._connector]
+        return [
+            *self.stores.probes,
+            *self._loops.values(),
+            *(watch for watch in watches if watch is not None),
+        ]
 
 
 class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
@@ -261,8 +313,12 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             reader=worker.stores.reader,
             writer=worker.shared_writer(),
             preview=worker.stores.preview,
+            eraser=worker.stores.eraser,
+            letters=worker.letter_sweep(),
+            exporter=worker.stores.exporter,
             directory=worker.stores.directory,
-            tokens=Tokens(worker.stores.database),
+            entities=worker.stores.entities,
+            tokens=Tokens(lambda: worker.stores.database),
             position=worker.stores.position,
             probes=worker.probes(),
             clock=SystemClock(),

@@ -8,7 +8,7 @@ import msgspec
 
 from app.models import EntityKey, Lookup
 from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
-from cdc.events import is_rename, object_of
+from cdc.events import is_removed, is_rename, object_of
 
 LookupsOf = Callable[[str, str], Iterable[Lookup]]
 """(field, JSON text of its value, without the date) → the look-ups that it answers. Pure."""
@@ -65,7 +65,11 @@ def _properties(row: EntityRow | None) -> dict[str, str]:
     """The JSON text of each field's value, which is stored beside its date."""
     if row is None:
         return {}
-    return {name: bytes(_told(raw)).decode() for name, raw in object_of(row.properties, "properties").items()}
+    return {
+        name: bytes(_told(raw)).decode()
+        for name, raw in object_of(row.properties, "properties").items()
+        if not is_removed(raw)
+    }
 
 
 def _told(stored: msgspec.Raw) -> msgspec.Raw:

@@ -26,6 +26,7 @@ class EntityRow(msgspec.Struct, frozen=True, gc=False):
     type: str
     reference: str
     properties: str
+    erased_as: bytes | None = None  # the subject in the ledger of erasures
 
 
 class EdgeRow(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,7 @@ class EdgeRow(msgspec.Struct, frozen=True, gc=False):
     relationship_type: str
     metadata: str | None = None
     removed_at: str | None = None
+    erased_entity_id: int | None = None
 
 
 class TemporalRow(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +51,7 @@ class TemporalRow(msgspec.Struct, frozen=True, gc=False):
     reference_date: str
     value: str
     idempotency_key: str
+    erased: bool = False
 
 
 Row = EntityRow | EdgeRow | TemporalRow
@@ -93,6 +96,18 @@ class TemporalChange(msgspec.Struct, frozen=True, gc=False):
 
 
 Change = EntityChange | EdgeChange | TemporalChange
+
+
+def erased_entity(change: Change) -> int | None:
+    """The entity whose erasure deleted this row, where one did: an erasure marks its rows before it deletes them."""
+    row = change.before
+    if change.operation != "d" or row is None:
+        return None
+    if isinstance(row, EdgeRow):
+        return row.erased_entity_id
+    if isinstance(row, TemporalRow):
+        return row.entity_id if row.erased else None
+    return row.id if row.erased_as is not None else None
 
 
 class Skipped(msgspec.Struct, frozen=True, gc=False):

@@ -2,16 +2,21 @@
 
 A field of an event is one that changed: `{"old": …, "new": …}`, compared as the canonical text of jsonb,
 so that 1 and 1.0 differ and no digit is lost. The date of a value is part of it: a property whose
-reference_date alone changed did change, and so did a temporal row. Not fields are created_at, updated_at, a
+reference_date alone changed did change, and so did a temporal row. A removed property is none: its end is told, and
+that it is removed again is not. Not fields are created_at, updated_at, a
 temporal row's version and an edge's metadata_date (they only decide who wins), and an edge's removed_at (it
 makes the edge's end): where nothing else changed, there is no event.
 
 Whoever was renamed (a placeholder that got its type, an edge or a temporal row that moved to another entity)
 gives two events: the old one ended and the new one began. Each has an idempotency key of its own, with the
 operations `d` and `c`.
+
+What an erasure deletes is told without properties and without the name of who was erased: `entity-<id>`, no type.
+The entity's own row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -20,14 +25,26 @@ from app.dates import from_epoch_ms
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import OutgoingEvent
-from cdc.envelope import Change, EdgeChange, EdgeRow, EntityChange, EntityRow, Operation, TemporalRow
+from cdc.envelope import (
+    Change,
+    EdgeChange,
+    EdgeRow,
+    EntityChange,
+    EntityRow,
+    Operation,
+    Source,
+    TemporalRow,
+    erased_entity,
+)
 from cdc.idempotency import event_id, idempotency_key
 
 Json = msgspec.Raw | str | None
 Fields = dict[str, dict[str, Json]]
+Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]
 
 _FIXED_HEADERS: Final = [("schema_version", b"v1"), ("source_service", b"user-profile-api")]
+_REMOVED: Final = b'{"removed": true, "reference_date": '
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder()
 
@@ -84,7 +101,8 @@ def _event(
     after: EntityRow | EdgeRow | TemporalRow | None,
     operation: Operation,
 ) -> Iterator[tuple[str, OutgoingEvent]]:
-    fields = _changed(_fields(before), _fields(after))
+    erased = erased_entity(change)
+    fields = {} if erased is not None else _changed(_fields(before), _fields(after))
     if before is not None and after is not None and not fields:
         return
     row = after if after is not None else before
@@ -92,40 +110,64 @@ def _event(
     names = list(fields)
     if isinstance(row, EntityRow):
         kind = _kind("entity_created", "entity_properties_updated", "entity_deleted", before, after)
-        subject = {"type": row.type, "reference": row.reference}
+        subject_id = row.id
+        keys = {row.id: EntityKey(row.type, row.reference)}
         headers = [("entity_type", row.type)]
     elif isinstance(row, EdgeRow):
         kind = _kind("relationship_created", "relationship_updated", "relationship_deleted", before, after)
-        subject = _named(keys, row.left_entity_id)
-        subject |= {f"target_entity_{part}": text for part, text in _named(keys, row.right_entity_id).items()}
+        subject_id = row.left_entity_id
         headers = [("relation_type", row.relationship_type)]
     else:
         kind = _kind("temporal_data_created", "temporal_data_updated", "temporal_data_deleted", before, after)
-        subject = _named(keys, row.entity_id)
+        subject_id = row.entity_id
         headers = [("granularity", row.granularity), ("property_type", row.key)]
         if kind == "temporal_data_created":
             names = _names_of_created(row, names)
-    unique = idempotency_key(change.source, row, operation)
+        elif kind == "temporal_data_updated":
+            headers.append(
+                ("point_idempotency_key", row.idempotency_key)
+            )  # the body has it if it changed, alone
+    subject = _named(keys, subject_id, erased)
+    data: Data = {**subject}
+    if isinstance(row, EdgeRow):
+        target = _named(keys, row.right_entity_id, erased)
+        data |= {f"target_entity_{part}": text for part, text in target.items()}
+    # An erased entity is named by its id, and yet after all that was told of it before.
+    place = _record_key(_named(keys, subject_id)) if subject_id == erased else None
+    record = partial(_record, change.source, key=_record_key(subject), partition_key=place)
+    described = [*headers, ("fields_changed", ",".join(sorted(names)))]
+    yield record(
+        kind, described, idempotency_key(change.source, row, operation), {**data, "properties": fields}
+    )
+    if isinstance(row, EntityRow) and erased is not None and row.erased_as is not None:
+        data |= {"ledger_id": row.erased_as.hex(), "properties": {}}
+        yield record("entity_erased", described, idempotency_key(change.source, row, "e"), data)
+
+
+def _record(
+    source: Source,
+    kind: str,
+    headers: list[tuple[str, str]],
+    unique: str,
+    data: Data,
+    *,
+    key: bytes,
+    partition_key: bytes | None,
+) -> tuple[str, OutgoingEvent]:
     body = {
         "event_idempotency_key": unique,
-        "event_timestamp": _timestamp(change.source.ts_ms),
-        "data": {**subject, "properties": fields},
+        "event_timestamp": _timestamp(source.ts_ms),
+        "data": data,
     }
-    described = [
-        ("event_type", kind),
-        ("event_id", event_id(unique)),
-        *headers,
-        ("fields_changed", ",".join(sorted(names))),
-    ]
-    yield (
-        kind,
-        OutgoingEvent(
-            key=_record_key(subject),
-            value=_encoder.encode(body),
-            headers=[*_FIXED_HEADERS, *((name, text.encode()) for name, text in described)],
-            timestamp_ms=change.source.ts_ms,
-        ),
+    described = [("event_type", kind), ("event_id", event_id(unique)), *headers]
+    event = OutgoingEvent(
+        key=key,
+        value=_encoder.encode(body),
+        headers=[*_FIXED_HEADERS, *((name, text.encode()) for name, text in described)],
+        timestamp_ms=source.ts_ms,
+        partition_key=partition_key,
     )
+    return kind, event
 
 
 def _kind(created: str, updated: str, deleted: str, before: object, after: object) -> str:
@@ -140,7 +182,8 @@ def _fields(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
         case None:
             return {}
         case EntityRow():
-            return dict(object_of(row.properties, "properties"))
+            members = object_of(row.properties, "properties")
+            return {name: raw for name, raw in members.items() if not is_removed(raw)}
         case EdgeRow():
             fields: dict[str, Json] = {"relationship_type": row.relationship_type}
             if row.metadata is not None:
@@ -172,6 +215,11 @@ def _same(old: Json, new: Json) -> bool:
     return old is new or (isinstance(old, str) and old == new)
 
 
+def is_removed(stored: msgspec.Raw) -> bool:
+    """Whether a property is stored as removed: `{"removed": true, "reference_date": …}`, as jsonb spells it."""
+    return bytes(stored).startswith(_REMOVED)
+
+
 def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
     """The members of a JSON object, each as its own text. Raises InvalidError."""
     try:
@@ -188,8 +236,8 @@ def _names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
     return [*(name for name in names if name != "value"), *members] if members else names
 
 
-def _named(keys: Keys, entity_id: int) -> dict[str, str]:
-    key = keys.get(entity_id)
+def _named(keys: Keys, entity_id: int, erased: int | None = None) -> dict[str, str]:
+    key = keys.get(entity_id) if entity_id != erased else None
     if key is None:
         return {"reference": f"entity-{entity_id}"}
     return {"type": key.type, "reference": key.reference}

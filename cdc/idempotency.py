@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from typing import Final
+from typing import Final, Literal
 
 from cdc.envelope import EdgeRow, EntityRow, Operation, Row, Source
 
@@ -10,11 +10,12 @@ from cdc.envelope import EdgeRow, EntityRow, Operation, Row, Source
 NAMESPACE: Final = uuid.UUID("6f1d9c0e-5a44-5b0b-9d6c-2f3a7c1e8b57")
 
 
-def idempotency_key(source: Source, row: Row, operation: Operation) -> str:
+def idempotency_key(source: Source, row: Row, operation: Operation | Literal["e"]) -> str:
     """MD5, in hexadecimal, of `lsn|txId|ts_us|table|primary key|operation` in UTF-8.
 
     The primary key is the id, or `entity_id|key|granularity|period_start`. A position alone would not do: the
-    rows of one COPY share theirs, and it may occur twice after a failover.
+    rows of one COPY share theirs, and it may occur twice after a failover. `e` is the erasure of an entity, whose row's
+    delete is `d`.
     """
     if isinstance(row, EntityRow | EdgeRow):
         primary_key = str(row.id)

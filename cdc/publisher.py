@@ -49,7 +49,10 @@ class KafkaEventSink:
             return
         try:
             await self._producer.publish(
-                [Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms) for e in events]
+                [
+                    Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms, e.partition_key)
+                    for e in events
+                ]
             )
         except _HOPELESS as error:
             raise FatalError(

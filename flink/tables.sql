@@ -7,8 +7,6 @@ SET 'execution.runtime-mode' = 'streaming';
 SET 'table.local-time-zone' = 'UTC';
 -- With mini-batches the deduplication counts as updating, and neither OVER nor a kafka sink takes it.
 SET 'table.exec.mini-batch.enabled' = 'false';
--- No state TTL: an event id that is forgotten lets its duplicate in, a total starts again from zero.
-SET 'table.exec.state.ttl' = '0 ms';
 -- What several INSERTs of a job read is planned once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 -- A result becomes visible to read_committed readers at the next checkpoint.

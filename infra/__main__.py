@@ -1,4 +1,4 @@
-"""`python -m infra up|down|status|logs|reset|install|env [service…]`: the local stack."""
+"""`python -m infra up|down|status|logs|reset|deploy|install|env [service…]`: the local stack."""
 
 import argparse
 import logging
@@ -53,6 +53,14 @@ def _reset(settings: InfraSettings, options: argparse.Namespace) -> None:
     print(f"Stopped, and removed from {settings.data_dir}: {', '.join(options.services or SERVICES)}.")
 
 
+def _deploy(settings: InfraSettings, options: argparse.Namespace) -> None:
+    application = provision.app_settings(settings)
+    names = provision.deploy_jobs(
+        settings, application, in_containers=options.stack == "compose", anew=options.anew
+    )
+    print(f"Deployed: {', '.join(names)}." if names else "All Flink jobs run the SQL of flink/ already.")
+
+
 def _status(settings: InfraSettings, options: argparse.Namespace) -> None:
     if options.stack == "compose":
         compose.show(settings, "ps")
@@ -90,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "what runs, where, and how much memory it holds"),
         ("logs", _logs, "the end of the logs"),
         ("reset", _reset, "stop and remove the data"),
+        ("deploy", _deploy, "upgrade the running Flink jobs to the SQL of flink/, each from a savepoint"),
         ("install", _install, "put the programs on this machine, without starting them"),
         ("env", _env, "the PROFILE_… variables with which a worker uses this stack"),
     ):
@@ -101,6 +110,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "up":
             command.add_argument("--bare", action="store_true", help="servers only")
+        if name == "deploy":
+            command.add_argument(
+                "--anew", action="store_true", help="changed jobs forget, and read their topics again"
+            )
         if name == "logs":
             command.add_argument("-n", "--lines", type=int, default=40)
     return parser

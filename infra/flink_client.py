@@ -14,7 +14,8 @@ from infra.errors import InfraError
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 
-SUBMIT_TIMEOUT_S: Final = 300
+# Five jobs take a minute of CPU: on a machine with much else to do that was over five.
+SUBMIT_TIMEOUT_S: Final = 900
 # The client plans for some seconds and ends: the second compiler would never earn its time.
 _SHORT_LIVED: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 _CONTAINER: Final = "flink-jobmanager"
@@ -38,7 +39,19 @@ class FlinkClient(Protocol):
         ...
 
     def latest_checkpoint(self, directory: str) -> str | None:
-        """The newest complete checkpoint of the jobs that kept theirs in this directory, or None."""
+        """The newest complete checkpoint or savepoint that jobs kept in this directory, or None."""
+        ...
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, with its directory."""
+        ...
+
+    def read(self, path: str) -> str:
+        """The text of a file, empty if it is not there."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a directory to a new one, with its times."""
         ...
 
     def remove(self, directory: str) -> None:
@@ -75,9 +88,19 @@ class NativeClient:
         return done.stdout.decode(errors="replace")
 
     def latest_checkpoint(self, directory: str) -> str | None:
-        # A checkpoint is complete once its _metadata stands there.
-        found = sorted(Path(directory).glob("*/chk-*/_metadata"), key=lambda path: path.stat().st_mtime)
+        # A checkpoint or savepoint is complete once its _metadata stands there.
+        found = sorted(Path(directory).glob("*/*/_metadata"), key=lambda path: path.stat().st_mtime)
         return str(found[-1].parent) if found else None
+
+    def write(self, path: str, text: str) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
+
+    def read(self, path: str) -> str:
+        return Path(path).read_text() if Path(path).exists() else ""
+
+    def copy(self, source: str, target: str) -> None:
+        shutil.copytree(source, target)
 
     def remove(self, directory: str) -> None:
         shutil.rmtree(directory, ignore_errors=True)
@@ -99,8 +122,17 @@ class ContainerClient:
 
     def latest_checkpoint(self, directory: str) -> str | None:
         # The directory's name is made of our own prefix and fingerprint: it needs no quotes.
-        newest = self._shell(f"ls -1dt {directory}/*/chk-*/_metadata 2>/dev/null | head -n 1; true").strip()
+        newest = self._shell(f"ls -1dt {directory}/*/*/_metadata 2>/dev/null | head -n 1; true").strip()
         return newest.removesuffix("/_metadata") or None
+
+    def write(self, path: str, text: str) -> None:
+        self._shell(f"mkdir -p $(dirname {path}) && cat > {path}", text)
+
+    def read(self, path: str) -> str:
+        return self._shell(f"cat {path} 2>/dev/null; true")
+
+    def copy(self, source: str, target: str) -> None:
+        self._shell(f"mkdir -p $(dirname {target}) && cp -a {source} {target}")
 
     def remove(self, directory: str) -> None:
         self._shell(f"rm -rf {directory}")

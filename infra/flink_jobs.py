@@ -9,6 +9,7 @@ import hashlib
 import logging
 import re
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 SQL_DIR: Final = Path(__file__).parents[1] / "flink"
 JOBS: Final = ("payments", "accounts", "crm", "cdp", "metrics")
 SLOTS_NEEDED: Final = len(JOBS)  # at parallelism 1; the cluster offers `flink_task_slots`
+
+SUBMITTED: Final = "submitted.sql"  # beside the checkpoints of a job: what it was submitted with
 
 _OVER: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]*\Z")
@@ -47,25 +50,45 @@ def job_name(topic_prefix: str, job: str) -> str:
     return f"{topic_prefix}user-profile.{job}"
 
 
-def render(text: str, *, brokers: str, topic_prefix: str) -> str:
+def render(text: str, *, brokers: str, topic_prefix: str, account_wait_s: int = 3600) -> str:
     """Fill in the placeholders. Raises InfraError for one that is unknown, or a prefix that is no topic's."""
     if not _PREFIX.match(topic_prefix):
         raise InfraError(
             f"The topic prefix {topic_prefix!r} is not allowed: letters, digits, '.', '_' and '-' only."
         )
-    filled = text.replace("@BROKERS@", brokers).replace("@PREFIX@", topic_prefix)
+    values = {
+        "@BROKERS@": brokers,
+        "@PREFIX@": topic_prefix,
+        "@WAIT@": str(account_wait_s),
+        "@TWICE@": str(2 * account_wait_s),
+        "@WAITDHMS@": _day_to_second(account_wait_s),
+    }
+    filled = text
+    for placeholder, value in values.items():
+        filled = filled.replace(placeholder, value)
     if left := _PLACEHOLDER.search(filled):
         raise InfraError(f"{left[0]} in the SQL of flink/ is an unknown placeholder.")
     return filled
 
 
-def rendered_jobs(*, brokers: str, topic_prefix: str, checkpoints: str) -> tuple[str, list[Job]]:
+def _day_to_second(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} {hours % 24:02d}:{minutes:02d}:{rest:02d}"
+
+
+def rendered_jobs(
+    *, brokers: str, topic_prefix: str, checkpoints: str, account_wait_s: int = 3600
+) -> tuple[str, list[Job]]:
     """The statements that all jobs share, and the jobs."""
     shared = render((SQL_DIR / "tables.sql").read_text(), brokers=brokers, topic_prefix=topic_prefix)
     jobs = []
     for job in JOBS:
         sql = render(
-            (SQL_DIR / "jobs" / f"{job}.sql").read_text(), brokers=brokers, topic_prefix=topic_prefix
+            (SQL_DIR / "jobs" / f"{job}.sql").read_text(),
+            brokers=brokers,
+            topic_prefix=topic_prefix,
+            account_wait_s=account_wait_s,
         )
         fingerprint = hashlib.sha256(f"{shared}\0{sql}".encode()).hexdigest()[:12]
         name = job_name(topic_prefix, job)
@@ -74,7 +97,7 @@ def rendered_jobs(*, brokers: str, topic_prefix: str, checkpoints: str) -> tuple
 
 
 def script(shared: str, jobs: list[tuple[Job, str | None]]) -> str:
-    """The input of one run of the SQL client: these jobs, each from its checkpoint if it has one."""
+    """The input of one run of the SQL client: these jobs, each from its checkpoint or savepoint if it has one."""
     parts = [shared]
     for job, checkpoint in jobs:
         parts += [
@@ -95,73 +118,95 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
     """
     client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
     shared, jobs = rendered_jobs(
-        brokers=client.brokers, topic_prefix=topic_prefix, checkpoints=client.checkpoints
+        brokers=client.brokers,
+        topic_prefix=topic_prefix,
+        checkpoints=client.checkpoints,
+        account_wait_s=settings.flink_account_wait_s,
     )
     # Two submitters at once would both find that a job is missing.
-    with file_lock(settings.data_root / f"stack-{settings.port_offset}.flink-jobs.lock"):
-        running = _running(settings)
+    with jobs_lock(settings):
+        running = running_ids(settings)
         missing = [job for job in jobs if job.name not in running]
         if missing:
             started = time.monotonic()
             resumed = [(job, client.latest_checkpoint(job.checkpoints)) for job in missing]
-            _check_output(client.run_sql(script(shared, resumed)))
+            check_output(client.run_sql(script(shared, resumed)))
+            for job in missing:
+                # An upgrade that is refused goes back to this text.
+                client.write(f"{job.checkpoints}/{SUBMITTED}", f"{shared}\n{job.sql}")
             for job, checkpoint in resumed:
                 logger.info("Submitted %s (%s)", job.name, f"from {checkpoint}" if checkpoint else "anew")
             logger.info("Submitted %d jobs in %.0f s", len(missing), time.monotonic() - started)
-    _await_running(settings, [job.name for job in jobs])
+    await_running(settings, [job.name for job in jobs])
     return [job.name for job in missing]
+
+
+def jobs_lock(settings: InfraSettings) -> AbstractContextManager[None]:
+    """Held by who submits or upgrades."""
+    return file_lock(settings.data_root / f"stack-{settings.port_offset}.flink-jobs.lock")
 
 
 def cancel(settings: InfraSettings, *, topic_prefix: str, in_containers: bool = False) -> list[str]:
     """Cancel the jobs of a prefix, wait for their end, and remove their checkpoints; return their names."""
     client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
     names = [job_name(topic_prefix, job) for job in JOBS]
-    running = {name: ids for name, ids in _running(settings).items() if name in names}
-    for job_id in (job_id for ids in running.values() for job_id in ids):
-        _call(settings, "PATCH", f"/jobs/{job_id}?mode=cancel")
-    deadline = time.monotonic() + settings.start_timeout_s
-    while any(name in names for name in _running(settings)):
-        if time.monotonic() > deadline:
-            raise InfraError("Flink did not cancel the jobs: see `python -m infra logs flink`.")
-        time.sleep(_POLL_S)
+    running = {name: ids for name, ids in running_ids(settings).items() if name in names}
+    stop_and_wait(settings, [job_id for ids in running.values() for job_id in ids])
     for name in names:
         client.remove(f"{client.checkpoints}/{name}")
     return sorted(running)
 
 
-def _running(settings: InfraSettings) -> dict[str, list[str]]:
+def stop_and_wait(settings: InfraSettings, job_ids: list[str], *, cancel: bool = True) -> None:
+    """Cancel these jobs, unless they are ending already, and wait for their end."""
+    for job_id in job_ids if cancel else []:
+        call(settings, "PATCH", f"/jobs/{job_id}?mode=cancel")
+    deadline = time.monotonic() + settings.start_timeout_s
+    while any(job_id in job_ids for ids in running_ids(settings).values() for job_id in ids):
+        if time.monotonic() > deadline:
+            raise InfraError("Flink did not end the jobs: see `python -m infra logs flink`.")
+        time.sleep(_POLL_S)
+
+
+def running_ids(settings: InfraSettings) -> dict[str, list[str]]:
     """The ids of all jobs that are not over, by name."""
     found: dict[str, list[str]] = {}
-    for job in _call(settings, "GET", "/jobs/overview")["jobs"]:
+    for job in call(settings, "GET", "/jobs/overview")["jobs"]:
         if job["state"] not in _OVER:
             found.setdefault(job["name"], []).append(job["jid"])
     return found
 
 
-def _await_running(settings: InfraSettings, names: list[str]) -> None:
+def await_running(settings: InfraSettings, names: list[str], *, restarts_allowed: bool = True) -> None:
+    """Return when all tasks of these jobs run. Raises InfraError with Flink's reason when they don't in time.
+
+    Without `restarts_allowed` the first failure of a task is reason enough.
+    """
     deadline = time.monotonic() + settings.start_timeout_s
     while waiting := _not_running(settings, names):
-        if time.monotonic() > deadline:
+        failed = not restarts_allowed and any(": " in each for each in waiting)
+        if failed or time.monotonic() > deadline:
             raise InfraError(f"These Flink jobs do not run: {'; '.join(waiting)}. {_hint(settings)}")
         time.sleep(_POLL_S)
 
 
 def _not_running(settings: InfraSettings, names: list[str]) -> list[str]:
-    running = _running(settings)
+    running = running_ids(settings)
     waiting = []
     for name in names:
         if name not in running:
             waiting.append(f"{name} (not there)")
             continue
-        vertices = _call(settings, "GET", f"/jobs/{running[name][0]}")["vertices"]
+        vertices = call(settings, "GET", f"/jobs/{running[name][0]}")["vertices"]
         states = sorted({vertex["status"] for vertex in vertices} - {"RUNNING"})
         if states or not vertices:
-            waiting.append(f"{name} ({', '.join(states) or 'no tasks'}{_cause(settings, running[name][0])})")
+            waiting.append(f"{name} ({', '.join(states) or 'no tasks'}{cause(settings, running[name][0])})")
     return waiting
 
 
-def _cause(settings: InfraSettings, job_id: str) -> str:
-    entries = _call(settings, "GET", f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
+def cause(settings: InfraSettings, job_id: str) -> str:
+    """The last failure of a job, after a colon; empty if there is none."""
+    entries = call(settings, "GET", f"/jobs/{job_id}/exceptions")["exceptionHistory"]["entries"]
     return f": {entries[0]['stacktrace'].splitlines()[0]}" if entries else ""
 
 
@@ -172,7 +217,8 @@ def _hint(settings: InfraSettings) -> str:
     )
 
 
-def _check_output(output: str) -> None:
+def check_output(output: str) -> None:
+    """Raise InfraError with the reason if the SQL client printed an error."""
     plain = _COLOURS.sub("", output)
     _, error, reason = plain.partition("[ERROR]")
     if error:
@@ -182,8 +228,9 @@ def _check_output(output: str) -> None:
         )
 
 
-def _call(settings: InfraSettings, method: str, path: str) -> Any:
-    code, body = request(method, f"{settings.flink_url}{path}")
+def call(settings: InfraSettings, method: str, path: str, payload: object = None) -> Any:
+    """Flink's REST interface. Raises InfraError for an answer that is an error."""
+    code, body = request(method, f"{settings.flink_url}{path}", payload)
     if code >= HTTPStatus.BAD_REQUEST:
         raise InfraError(f"Flink answered {code} to {method} {path}: {str(body)[:300]}")
     return body

@@ -9,9 +9,10 @@ import asyncio
 import logging
 from collections.abc import Collection
 
+from pydantic import SecretStr
+
 from app.settings import Settings
 from infra.compose import primary_dsn_inside
-from infra.connector import CONNECTOR_NAME, ConnectClient, connector_config
 from infra.settings import InfraSettings
 
 logger = logging.getLogger(__name__)
@@ -64,14 +65,15 @@ def migrate(application: Settings) -> None:
 def register_connector(
     settings: InfraSettings, application: Settings, *, in_containers: bool = False
 ) -> None:
-    """Register the Debezium connector and return when it runs."""
-    config = connector_config(
-        database_dsn=primary_dsn_inside(settings) if in_containers else settings.postgres_dsn(),
-        cdc_topic=application.topics.cdc,
-        topic_prefix=application.topic_prefix,
-    )
-    ConnectClient(settings.connect_url).register(CONNECTOR_NAME, config)
-    logger.info("The connector %s runs", CONNECTOR_NAME)
+    """Register the settings' Debezium connector and return when it runs."""
+    from app.connector_config import config_of  # noqa: PLC0415 - see above
+    from infra.connector import ConnectClient  # noqa: PLC0415 - see above
+
+    if in_containers:
+        inside = SecretStr(primary_dsn_inside(settings))
+        application = application.model_copy(update={"connect_postgres_dsn": inside})
+    ConnectClient(settings.connect_url).register(application.connector_name, config_of(application))
+    logger.info("The connector %s runs", application.connector_name)
 
 
 def submit_jobs(settings: InfraSettings, application: Settings, *, in_containers: bool = False) -> None:
@@ -79,3 +81,12 @@ def submit_jobs(settings: InfraSettings, application: Settings, *, in_containers
     from infra.flink_jobs import submit  # noqa: PLC0415 - see above
 
     submit(settings, topic_prefix=application.topic_prefix, in_containers=in_containers)
+
+
+def deploy_jobs(
+    settings: InfraSettings, application: Settings, *, in_containers: bool = False, anew: bool = False
+) -> list[str]:
+    """Upgrade the running Flink jobs; return the names of what was started."""
+    from infra.flink_deploy import deploy  # noqa: PLC0415 - see above
+
+    return deploy(settings, topic_prefix=application.topic_prefix, in_containers=in_containers, anew=anew)

@@ -79,6 +79,9 @@ class InfraSettings(BaseSettings):
     connect_heap_mb: int = Field(default=384, ge=256)
     flink_jobmanager_heap_mb: int = Field(default=256, ge=192)
     flink_task_heap_mb: int = Field(default=320, ge=128)
+    flink_account_wait_s: int = Field(
+        default=3600, ge=4, le=86_400, description="how long a payment waits for the account that it names"
+    )
     flink_task_slots: int = Field(default=16, ge=1, description="each set of the five jobs takes five")
 
     start_timeout_s: float = Field(default=120.0, gt=0, description="for one service to answer")

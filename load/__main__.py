@@ -40,6 +40,9 @@ COMMANDS = {
     "bench-ingest": Command(
         module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
     ),
+    "bench-events": Command(
+        module="load.bench_events", summary="changes/s from a commit to its domain event, and the time of one"
+    ),
     "bench-reads": Command(
         module="load.bench_reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),

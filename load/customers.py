@@ -67,6 +67,11 @@ class Customer:
     affinity: str  # a decimal as text, from 0.00 to 1.00
 
 
+def account_of(reference: str) -> str:
+    """The account of a customer."""
+    return f"acc-{reference.removeprefix('user-')}"
+
+
 def of_purchases(purchases: Iterable[Purchase], *, origin: str, seed: int, first: int = 0) -> list[Customer]:
     """One customer for each reference, in the order of their first appearance, numbered from `first`."""
     span: dict[str, tuple[datetime, datetime]] = {}
@@ -94,7 +99,7 @@ def customer(
     return Customer(
         number=number,
         reference=reference,
-        account=f"acc-{suffix}",
+        account=account_of(reference),
         purchases_origin=origin,
         joined_at=joined,
         updated_at=end + timedelta(seconds=rng.randrange(60, 86_400)),

@@ -12,17 +12,18 @@ R = TypeVar("R", bound=NamedTuple)
 
 
 def folded(batch: Batch) -> Batch:
-    """The batch without what is strictly older than another row of it, sorted by key."""
+    """The batch without what is strictly older than another row of it, sorted by key. Removed edges stay."""
     return Batch(
         entities=fold.entities(batch.entities),
         properties=fold.properties(batch.properties),
         edges=fold.edges(batch.edges),
         temporal=fold.temporal(batch.temporal),
+        removed_edges=batch.removed_edges,
     )
 
 
 async def candidates(connection: Connection, batch: Batch) -> Batch:
-    """The rows that could win over what is stored; of entities those that do not exist."""
+    """The rows that could win over what is stored; of entities those that do not exist; removed edges stay."""
     return Batch(
         entities=await _winners(
             connection, "candidate_entities", batch.entities, columns(row[:2] for row in batch.entities)
@@ -34,6 +35,7 @@ async def candidates(connection: Connection, batch: Batch) -> Batch:
         temporal=await _winners(
             connection, "candidate_temporal", batch.temporal, temporal_columns(batch.temporal)
         ),
+        removed_edges=batch.removed_edges,
     )
 
 

@@ -15,10 +15,10 @@ _IN_THREAD_FROM: Final = 200  # documents
 
 
 class _Stored(msgspec.Struct):
-    """A property as it is stored."""
+    """A property as it is stored; a removed one has no value."""
 
-    value: msgspec.Raw
     reference_date: str
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _PROPERTIES: Final = msgspec.json.Decoder(dict[str, _Stored])
@@ -66,10 +66,14 @@ def _new(effects: Effects) -> list[str]:
 
 
 def lookups_in(documents: Sequence[str]) -> frozenset[Lookup]:
-    """The look-ups that these properties, `{field: {"value": …, "reference_date": …}}`, answer."""
+    """The look-ups that these properties, `{field: {"value": …, "reference_date": …}}`, answer.
+
+    A removed one answers none.
+    """
     return frozenset(
         lookup
         for document in documents
         for name, stored in _PROPERTIES.decode(document).items()
+        if stored.value is not msgspec.UNSET
         for lookup in lookups_of(name, bytes(stored.value).decode())
     )

@@ -1,15 +1,17 @@
 """Erasure: an entity, its edges and its points leave in one transaction, and do not come back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import asyncpg
 
+from app.erasure import ErasureReceipt
 from app.models import Changes, EntityKey
-from app.ports import ErasureReceipt
 from storage.changes import lookups_in
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.ledger import ErasureLedger
+from storage.pools import Connection
 from storage.queries import query
 
 
@@ -30,42 +32,83 @@ class PostgresEraser:
         self._acquire_timeout_s = acquire_timeout_s
 
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
-        subject = self._ledger.subject(key)
+        return await self._erase("entity_to_erase", key, subject=self._ledger.subject(key))
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        by_id = self._ledger.subject_of_id(entity_id)
+        return await self._erase("entity_to_erase_by_id", [entity_id], by_id=by_id)
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        with translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                return await self._noted(connection, subject=bytes.fromhex(ledger_id))
+
+    async def _erase(
+        self, find: str, named: Sequence[object], *, subject: bytes | None = None, by_id: bytes | None = None
+    ) -> ErasureReceipt | None:
         changes = None
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 try:
                     async with connection.transaction():
                         await connection.execute(query("begin_erasure"))
-                        found = await connection.fetchrow(query("entity_to_erase"), key.type, key.reference)
+                        found = await connection.fetchrow(query(find), *named)
                         if found is None:
-                            return None
-                        gone = await connection.fetchrow(
-                            query("erase_entity"), found["id"], subject, self._ledger.fingerprint
-                        )
-                        assert gone is not None  # noqa: S101 - scalars are one row
-                        changes = _changes(key, found, gone)
+                            # Erased before; the answer to that may have been lost with its connection.
+                            return await self._noted(connection, subject=subject, by_id=by_id)
+                        gone = await self._delete(connection, found)
+                        changes = _changes(found, gone)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
-                    # It may have committed, and a retry would find nobody to erase.
+                    # It may have committed, and a retry would find nobody whose neighbours it could tell of.
                     if changes is not None:
                         await self._invalidations.submit(changes)
                     raise
         await self._invalidations.submit(replace(changes, position=position))
+        return self._receipt(gone, position)
+
+    async def _delete(self, connection: Connection, found: asyncpg.Record) -> asyncpg.Record:
+        key = EntityKey(found["type"], found["reference"])
+        subject = self._ledger.subject(key)
+        await connection.execute(query("mark_erased"), found["id"], subject)
+        gone: asyncpg.Record | None = await connection.fetchrow(
+            query("erase_entity"),
+            found["id"],
+            subject,
+            self._ledger.fingerprint,
+            self._ledger.subject_of_reference(key.reference),
+            self._ledger.subject_of_id(found["id"]),
+        )
+        assert gone is not None  # noqa: S101 - an insert that returns is one row
+        return gone
+
+    async def _noted(
+        self, connection: Connection, *, subject: bytes | None = None, by_id: bytes | None = None
+    ) -> ErasureReceipt | None:
+        noted = await connection.fetchrow(query("noted_erasure"), subject, by_id)
+        if noted is None:
+            return None
+        return self._receipt(noted, await connection.fetchval(query("flush_position")))
+
+    def _receipt(self, noted: asyncpg.Record, position: int) -> ErasureReceipt:
         return ErasureReceipt(
-            entity_id=found["id"],
-            ledger_id=subject.hex(),
-            erased_at=gone["erased_at"],
-            edges=gone["edges"],
-            points=gone["points"],
+            ledger_id=noted["subject"].hex(),
+            erased_at=noted["erased_at"],
+            properties=noted["properties"],
+            edges=noted["edges"],
+            points=noted["points"],
+            letters=noted["letters"],
+            letters_checked_at=noted["letters_checked_at"],
+            caches_told=not self._invalidations.behind,
+            position=position,
         )
 
 
-def _changes(key: EntityKey, found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
+def _changes(found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
     """What caches are told of an erasure, whose position is not known yet."""
     return Changes(
         position=0,
         entities=frozenset([found["id"], *(gone["neighbours"] or ())]),
-        keys=frozenset([key]),
+        keys=frozenset([EntityKey(found["type"], found["reference"])]),
         lookups=lookups_in([found["properties"]]),
     )

@@ -42,6 +42,9 @@ def translated() -> Iterator[None]:
                 "It can't be stored: a value is outside of what its column holds.", code="refused-by-driver"
             ) from None
         raise TransientError(f"The connection to PostgreSQL can't be used: {error}") from error
+    except asyncpg.InternalClientError as error:
+        # What the driver says where its connection is lost within a message; such a connection is not used again.
+        raise TransientError(f"The connection to PostgreSQL broke: {type(error).__name__}.") from error
     except TimeoutError as error:
         raise TransientError("PostgreSQL did not answer in time.") from error
     except OSError as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.clock import Clock
+from app.hooks import NO_HOOKS, Hooks
 from storage import fragments as codec
 from storage import graph_queries
 from storage.cache import Found
@@ -37,6 +38,7 @@ class FragmentLoader:
         clock: Clock,
         *,
         node_budget: int,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._memory = memory
         self._shared = shared
@@ -44,6 +46,7 @@ class FragmentLoader:
         self._source = source
         self._clock = clock
         self._budget = node_budget
+        self._hooks = hooks
         self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
     def recall(self, ids: Sequence[int], known: dict[int, Fragment]) -> bool:
@@ -153,6 +156,7 @@ class FragmentLoader:
         keys = {i: self._keys.fragment(i) for i in ids}
         leases = {i: found[i].lease for i in ids}
         reach = await self._shared.reach(list(keys.values()), [found[i] for i in ids])
+        await self._hooks.reach("between-position-and-data")
         ask = graph_queries.graph(ids, levels=levels, max_nodes=self._budget, max_edges=self._budget)
         read = await self._source.read(ask, reach.position, token=loaded.token)
         now = self._clock.now().timestamp()
@@ -183,6 +187,7 @@ class FragmentLoader:
             if lease is not None:
                 fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
         if fills:
+            await self._hooks.reach("between-data-and-store")
             loaded.stored &= await self._shared.fill(fills)
         return stale
 

@@ -65,6 +65,10 @@ MAX_HINTED: Final = 200
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Fragment)
+_JSON: Final = msgspec.json.Encoder()
+_PROPERTIES: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# As jsonb spells what `stored_property` makes. Within a value it does not begin a property.
+_REMOVED: Final = b'{"removed": true, "reference_date": "'
 
 
 def encode(fragment: Fragment) -> bytes:
@@ -83,11 +87,12 @@ def decode(data: bytes) -> Fragment | None:
 def from_row(row: asyncpg.Record, *, position: int, upper: int, read_at: float) -> Fragment:
     """Serialise a row of the query `graph`."""
     entity_id: int = row["id"]
+    properties: bytes = visible(row["properties"])
     type_json, reference_json = orjson.dumps(row["type"]), orjson.dumps(row["reference"])
     name = b'{"id":%d,"type":%b,"reference":%b' % (entity_id, type_json, reference_json)
     head = b'%b,"properties":%b,"created_at":"%b","updated_at":"%b","edges":[' % (
         name,
-        row["properties"].encode(),
+        properties,
         row["created_at"].encode(),
         row["updated_at"].encode(),
     )
@@ -129,6 +134,15 @@ def with_hint(fragment: Fragment, fragments: Mapping[int, Fragment]) -> Fragment
         below.append(following)
         level = following
     return msgspec.structs.replace(fragment, below=below) if below else fragment
+
+
+def visible(properties: str) -> bytes:
+    """The JSON object without its removed properties; byte for byte where there is none."""
+    told = properties.encode()
+    if _REMOVED not in told:
+        return told
+    members = _PROPERTIES.decode(told)
+    return _JSON.encode({name: raw for name, raw in members.items() if not bytes(raw).startswith(_REMOVED)})
 
 
 def _temporal(row: asyncpg.Record) -> list[Series]:

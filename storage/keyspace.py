@@ -2,7 +2,7 @@
 
 Keys fall into groups, each with one hash tag, so that one command reaches many keys of a flush. The prefix holds
 the entry format's version and the identity of the database, so that another database, or the same one after a
-failover, starts with an empty cache.
+failover, starts with an empty cache (storage/lineage.py).
 """
 
 import re
@@ -33,9 +33,16 @@ class Keyspace:
     """Makes keys. Values of properties and references occur only as hashes."""
 
     def __init__(self, prefix: str) -> None:
+        self._name(prefix)
+        self.slots: Final[list[int]] = [key_slot(tag) for tag in self._tags]
+
+    def move(self, prefix: str) -> None:
+        """Make other keys from now on. Slots stay, since the prefix is not within the hash tag."""
+        self._name(prefix)
+
+    def _name(self, prefix: str) -> None:
         self.prefix = f"{prefix}:v{FORMAT_VERSION}"
         self._tags = [f"{self.prefix}:{{g{group}}}:".encode() for group in range(GROUPS)]
-        self.slots: list[int] = [key_slot(tag) for tag in self._tags]
         self.entries_pattern = f"{self.prefix}:{{g*}}:[fpr]:*"  # a glob of all keys but marks
         self._entry = re.compile(rb"%b:\{g(\d+)\}:([fpr]):(.+)" % re.escape(self.prefix.encode()), re.DOTALL)
 

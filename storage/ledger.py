@@ -2,9 +2,10 @@
 
 What a record tells about an erased entity (an edge: about either end) is dropped where it was told not later than the
 erasure. A flush holds a shared advisory lock and reads the ledger in a statement after the lock is held; an erasure
-holds the exclusive one. So no flush is open across an erasure, and one that comes after it sees the ledger.
+holds the exclusive one. So no flush is open across an erasure, and one that comes after it sees the ledger. A flush
+that removes edges holds the exclusive one too, since it dates the removal: what another one wrote before is older.
 
-The ledger holds keyed hashes (BLAKE2b, RFC 7693) and nothing else of whom it is about.
+The ledger holds keyed hashes (BLAKE2b, RFC 7693), counts and dates, and nothing else of whom it is about.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,14 @@ class ErasureLedger:
         """The keyed hash of an entity."""
         return blake2b(f"{key.type}\0{key.reference}".encode(), key=self._key, digest_size=32).digest()
 
+    def subject_of_reference(self, reference: str) -> bytes:
+        """The keyed hash of a reference alone, for what names an entity without its type."""
+        return blake2b(reference.encode(), key=self._key, digest_size=32, person=b"reference").digest()
+
+    def subject_of_id(self, entity_id: int) -> bytes:
+        """The keyed hash of an id. Ids are never given twice."""
+        return blake2b(str(entity_id).encode(), key=self._key, digest_size=32, person=b"id").digest()
+
     async def require_key(self, connection: Connection) -> None:
         """Raise FatalError where the ledger was written under another key, since erasures would be forgotten."""
         if await connection.fetchval(query("foreign_fingerprint"), self.fingerprint):
@@ -46,7 +55,12 @@ class ErasureLedger:
 
     async def begin_flush(self, connection: Connection, batch: Batch) -> Batch:
         """Take the writers' lock for this transaction, and return what is left of the batch."""
-        if not await connection.fetchval(query("begin_flush")):
+        if batch.removed_edges:
+            await connection.execute(query("begin_erasure"))
+            anything_erased = await connection.fetchval(query("anything_erased"))
+        else:
+            anything_erased = await connection.fetchval(query("begin_flush"))
+        if not anything_erased:
             return batch
         subjects = {self.subject(key): key for key in batch.keys}
         rows = await connection.fetch(query("erased_subjects"), list(subjects))
@@ -69,4 +83,5 @@ def _surviving(batch: Batch, erased: Erased) -> Batch:
             and stands(row.right_type, row.right_reference, row.told_at)
         ],
         temporal=[row for row in batch.temporal if stands(row.type, row.reference, row.told_at)],
+        removed_edges=batch.removed_edges,
     )

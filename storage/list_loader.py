@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.clock import Clock
+from app.hooks import NO_HOOKS, Hooks
 from storage import lookup_lists
 from storage.flights import Flights
 from storage.graph_queries import Ask
@@ -35,11 +36,20 @@ class LoadedList(Provenance):
 class ListLoader:
     """Answers look-ups and adds to readings where they came from."""
 
-    def __init__(self, memory: Memory, shared: SharedLevel, source: ReadSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        shared: SharedLevel,
+        source: ReadSource,
+        clock: Clock,
+        *,
+        hooks: Hooks = NO_HOOKS,
+    ) -> None:
         self._memory = memory
         self._shared = shared
         self._source = source
         self._clock = clock
+        self._hooks = hooks
         self._flights: Flights[LoadedList] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
     def recall(self, key: CacheKey) -> IdList | None:
@@ -88,6 +98,7 @@ class ListLoader:
         if entry is not None:
             return LoadedList(entry=entry)
         reach = await self._shared.reach([key], [found])
+        await self._hooks.reach("between-position-and-data")
         read: Read[list[int]] = await self._source.read(question.ask, reach.position, token=token)
         entry = IdList(
             within=question.within,
@@ -102,6 +113,7 @@ class ListLoader:
         )
         loaded.stored = False
         if found.lease is not None and read.verified:
+            await self._hooks.reach("between-data-and-store")
             loaded.stored = await self._shared.fill([(key, found.lease, lookup_lists.encode(entry))])
         return loaded
 

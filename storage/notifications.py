@@ -133,6 +133,7 @@ class Notifications:
 
     async def _listen(self) -> None:
         """Until a loss, which it raises."""
+        prefix = self._keys.prefix
         channels = await self._channels()
         version = self._nodes.map_version
         self._numbers.clear()
@@ -147,7 +148,9 @@ class Notifications:
                 asyncio.create_task(self._hear(*each), name="notifications of a node") for each in opened
             ]
             tasks.append(asyncio.create_task(self._beat([leader for leader, _ in channels.values()])))
-            tasks.append(asyncio.create_task(self._watch([channel for channel, _ in opened], version)))
+            tasks.append(
+                asyncio.create_task(self._watch([channel for channel, _ in opened], version, prefix))
+            )
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
@@ -186,9 +189,11 @@ class Notifications:
             await self._send([(leader, None) for leader in leaders])
             await asyncio.sleep(HEARTBEAT_S)
 
-    async def _watch(self, channels: list[bytes], version: int) -> None:
+    async def _watch(self, channels: list[bytes], version: int, prefix: str) -> None:
         started = self._clock.monotonic()
         while True:
+            if self._keys.prefix != prefix:
+                raise TransientError("The database has another timeline, whose channels are others.")
             if self._nodes.map_version != version:
                 raise TransientError("Slots of the Redis Cluster moved.")
             now = self._clock.monotonic()

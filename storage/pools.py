@@ -1,6 +1,6 @@
 """Connection pools and what every session of ours is set to."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,6 +12,8 @@ from storage.errors import translated
 from storage.queries import query
 
 Connection = asyncpg.Connection | PoolConnectionProxy  # a pool hands out proxies
+
+Prepare = Callable[[Connection], Awaitable[None]]
 
 # Each commit must be durable and visible before it is announced; the cache's rules rest on it.
 _SESSION: Final = {
@@ -75,21 +77,22 @@ async def _set_codecs(connection: Connection) -> None:
     )
 
 
-async def _as_writer(connection: Connection) -> None:
-    await _set_codecs(connection)
+async def _create_staging(connection: Connection) -> None:
     await connection.execute(query("create_staging"))
 
 
-async def open_writer(settings: Settings) -> asyncpg.Pool:
-    """The pool of writes; each of its connections has the staging tables. Connects when first used."""
-    return await _open(
-        settings.postgres_dsn.get_secret_value(), settings, role="writer", session=_WRITER, init=_as_writer
-    )
+async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:
+    """The pool of writes; each of its connections has the staging tables. Connects when first used.
+
+    `checks` see each new connection before it is used, and refuse it by an error.
+    """
+    dsn = settings.postgres_dsn.get_secret_value()
+    return await _open(dsn, settings, "writer", _WRITER, (_set_codecs, *checks, _create_staging))
 
 
-async def open_reader(dsn: str, settings: Settings, *, name: str) -> asyncpg.Pool:
-    """A pool of reads, on the primary or a replica. Connects when first used."""
-    return await _open(dsn, settings, role=f"reader-{name}", session=_SESSION, init=_set_codecs)
+async def open_reader(dsn: str, settings: Settings, *checks: Prepare, name: str) -> asyncpg.Pool:
+    """A pool of reads, on the primary or a replica. Connects when first used; `checks` as above."""
+    return await _open(dsn, settings, f"reader-{name}", _SESSION, (_set_codecs, *checks))
 
 
 async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:
@@ -101,14 +104,13 @@ async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> date
 
 
 async def _open(
-    dsn: str,
-    settings: Settings,
-    *,
-    role: str,
-    session: dict[str, str],
-    init: Callable[[Connection], Awaitable[None]],
+    dsn: str, settings: Settings, role: str, session: dict[str, str], steps: Sequence[Prepare]
 ) -> asyncpg.Pool:
-    pool: asyncpg.Pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # init= gets a proxy
+    async def prepare(connection: Connection) -> None:
+        for step in steps:
+            await step(connection)
+
+    pool: asyncpg.Pool = await asyncpg.create_pool(
         dsn,
         min_size=0,
         max_size=settings.postgres_pool_size,
@@ -120,6 +122,6 @@ async def _open(
             "statement_timeout": f"{(settings.postgres_command_timeout_s + _BACKSTOP_S) * 1000:.0f}",
             "application_name": f"user-profile {role}",
         },
-        init=init,
+        init=prepare,
     )
     return pool

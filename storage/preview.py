@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import asyncpg
 
 from app import dates
-from app.models import Batch, EntityKey
+from app.models import Batch, EntityKey, PropertyRow, RemovedEdge
 from app.preview import Difference, Outcome, Preview, Stored
 from storage.candidates import (
     candidates,
@@ -74,6 +74,7 @@ class PostgresPreview:
                         could_win.temporal,
                         key_length=5,
                     ),
+                    removed_edges=await _removals(connection, told.removed_edges),
                 )
 
 
@@ -109,19 +110,44 @@ async def _differences(
             best[key] = row, record
     found = sorted(best.values(), key=lambda pair: pair[1]["ord"])
     return [
-        Difference(row=row, outcome=_outcome(record, wins=row in winners), old=_stored(record))
+        Difference(row=row, outcome=_outcome(row, record, wins=row in winners), old=_old(row, record))
         for row, record in found
     ]
 
 
-def _outcome(record: asyncpg.Record, *, wins: bool) -> Outcome:
+async def _removals(connection: Connection, rows: list[RemovedEdge]) -> list[Difference[RemovedEdge]]:
+    if not rows:
+        return []
+    named = sorted(set(rows))
+    standing = {
+        named[record["ord"] - 1]: record
+        for record in await connection.fetch(query("standing_edges"), *columns(named))
+    }
+    return [
+        Difference(row=row, outcome="removed", old=_stored(standing[row]))
+        if row in standing
+        else Difference(row=row, outcome="same")
+        for row in named
+    ]
+
+
+def _outcome(row: NamedTuple, record: asyncpg.Record, *, wins: bool) -> Outcome:
+    if wins and isinstance(row, PropertyRow) and row.value is None:
+        return "removed"
     if wins:
         return "changed" if record["stands"] else "created"
     return "same" if record["same"] else "older"
 
 
-def _stored(record: asyncpg.Record) -> Stored | None:
-    if not record["stands"] or record["value"] is None:
+def _old(row: NamedTuple, record: asyncpg.Record) -> Stored | None:
+    if not record["stands"]:
+        return None
+    # A property that stands without a value is a removed one, an edge a plain one.
+    return _stored(record, removable=isinstance(row, PropertyRow))
+
+
+def _stored(record: asyncpg.Record, *, removable: bool = False) -> Stored | None:
+    if record["value"] is None and not removable:
         return None
     date = record["reference_date"]
     return Stored(

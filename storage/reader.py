@@ -1,6 +1,7 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
@@ -9,7 +10,8 @@ from app.clock import Clock
 from app.dates import to_text
 from app.models import EntityKey
 from app.ports import Answer
-from storage import graph_queries, lookups
+from app.selection import Selection
+from storage import graph_queries, lookups, selected
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment
@@ -77,8 +79,13 @@ class CachedGraphReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
+        if selection is not None:
+            return await self._selected_one(
+                (entity_id,), depth, since, reading, matches=matches, selection=selection
+            )
         return await self._one(entity_id, depth, since, reading, matches)
 
     async def by_reference(
@@ -89,11 +96,16 @@ class CachedGraphReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         reading = Reading(token=token)
         ask = graph_queries.id_of(key)
         question = ListQuestion(self._keys.reference(key), key.type, key.reference, ask)
         found = await self._lists.load(question, reading)
+        if selection is not None:
+            return await self._selected_one(
+                found.ids or (), depth, since, reading, matches=matches, selection=selection
+            )
         for entity_id in found.ids or ():
             answer = await self._one(entity_id, depth, since, reading, matches)
             if answer is not None:
@@ -101,13 +113,25 @@ class CachedGraphReader:
         return None
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
-        skeletons = await self._skeletons(ids, depth, reading)
         cut = self._from(since)
-        bodies = [b"null" if skeleton is None else skeleton.body(cut) for skeleton in skeletons]
-        return _answer(reading, b"[" + b",".join(bodies) + b"]", "")
+        bodies: list[bytes | None]
+        if selection is None:
+            skeletons = await self._skeletons(ids, depth, reading)
+            bodies = [None if skeleton is None else skeleton.body(cut) for skeleton in skeletons]
+        else:
+            bodies = await self._selected(ids, depth, since, reading, selection)
+        missing = frozenset(i for i, body in zip(ids, bodies, strict=True) if body is None)
+        body = b"[" + b",".join(body or b"null" for body in bodies) + b"]"
+        return replace(_answer(reading, body, ""), missing=missing)
 
     async def by_property(
         self,
@@ -120,9 +144,14 @@ class CachedGraphReader:
         after: int,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
         ids = await self._ids(lookups.canonical_path(path), value, after, limit, reading)
+        if selection is not None:
+            return await self._selected_page(
+                ids, depth, since, reading, limit=limit, matches=matches, selection=selection
+            )
         skeletons = await self._skeletons(ids[:limit], depth, reading)
         shown = [skeleton for skeleton in skeletons if skeleton is not None]
         return self._list(shown, depth, since, reading, matches, next_after=_next_after(ids, limit))
@@ -150,6 +179,60 @@ class CachedGraphReader:
         if matches is not None and matches(etag):
             return _answer(reading, None, etag)
         return _answer(reading, self._kept.answer(skeleton, depth, first).body, etag)
+
+    async def _selected(
+        self,
+        roots: Sequence[int],
+        depth: int,
+        since: datetime | None,
+        reading: Reading,
+        selection: Selection,
+    ) -> list[bytes | None]:
+        """The bodies of the roots, in order; None where there is no such entity."""
+        return await selected.bodies(
+            self._fragments,
+            roots,
+            reading,
+            depth=depth,
+            budget=self._budget,
+            since=self._from(since),
+            selection=selection,
+        )
+
+    async def _selected_one(
+        self,
+        roots: Sequence[int],
+        depth: int,
+        since: datetime | None,
+        reading: Reading,
+        *,
+        matches: Matches | None,
+        selection: Selection,
+    ) -> Answer | None:
+        for body in await self._selected(roots, depth, since, reading, selection):
+            if body is not None:
+                etag = selected.etag(body, depth, self._from(since), selection)
+                return _answer(reading, None if matches is not None and matches(etag) else body, etag)
+        return None
+
+    async def _selected_page(
+        self,
+        ids: list[int],
+        depth: int,
+        since: datetime | None,
+        reading: Reading,
+        *,
+        limit: int,
+        matches: Matches | None,
+        selection: Selection,
+    ) -> Answer:
+        found = await self._selected(ids[:limit], depth, since, reading, selection)
+        body = b"[" + b",".join(body for body in found if body is not None) + b"]"
+        next_after = _next_after(ids, limit)
+        etag = _etag_of_page(
+            [selected.etag(body, depth, self._from(since), selection)], has_next=next_after is not None
+        )
+        return _answer(reading, None if matches is not None and matches(etag) else body, etag, next_after)
 
     def _list(
         self,

@@ -1,7 +1,12 @@
-"""One node of the Redis Cluster: connected when it is first asked, and again after a failure."""
+"""One node of the Redis Cluster: connected when it is first asked, and again after a failure.
+
+While it can't be connected, nobody waits for it: a node that hangs would cost each request its time limit, however
+well the others are. Attempts go on behind the calls that fail.
+"""
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from app.errors import TransientError
 from storage.redis_connection import Command, Outcome, RedisConnection
@@ -9,6 +14,8 @@ from storage.redis_script import RedisScript
 from storage.shared_attempt import SharedAttempt
 
 Address = tuple[str, int]
+
+RETRY_S: Final = 0.25  # between attempts to connect
 
 
 class RedisNode:
@@ -20,6 +27,7 @@ class RedisNode:
         self._timeout_s = timeout_s
         self._connection: RedisConnection | None = None
         self._attempt = SharedAttempt(self._connect)
+        self._failed_at: float | None = None  # when the latest attempt to connect did
         self._is_closed = False
 
     @property
@@ -27,11 +35,17 @@ class RedisNode:
         return self._connection is not None and self._connection.is_open
 
     async def connect(self) -> None:
-        """Connect where there is no connection, within `timeout_s`."""
+        """Connect where there is no connection, within `timeout_s`; at once where that failed a moment ago."""
         if self._is_closed:
             raise TransientError("This node of the Redis Cluster is no longer used.")
-        if not self.is_connected:
+        if self.is_connected:
+            return
+        if self._failed_at is None:
             await self._attempt.wait()
+            return
+        if asyncio.get_running_loop().time() >= self._failed_at + RETRY_S:
+            self._attempt.begin()
+        raise TransientError("Redis could not be reached a moment ago.")
 
     async def _connect(self) -> None:
         # The place for TLS and AUTH, if they are ever needed.
@@ -42,12 +56,14 @@ class RedisNode:
                 if self._scripts:
                     await connection.ask([script.load for script in self._scripts])
         except OSError as error:
-            connection.close("Redis could not be reached.")
             raise TransientError(f"Redis can't be reached: {type(error).__name__}.") from error
-        except BaseException:
-            connection.close("Redis could not be reached.")
-            raise
-        self._connection = connection
+        else:
+            self._connection = connection
+        finally:
+            is_new = self._connection is connection
+            self._failed_at = None if is_new else asyncio.get_running_loop().time()
+            if not is_new:
+                connection.close("Redis could not be reached.")
 
     def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome]:
         """RedisConnection.send, where there is a connection."""

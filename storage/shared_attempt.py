@@ -16,14 +16,18 @@ class SharedAttempt:
 
     async def wait(self) -> None:
         """Join the attempt under way, or start one. Raises what it raises; TransientError where it is cancelled."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._work())
-            self._task.add_done_callback(_noticed)
-        task = self._task
+        task = self.begin()
         await asyncio.wait([task])
         if task.cancelled():
             raise TransientError("The attempt was given up.")
         task.result()
+
+    def begin(self) -> "asyncio.Task[None]":
+        """The attempt under way, or a new one; nobody has to wait for it."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+            self._task.add_done_callback(_noticed)
+        return self._task
 
     def cancel(self) -> None:
         if self._task is not None:

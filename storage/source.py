@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 COOLDOWN_S: Final = 2.0
 REPLICA_TIMEOUT_S: Final = 2.0
+POSITION_TIMEOUT_S: Final = 2.0  # the primary's, which it knows without a look at a table
+PRIMARY_TIMEOUT_S: Final = 5.0
 _CATCH_UP_S: Final = 0.004  # what a replica in the same room needs for a commit
 
 
@@ -44,11 +46,12 @@ class Read(Generic[T]):
 
 
 class Replica:
-    """A replica and whether it answered lately."""
+    """A replica, whether it answered lately, and whether it is known to follow the primary's timeline."""
 
     def __init__(self, name: str, pool: asyncpg.Pool, clock: Clock) -> None:
         self.name = name
         self.pool = pool
+        self.follows = True
         self.breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
 
 
@@ -65,10 +68,15 @@ class ReadSource:
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
         self._turn = 0
 
+    def moved(self) -> None:
+        """The primary is another one: a replica's position says nothing until it is seen to follow."""
+        for replica in self._replicas:
+            replica.follows = False
+
     async def position(self) -> int | None:
         """The primary's flush position now: every commit that was acknowledged is below. None: it is down."""
         try:
-            return (await self._on_primary(_position)).before
+            return (await self._on_primary(_position, POSITION_TIMEOUT_S)).before
         except TransientError:
             return None
 
@@ -91,7 +99,7 @@ class ReadSource:
 
     async def read_primary(self, ask: Ask[T]) -> Read[T]:
         """What the primary holds now. Raises TransientError where it does not answer."""
-        found = await self._on_primary(ask)
+        found = await self._on_primary(ask, PRIMARY_TIMEOUT_S)
         # Rule 1: minus one, since a commit can be flushed and not visible yet.
         return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
 
@@ -132,18 +140,22 @@ class ReadSource:
                     verified=0 < least <= found.before,
                 )
         # Nobody else is left: the primary is asked even where it did not answer a moment ago.
-        found = await self._ask_primary(ask)
+        found = await self._ask_primary(ask, PRIMARY_TIMEOUT_S)
         return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
 
-    async def _on_primary(self, ask: Ask[T]) -> Reached[T]:
+    async def _on_primary(self, ask: Ask[T], timeout_s: float) -> Reached[T]:
         if not self._primary_breaker.allow():
             raise TransientError("The primary did not answer a moment ago.")
-        return await self._ask_primary(ask)
+        return await self._ask_primary(ask, timeout_s)
 
-    async def _ask_primary(self, ask: Ask[T]) -> Reached[T]:
+    async def _ask_primary(self, ask: Ask[T], timeout_s: float) -> Reached[T]:
+        timeout_s = min(timeout_s, self._acquire_timeout_s)
         try:
             with translated():
-                async with self._primary.acquire(timeout=self._acquire_timeout_s) as connection:
+                async with (
+                    asyncio.timeout(timeout_s),
+                    self._primary.acquire(timeout=timeout_s) as connection,
+                ):
                     found = await ask(connection, 0)
         except TransientError:
             self._primary_breaker.failed()
@@ -171,7 +183,7 @@ class ReadSource:
     def _in_turn(self) -> list[Replica]:
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
-        return [replica for replica in turned if replica.breaker.allow()]
+        return [replica for replica in turned if replica.follows and replica.breaker.allow()]
 
 
 async def _position(connection: Connection, least: int) -> Reached[None] | None:

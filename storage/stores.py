@@ -1,5 +1,6 @@
 """Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Final, Self
@@ -12,34 +13,47 @@ from app.ports import (
     Auditor,
     CommitLog,
     EntityDirectory,
+    EntityIndex,
+    ErasureRegister,
     GraphReader,
+    PlaceholderMerger,
     Probe,
     ProfileEraser,
+    ProfileExporter,
     ProfilePreview,
     ProfileWriter,
+    ReplicationSlots,
 )
 from app.settings import Role, Settings
+from app.snapshot import GraphSnapshots
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
 from storage.directory import PostgresCommitLog, PostgresDirectory
+from storage.entity_index import PostgresEntityIndex
+from storage.entity_limits import EntityLimits
 from storage.eraser import PostgresEraser
+from storage.erasure_register import PostgresErasureRegister
 from storage.errors import translated
+from storage.exporter import PostgresExporter
 from storage.fragment_loader import FragmentLoader
 from storage.invalidation import CacheInvalidator, PendingInvalidations
 from storage.kept_trees import KeptTrees
 from storage.keyspace import Keyspace
 from storage.ledger import ErasureLedger
 from storage.levels import SharedLevel
+from storage.lineage import Lineage, LineageWatch
 from storage.list_loader import ListLoader
 from storage.memory_cache import MemoryCache
 from storage.notifications import Memory, Notifications
+from storage.placeholders import PostgresPlaceholderMerger
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
-from storage.queries import query
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.slots import PostgresSlots
+from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
 from storage.writer import PostgresWriter
 
@@ -51,18 +65,25 @@ class Stores:
 
     writer: ProfileWriter
     eraser: ProfileEraser
+    erasures: ErasureRegister
+    exporter: ProfileExporter
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
+    entities: EntityIndex
+    placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
     commit_log: CommitLog
+    slots: ReplicationSlots
+    snapshots: GraphSnapshots
     auditor: Auditor
     cache: CacheLevel
-    database: str  # which cluster, timeline and database the positions of tokens belong to
+    database: str  # what the positions of tokens belong to now, see storage.lineage
     probes: list[Probe]
 
     def __init__(self) -> None:
         self._resources = AsyncExitStack()
+        self._lineage = Lineage()
 
     @classmethod
     async def open(cls, settings: Settings, clock: Clock | None = None, hooks: Hooks = NO_HOOKS) -> Self:
@@ -81,22 +102,12 @@ class Stores:
     async def _open(self, settings: Settings, clock: Clock, hooks: Hooks) -> None:
         close = self._resources.push_async_callback
         acquire_s = settings.postgres_acquire_timeout_s
-
-        writer = await open_writer(settings)
-        close(_close_pool, writer)
-        primary = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="primary")
-        close(_close_pool, primary)
-        self.probes = [PostgresProbe("postgres-primary", primary, primary=primary)]
-        replicas = []
-        for number, dsn in enumerate(settings.postgres_replica_dsns, start=1):
-            name = f"postgres-replica-{number}"
-            pool = await open_reader(dsn.get_secret_value(), settings, name=f"replica-{number}")
-            close(_close_pool, pool)
-            replicas.append(Replica(name, pool, clock))
-            self.probes.append(PostgresProbe(name, pool, primary=primary))
-
-        identity = await _identity(primary, acquire_s)
-        self.database = f"{identity['system_identifier']}.{identity['timeline']}.{identity['database']}"
+        writer, primary, replicas = await self._open_pools(settings, clock)
+        ledger = ErasureLedger(settings.erasure_key.get_secret_value())
+        with translated():
+            async with primary.acquire(timeout=acquire_s) as connection:
+                await ledger.require_key(connection)
+        self.database = str(self._lineage.identity)
         keyspace = Keyspace(f"{settings.cache_prefix}:{self.database}")
         memory: Memory = MemoryCache(clock, max_bytes=settings.memory_cache_mb * _MIB)
         notifications = None
@@ -116,13 +127,8 @@ class Stores:
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
         pending = PendingInvalidations(invalidator)
         close(pending.close)
-        ledger = ErasureLedger(settings.erasure_key.get_secret_value())
-        with translated():
-            async with primary.acquire(timeout=acquire_s) as connection:
-                await ledger.require_key(connection)
 
-        self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
-        self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self._ask(primary, ledger, acquire_s)
         self.writer = PostgresWriter(
             writer,
             pending,
@@ -130,24 +136,77 @@ class Stores:
             clock,
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
+            limits=EntityLimits(
+                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+            ),
             hooks=hooks,
         )
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
-        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        self.entities = PostgresEntityIndex(source)
+
+        def moved() -> None:
+            self.database = str(self._lineage.identity)
+            keyspace.move(f"{settings.cache_prefix}:{self.database}")
+            memory.lose()
+            source.moved()
+
+        self._lineage.on_move(moved, [writer, primary])
+        if Role.WEB in settings.roles:
+            watch = LineageWatch(self._lineage, primary, replicas)
+            close(_cancel, asyncio.create_task(watch.run(), name="lineage-watch"))
         self.auditor = CacheAuditor(
             audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
         )
         shared = SharedLevel(self.cache, pending, source)
         self.reader = CachedGraphReader(
-            FragmentLoader(memory, shared, keyspace, source, clock, node_budget=settings.graph_node_budget),
-            ListLoader(memory, shared, source, clock),
+            FragmentLoader(
+                memory,
+                shared,
+                keyspace,
+                source,
+                clock,
+                node_budget=settings.graph_node_budget,
+                hooks=hooks,
+            ),
+            ListLoader(memory, shared, source, clock, hooks=hooks),
             KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB),
             keyspace,
             clock,
             node_budget=settings.graph_node_budget,
             retention_months=settings.temporal_retention_months,
         )
+
+    def _ask(self, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
+        """What asks the primary alone, and writes nothing but notes in the ledger."""
+        self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
+        self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
+        self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
+        self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
+        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
+        self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
+
+    async def _open_pools(
+        self, settings: Settings, clock: Clock
+    ) -> tuple[asyncpg.Pool, asyncpg.Pool, list[Replica]]:
+        """Of writes, of reads on the primary, and of each replica."""
+        close = self._resources.push_async_callback
+        writer = await open_writer(settings, self._lineage.check)
+        close(_close_pool, writer)
+        dsn = settings.postgres_dsn.get_secret_value()
+        primary = await open_reader(dsn, settings, self._lineage.check, name="primary")
+        close(_close_pool, primary)
+        self.probes = [PostgresProbe("postgres-primary", primary, primary=primary)]
+        replicas = []
+        for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
+            name = f"postgres-replica-{number}"
+            pool = await open_reader(secret.get_secret_value(), settings, name=f"replica-{number}")
+            close(_close_pool, pool)
+            replicas.append(Replica(name, pool, clock))
+            self.probes.append(PostgresProbe(name, pool, primary=primary))
+        return writer, primary, replicas
 
     async def position(self) -> int | None:
         """The primary's flush position now; None while it is down."""
@@ -158,12 +217,9 @@ class Stores:
         await self._resources.aclose()
 
 
-async def _identity(pool: asyncpg.Pool, acquire_timeout_s: float) -> asyncpg.Record:
-    with translated():
-        async with pool.acquire(timeout=acquire_timeout_s) as connection:
-            row = await connection.fetchrow(query("identity"))
-    assert row is not None  # noqa: S101 — three scalar subqueries are one row
-    return row
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _close_pool(pool: asyncpg.Pool) -> None:

@@ -1,8 +1,8 @@
 """The writer: one batch in one transaction, idempotent and independent of order.
 
 ledger of erasures → compare (read-only) → COPY what could win into the session's staging tables → insert the missing
-entities → one CTE for the rest, as a statement of its own → commit → read the position → invalidate. A batch that
-changes nothing ends at the comparison: no transaction id, no WAL.
+entities → one CTE for the rest, as a statement of its own → removals → commit → read the position → invalidate. A
+batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,9 @@ import asyncpg
 from app.clock import Clock
 from app.hooks import NO_HOOKS, Hooks
 from app.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
-from storage.candidates import candidates, folded
+from storage.candidates import candidates, columns, folded
 from storage.changes import Effects, changes_of
+from storage.entity_limits import EntityLimits
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.ledger import ErasureLedger
@@ -37,6 +38,7 @@ class PostgresWriter:
         *,
         acquire_timeout_s: float,
         partition_months_from: str,
+        limits: EntityLimits,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool
@@ -45,6 +47,7 @@ class PostgresWriter:
         self._clock = clock
         self._acquire_timeout_s = acquire_timeout_s
         self._partitions_from = datetime.fromisoformat(f"{partition_months_from}-01").replace(tzinfo=UTC)
+        self._limits = limits
         self._known_months: set[datetime] = set()
         self._hooks = hooks
 
@@ -76,11 +79,17 @@ class PostgresWriter:
         could_win = await candidates(connection, folded(told))
         if not len(could_win):
             return
-        await self._hooks.reach("before-copy")
-        await _stage(connection, could_win)
-        effects.created = await connection.fetch(query("insert_missing_entities"), True)
-        await self._hooks.reach("between-entities-and-merge")
-        effects.changed = await connection.fetch(query("merge_staged"), True)
+        if len(could_win) > len(could_win.removed_edges):
+            await self._hooks.reach("before-copy")
+            await _stage(connection, could_win)
+            effects.created = await connection.fetch(query("insert_missing_entities"), True)
+            await self._hooks.reach("between-entities-and-merge")
+            effects.changed = await connection.fetch(query("merge_staged"), True)
+        if could_win.removed_edges:
+            effects.changed += await connection.fetch(
+                query("remove_edges"), *columns(could_win.removed_edges)
+            )
+        await self._limits.require(connection, effects)
 
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.
@@ -103,6 +112,6 @@ async def _stage(connection: Connection, batch: Batch) -> None:
         ("staging_edges", batch.edges, EdgeRow._fields),
         ("staging_temporal", [row[:9] for row in batch.temporal], TemporalRow._fields[:9]),
     )
-    for table, rows, columns in staged:
+    for table, rows, names in staged:
         if rows:
-            await connection.copy_records_to_table(table, records=rows, columns=columns)
+            await connection.copy_records_to_table(table, records=rows, columns=names)

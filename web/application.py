@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from app.settings import Settings
-from web import graph, health, index, writes
+from web import docs, erasures, exports, graph, health, index, listing, writes
 from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.page import PAGE, Page
@@ -26,29 +26,39 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
     """
     deadlines = Deadlines(limit_s=settings.web_request_timeout_s, clock=services.clock)
+    # A download takes as long as its reader does.
+    downloads = Deadlines(limit_s=settings.web_export_timeout_s, clock=services.clock)
     application = web.Application(client_max_size=settings.web_max_body_bytes)
     application.cleanup_ctx.append(partial(_watch, deadlines))
+    application.cleanup_ctx.append(partial(_watch, downloads))
     application[SERVICES] = services
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
 
-    def add(path: str, handler: GuardedHandler, *methods: str) -> None:
+    def add(path: str, handler: GuardedHandler, *methods: str, limits: Deadlines = deadlines) -> None:
         resource = application.router.add_resource(path)
-        surrounded = guarded(handler, resource.canonical, services, deadlines)
+        surrounded = guarded(handler, resource.canonical, services, limits)
         for method in methods:
             # aiohttp knows responses of its own alone; see web.tree_response.
             resource.add_route(method, cast("Any", surrounded))
 
     add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
+    add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", erasures.delete_by_id, "DELETE")
+    add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, limits=downloads)
     add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)
+    add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", erasures.delete_by_reference, "DELETE")
     add("/v1/graph/batch", graph.post_batch, "POST")
+    add("/v1/entities", listing.get_entities, *_READ)
     add("/v1/graph/sync", writes.post_sync, "POST")
     add("/v1/temporal/ingest", writes.post_ingest, "POST")
     add("/healthz", health.healthz, *_READ)
     add("/readyz", health.readyz, *_READ)
     add("/metrics", health.metrics, *_READ)
     add("/problems/{name:[^/]*}", index.problem, *_READ)
+    add("/openapi.json", docs.openapi, *_READ)
+    add("/docs", docs.page, *_READ)
+    add("/docs/{asset:[^/]*}", docs.asset, *_READ)
     add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ)
     add("/", index.index, *_READ)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*")

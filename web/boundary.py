@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
+GIVEN_REQUEST_ID: Final = web.RequestKey("request_id", str)  # for what is told before the handler returns
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
 _RETRY_AFTER_S: Final = "1"
@@ -49,7 +50,7 @@ def guarded(
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
-        request_id = request_id_of(request.headers)
+        request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         try:
             with deadlines.begin(started):
                 response: web.StreamResponse | TreeResponse = await handler(request)

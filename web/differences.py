@@ -1,12 +1,14 @@
 """The answer to a dry run, as JSON.
 
-{"dry_run": true, "created": […], "changed": […], "unchanged": […], "refused": […]}
+{"dry_run": true, "created": […], "changed": […], "removed": […], "unchanged": […], "refused": […]}
 
 Each item has a `kind` (entity, property, relationship, temporal) and the members that identify it. `new` is what the
 request tells, as it was sent; `old` is what is stored, and stays where the item is unchanged. Both are
-`{"value", "reference_date"}`, of temporal with `version`; a relationship without metadata has neither. An unchanged
-item has a `reason`: `same`, or `older` where what is stored wins. A refused item has the `field`, `code` and `detail`
-(and `candidates`) of the problem that the write would be answered with. Values stay the JSON text that they are.
+`{"value", "reference_date"}`, of temporal with `version`; a relationship without metadata has neither. A property that
+is removed is `{"removed": true, "reference_date"}`; a removed relationship has no `new`, since it is dated when it is
+written. An unchanged item has a `reason`: `same`, or `older` where what is stored wins. A refused item has the
+`field`, `code` and `detail` (and `candidates`) of the problem that the write would be answered with. Values stay the
+JSON text that they are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +19,7 @@ import msgspec
 
 from app import dates
 from app.errors import AmbiguousReferenceError, InvalidError
-from app.models import EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
 from app.preview import Difference, Outcome, Preview, Stored
 from web.refusals import Refusal
 
@@ -27,6 +29,7 @@ Item = dict[str, object]
 _LISTS: Final[dict[Outcome, str]] = {
     "created": "created",
     "changed": "changed",
+    "removed": "removed",
     "same": "unchanged",
     "older": "unchanged",
 }
@@ -34,12 +37,13 @@ _LISTS: Final[dict[Outcome, str]] = {
 
 def encode(preview: Preview, refusals: Iterable[Refusal]) -> bytes:
     """The body of the answer."""
-    lists: dict[str, list[Item]] = {"created": [], "changed": [], "unchanged": []}
+    lists: dict[str, list[Item]] = {"created": [], "changed": [], "removed": [], "unchanged": []}
     for outcome, item in chain(
         _items(preview.entities, _entity),
         _items(preview.properties, _property),
         _items(preview.edges, _relationship),
         _items(preview.temporal, _data_point),
+        _items(preview.removed_edges, _removed_relationship),
     ):
         lists[_LISTS[outcome]].append(item)
     return msgspec.json.encode({"dry_run": True, **lists, "refused": [_refused(*each) for each in refusals]})
@@ -69,8 +73,8 @@ def _property(row: PropertyRow) -> tuple[Item, Stored]:
     return item, Stored(value=row.value, reference_date=row.reference_date)
 
 
-def _relationship(row: EdgeRow) -> tuple[Item, Stored | None]:
-    item: Item = {
+def _named_relationship(row: EdgeRow | RemovedEdge) -> Item:
+    return {
         "kind": "relationship",
         "source_type": row.left_type,
         "source_reference": row.left_reference,
@@ -78,6 +82,14 @@ def _relationship(row: EdgeRow) -> tuple[Item, Stored | None]:
         "target_reference": row.right_reference,
         "relationship_type": row.relationship_type,
     }
+
+
+def _removed_relationship(row: RemovedEdge) -> tuple[Item, None]:
+    return _named_relationship(row), None
+
+
+def _relationship(row: EdgeRow) -> tuple[Item, Stored | None]:
+    item = _named_relationship(row)
     if row.metadata is None:
         return item, None
     return item, Stored(value=row.metadata, reference_date=dates.to_text(row.told_at))
@@ -97,6 +109,8 @@ def _data_point(row: TemporalRow) -> tuple[Item, Stored]:
 
 
 def _told(stored: Stored) -> Item:
+    if stored.value is None:
+        return {"removed": True, "reference_date": stored.reference_date}
     told: Item = {"value": msgspec.Raw(stored.value.encode()), "reference_date": stored.reference_date}
     if stored.version is not None:
         told["version"] = stored.version

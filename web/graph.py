@@ -1,5 +1,6 @@
 """The handlers of reads."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
@@ -9,25 +10,30 @@ from aiohttp import web
 from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import Answer
-from web import bodies, consistency, cursors, parameters
+from web import bodies, consistency, cursors, moved, parameters, selection
 from web.answers import respond, unless_known
 from web.problems import ProblemError, instance_of
 from web.services import SERVICES
 from web.tree_response import TreeResponse
 
 MAX_BATCH: Final = 100
-_PAGE_PARAMETERS: Final = ("depth", "depthLimit", "period", "startTime", "limit")
+_PAGE_PARAMETERS: Final = ("depth", "depthLimit", "period", "startTime", "fields", "types", "as_of", "limit")
 
 
 class BatchIn(msgspec.Struct, frozen=True):
-    entity_ids: list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]]
+    """The entities that are asked for."""
+
+    entity_ids: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]],
+        msgspec.Meta(extra_json_schema={"maxItems": MAX_BATCH}),
+    ]
 
 
 _BATCH: Final = msgspec.json.Decoder(BatchIn)
 
 
-async def get_by_id(request: web.Request) -> TreeResponse:
-    """The tree of one entity; 404 where there is none."""
+async def get_by_id(request: web.Request) -> TreeResponse | web.Response:
+    """The tree of one entity; 301 where it was merged into another one, 404 where there is none."""
     services = request.app[SERVICES]
     entity_id = parameters.entity_id(request.match_info["id"])
     depth, since = parameters.tree_query(request)
@@ -37,8 +43,12 @@ async def get_by_id(request: web.Request) -> TreeResponse:
         since=since,
         token=await consistency.token(request, services),
         matches=unless_known(request),
+        selection=selection.of(request),
     )
     if answer is None:
+        redirect = await moved.redirect(request, entity_id, services)
+        if redirect is not None:
+            return redirect
         raise _no_entity("this id")
     return await respond(request, answer, services)
 
@@ -57,6 +67,7 @@ async def get_by_reference(request: web.Request) -> TreeResponse:
         since=since,
         token=await consistency.token(request, services),
         matches=unless_known(request),
+        selection=selection.of(request),
     )
     if answer is None:
         raise _no_entity("this type and reference")
@@ -83,24 +94,32 @@ async def get_by_property(request: web.Request) -> TreeResponse:
         after=after,
         token=await consistency.token(request, services),
         matches=unless_known(request),
+        selection=selection.of(request),
     )
     link = None
     if answer.next_after is not None:
-        link = _next_page(request, cursors.encode(answer.next_after, path, value))
+        link = next_page(request, cursors.encode(answer.next_after, path, value), _PAGE_PARAMETERS)
     return await respond(request, answer, services, link=link)
 
 
 async def post_batch(request: web.Request) -> TreeResponse:
-    """A JSON array with one item per id, in order: its tree, or null where there is no such entity."""
+    """A JSON array with one item per id, in order: its tree, or null where there is no such entity.
+
+    Of an id that was merged into another one, the item says which.
+    """
     depth, since = parameters.tree_query(request)
     ids = await bodies.read(request, _parse_batch)
     services = request.app[SERVICES]
     if not ids:
         return await respond(request, Answer(body=b"[]", cache="bypass"), services)
     answer = await services.reader.batch(
-        ids, depth=depth, since=since, token=await consistency.token(request, services)
+        ids,
+        depth=depth,
+        since=since,
+        token=await consistency.token(request, services),
+        selection=selection.of(request),
     )
-    return await respond(request, answer, services)
+    return await respond(request, await moved.told(answer, ids, services), services)
 
 
 def _parse_batch(body: bytes) -> list[int]:
@@ -118,7 +137,8 @@ def _no_entity(what: str) -> ProblemError:
     return ProblemError("not-found", f"There is no entity with {what}.")
 
 
-def _next_page(request: web.Request, cursor: str) -> str:
+def next_page(request: web.Request, cursor: str, kept_parameters: Sequence[str]) -> str:
+    """The header Link of a page that another one follows."""
     query = request.rel_url.query
-    kept = [(name, query[name]) for name in _PAGE_PARAMETERS if name in query]
+    kept = [(name, query[name]) for name in kept_parameters if name in query]
     return f'<{instance_of(request.rel_url.raw_path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

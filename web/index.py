@@ -13,20 +13,25 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
+_TREE: Final = "depth,period,as_of,fields,types"
 _ROUTES: Final = {
     "name": "User Profile",
     "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
     "links": {
-        "graph": "/v1/graph/{id}{?depth,period}",
-        "graph_by_property": "/v1/graph/by-property/{prop}/value/{value}{?depth,period,limit,cursor}",
-        "graph_by_reference": "/v1/graph/by-reference/{type}/{reference}{?depth,period}",
-        "graph_batch": "/v1/graph/batch{?depth,period}",
+        "graph": f"/v1/graph/{{id}}{{?{_TREE}}}",
+        "graph_by_property": f"/v1/graph/by-property/{{prop}}/value/{{value}}{{?{_TREE},limit,cursor}}",
+        "graph_by_reference": f"/v1/graph/by-reference/{{type}}/{{reference}}{{?{_TREE}}}",
+        "graph_export": "/v1/graph/{id}/export",
+        "graph_batch": f"/v1/graph/batch{{?{_TREE}}}",
+        "entities": "/v1/entities{?type,limit,cursor}",
         "graph_sync": "/v1/graph/sync{?dry_run}",
         "temporal_ingest": "/v1/temporal/ingest{?dry_run}",
         "page_assets": "/assets/{name}",
         "health": "/healthz",
         "readiness": "/readyz",
         "metrics": "/metrics",
+        "openapi": "/openapi.json",
+        "docs": "/docs",
         "problems": [problem.type for problem in PROBLEMS.values()],
     },
 }

@@ -22,6 +22,7 @@ DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
 MAX_PATH_BYTES: Final = 1024
 MAX_VALUE_BYTES: Final = 8192  # a request line can't hold more
+MAX_SELECTION_BYTES: Final = 4096
 _MAX_ID: Final = 2**63 - 1
 _Given = TypeVar("_Given", int, datetime)
 
@@ -45,7 +46,7 @@ def tree_query(request: web.Request) -> TreeQuery:
         return _DEFAULTS
     query = request.rel_url.query
     depth = _agreed("depth", _depth(query, "depth"), "depthLimit", _depth(query, "depthLimit"))
-    since = _agreed("period", _date(query, "period"), "startTime", _date(query, "startTime"))
+    since = _agreed("period", date_of(query, "period"), "startTime", date_of(query, "startTime"))
     return TreeQuery(DEFAULT_DEPTH if depth is None else depth, since)
 
 
@@ -57,17 +58,23 @@ def limit(request: web.Request) -> int:
 
 def cursor(request: web.Request) -> str | None:
     """Read `cursor`, opaque. Raises ProblemError where it is repeated."""
-    return _single(request.rel_url.query, "cursor")
+    return single(request.rel_url.query, "cursor")
 
 
 def dry_run(request: web.Request) -> bool:
     """Read `dry_run`: `true` or `false`, false by default. Raises ProblemError."""
     if not request.rel_url.raw_query_string:
         return False
-    text = _single(request.rel_url.query, "dry_run")
+    text = single(request.rel_url.query, "dry_run")
     if text not in (None, "true", "false"):
         raise invalid_parameter("dry_run", "dry_run is neither true nor false.")
     return text == "true"
+
+
+def listed_type(request: web.Request) -> str | None:
+    """Read `type`: entities of this type alone. Raises ProblemError."""
+    text = single(request.rel_url.query, "type")
+    return None if text is None else _name(text, "type", MAX_TYPE_BYTES)
 
 
 def entity_id(text: str) -> int:
@@ -103,7 +110,8 @@ def _name(text: str, parameter: str, max_bytes: int) -> str:
         raise invalid_parameter(parameter, str(error)) from None
 
 
-def _single(query: MultiMapping[str], name: str) -> str | None:
+def single(query: MultiMapping[str], name: str) -> str | None:
+    """The one value of a parameter; None where it is not given. Raises ProblemError."""
     found = query.getall(name, ())
     if len(found) > 1:
         raise invalid_parameter(name, f"{name} is given {len(found)} times; give it once.")
@@ -111,7 +119,7 @@ def _single(query: MultiMapping[str], name: str) -> str | None:
 
 
 def _number(query: MultiMapping[str], name: str, highest: int) -> int | None:
-    text = _single(query, name)
+    text = single(query, name)
     if text is None:
         return None
     number = int(text) if _NUMBER.fullmatch(text) else 0
@@ -124,8 +132,9 @@ def _depth(query: MultiMapping[str], name: str) -> int | None:
     return _number(query, name, MAX_DEPTH)
 
 
-def _date(query: MultiMapping[str], name: str) -> datetime | None:
-    text = _single(query, name)
+def date_of(query: MultiMapping[str], name: str) -> datetime | None:
+    """A date, RFC 3339 or a day (its midnight). Raises ProblemError."""
+    text = single(query, name)
     if text is None:
         return None
     try:

@@ -69,6 +69,13 @@ _ALL: Final = (
         meaning="Split it: the limit is the setting PROFILE_WEB_MAX_BODY_BYTES.",
     ),
     Problem(
+        name="uri-too-long",
+        status=414,
+        title="The request line is too long",
+        meaning="A request line has 8,190 bytes at most. Look entities up by POST /v1/graph/batch, or by a shorter "
+        "value. The connection is closed.",
+    ),
+    Problem(
         name="unsupported-media-type",
         status=415,
         title="The body is not declared as JSON",
@@ -87,6 +94,13 @@ _ALL: Final = (
         title="A reference is ambiguous",
         meaning="Several entities bear the reference; `candidates` holds their types. Name source_type or "
         "target_type in the relationship. Nothing of the request was written.",
+    ),
+    Problem(
+        name="headers-too-large",
+        status=431,
+        title="The headers are too large",
+        meaning="A header has 8,192 bytes at most, its name included, and a request 128 headers. The connection is "
+        "closed.",
     ),
     Problem(
         name="http-error",

@@ -1,13 +1,23 @@
-"""The listening socket: limits, loopback by default, a graceful stop."""
+"""The listening socket: limits, loopback by default, a graceful stop.
+
+Where several processes share the port, the kernel binds a connection to one listener with its first packet and resets
+what is queued there when it closes, unless net.ipv4.tcp_migrate_req=1 (Linux 5.14) hands it to the others. So the
+queue is emptied right before the close. What then is left is a handshake that is half done at that moment: nothing on
+loopback, a round trip over a network.
+"""
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
+import os
 import secrets
+import socket
 from http import HTTPStatus
 from typing import Any, Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
@@ -22,10 +32,16 @@ from web.services import SERVICES
 logger = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 8190  # of the request line
-MAX_HEADER_BYTES: Final = 8190  # of one header
+MAX_HEADER_BYTES: Final = (
+    8192  # of one header with its name; another limit than the line's tells which one it was
+)
+MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _BACKLOG: Final = 1024
+_FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
+_CHECK_S: Final = 0.01
+_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
 
 
 class WebServer:
@@ -100,10 +116,46 @@ class WebServer:
         logger.info("listening on http://%s:%d", self._host, self.port)
 
     async def stop(self) -> None:
-        """Stop accepting, let requests in flight finish within the time limit, close. Idempotent."""
+        """Stop accepting, serve who has connected, let requests finish within the time limit, close. Idempotent."""
         runner, self._runner = self._runner, None
         if runner is not None:
+            await _stop_accepting(runner)
             await runner.cleanup()
+
+
+async def _stop_accepting(runner: web.AppRunner) -> None:
+    """Close the listeners with nobody left in their queues; return when those who came last were heard."""
+    server = runner.server
+    assert server is not None  # noqa: S101 - it was set up
+    listeners = []
+    for site in runner.sites:
+        accepting = site._server  # noqa: SLF001 - aiohttp tells of its addresses alone
+        if accepting is not None:
+            # A second handle keeps the queue when the event loop lets go of the first.
+            listeners += [socket.socket(fileno=os.dup(s.fileno())) for s in getattr(accepting, "sockets", ())]
+        await site.stop()
+    for _ in range(2):
+        await asyncio.sleep(0)  # the event loop closes its handle in its next turn
+    queued = []
+    for listener in listeners:
+        listener.setblocking(False)
+        with contextlib.suppress(OSError):  # BlockingIOError: it is empty
+            while True:
+                queued.append(listener.accept()[0])
+        listener.close()
+    for connection in queued:
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):  # gone already
+            await asyncio.get_running_loop().connect_accepted_socket(server, connection)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_REQUEST_S):
+            # Looked at now and then, since requests are too many to set an event for each.
+            while any(_awaits_first_request(each) for each in server.connections):  # noqa: ASYNC110
+                await asyncio.sleep(_CHECK_S)
+
+
+def _awaits_first_request(connection: web.RequestHandler) -> bool:
+    return isinstance(connection, _ProblemHandler) and connection.awaits_first_request
 
 
 def _is_loopback(host: str) -> bool:
@@ -113,6 +165,19 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
+    """Name the problem of a request that could not be parsed, and say what is wrong."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "internal-error", "Something unexpected happened; nothing more is told here."
+    if isinstance(error, LineTooLong):
+        if error.args[1] == MAX_LINE_BYTES:
+            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
+        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
+    if error is not None and error.args == (_TOO_MANY_HEADERS,):
+        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
+    return "malformed-request", "The request is not well-formed HTTP."
 
 
 class _ProblemRunner(web.AppRunner):
@@ -145,7 +210,7 @@ class _ProblemServer(web.Server):
 class _ProblemHandler(web.RequestHandler):
     """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
 
-    __slots__ = ("_express",)
+    __slots__ = ("_closes_at_first", "_express")
 
     def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -185,6 +250,15 @@ class _ProblemHandler(web.RequestHandler):
         transport.write(response)
         return True
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._closes_at_first = self._next_keepalive_close_time
+
+    @property
+    def awaits_first_request(self) -> bool:
+        """Whether nothing was asked yet; aiohttp moves the time at which it closes with each answer."""
+        return self._current_request is None and self._next_keepalive_close_time == self._closes_at_first
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -196,15 +270,12 @@ class _ProblemHandler(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("The answer had begun when it broke.")
         request_id = secrets.token_hex(16)
-        is_defect = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        name, detail = _broken(status, exc)
         response = problems.response(
-            "internal-error" if is_defect else "malformed-request",
-            "Something unexpected happened; nothing more is told here."
-            if is_defect
-            else "The request is not well-formed HTTP, or its line or headers are too long.",
+            name,
+            detail,
             request_id=request_id,
             instance="/",
-            status=status,
             headers={REQUEST_ID: request_id, "Server": SERVER_NAME},
         )
         response.force_close()

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.clock import Clock
-from app.ports import EntityDirectory, GraphReader, Probe, ProfilePreview, ProfileWriter
+from app.ports import (
+    EntityDirectory,
+    EntityIndex,
+    GraphReader,
+    LetterSweeper,
+    Probe,
+    ProfileEraser,
+    ProfileExporter,
+    ProfilePreview,
+    ProfileWriter,
+)
 from app.settings import Settings
 from app.tokens import Tokens
 
@@ -25,7 +35,11 @@ class WebServices:
     reader: GraphReader
     writer: ProfileWriter
     preview: ProfilePreview
+    eraser: ProfileEraser
+    letters: LetterSweeper
+    exporter: ProfileExporter
     directory: EntityDirectory
+    entities: EntityIndex
     probes: Sequence[Probe]
     clock: Clock
     tokens: Tokens

@@ -4,7 +4,7 @@ Values stay the JSON text that was sent. Nothing here waits for anything: what h
 primary (its clock, the types of references) is passed to `rows`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -12,21 +12,20 @@ from typing import Final, Literal
 import msgspec
 
 from app import dates
-from app.errors import AmbiguousReferenceError, InvalidError
+from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
-from app.validation import (
-    MAX_FIELD_BYTES,
-    MAX_REFERENCE_BYTES,
-    MAX_RELATIONSHIP_BYTES,
-    MAX_TYPE_BYTES,
-    check_json_text,
-    check_name,
-)
-from web import bodies
+from app.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web.field_paths import join
+from web.references import check_relationship, check_type, resolve
 from web.refusals import Refusals, decoded, judging
+from web.removals import (
+    RemovedRelationshipIn,
+    check_removed_relationship,
+    removed_edge,
+    removed_property,
+)
+from web.sync_body import EntityIn, RelationshipIn, SyncItems, read_items
 
-UNKNOWN: Final = "unknown"
 _STORED_SHAPE: Final = frozenset({"value", "reference_date"})
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
@@ -34,47 +33,13 @@ _TEXT: Final = msgspec.json.Decoder(str)
 End = Literal["source", "target"]
 
 
-class EntityIn(msgspec.Struct, frozen=True):
-    reference: str
-    type: str
-    properties: dict[str, msgspec.Raw] = msgspec.field(default_factory=dict)
-    reference_date: str | None = None
-
-
-class RelationshipIn(msgspec.Struct, frozen=True):
-    source_reference: str
-    target_reference: str
-    relationship_type: str
-    source_type: str | None = None
-    target_type: str | None = None
-    metadata: msgspec.Raw = msgspec.Raw()
-
-
-class SyncIn(msgspec.Struct, frozen=True):
-    entities: list[EntityIn] | msgspec.UnsetType = msgspec.UNSET
-    relationships: list[RelationshipIn] | msgspec.UnsetType = msgspec.UNSET
-
-
-class UncheckedSyncIn(msgspec.Struct, frozen=True):
-    """The same, with items that are decoded one by one."""
-
-    entities: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    relationships: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-
-
-_DECODER: Final = msgspec.json.Decoder(SyncIn)
-_UNCHECKED: Final = msgspec.json.Decoder(UncheckedSyncIn)
-_ENTITY: Final = msgspec.json.Decoder(EntityIn)
-_RELATIONSHIP: Final = msgspec.json.Decoder(RelationshipIn)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """`reference_date` None: the time of the request."""
+    """`value` None: it is removed. `reference_date` None: the time of the request."""
 
     key: EntityKey
     field: str
-    value: str
+    value: str | None
     reference_date: str | None
 
 
@@ -85,17 +50,23 @@ class SyncRequest:
     entities: list[EntityKey]
     properties: list[Property]
     relationships: dict[int, RelationshipIn]  # by their places in the body
+    removed_relationships: dict[int, RemovedRelationshipIn]
 
     @property
     def untyped(self) -> list[str]:
         """The references whose types have to be looked up, once each, sorted."""
         return sorted(
-            {r.source_reference for r in self.relationships.values() if r.source_type is None}
-            | {r.target_reference for r in self.relationships.values() if r.target_type is None}
+            {r.source_reference for r in self._all_relationships() if r.source_type is None}
+            | {r.target_reference for r in self._all_relationships() if r.target_type is None}
         )
 
+    def _all_relationships(self) -> Iterator[RelationshipIn | RemovedRelationshipIn]:
+        yield from self.relationships.values()
+        yield from self.removed_relationships.values()
+
     def __len__(self) -> int:
-        return len(self.entities) + len(self.properties) + len(self.relationships)
+        told = len(self.entities) + len(self.properties) + len(self.relationships)
+        return told + len(self.removed_relationships)
 
     def rows(
         self, *, now: datetime, types: Mapping[str, list[str]], refusals: Refusals | None = None
@@ -113,6 +84,11 @@ class SyncRequest:
         for index, relationship in self.relationships.items():
             with judging("relationship", refusals):
                 edges.append(_edge(relationship, f"relationships[{index}]", known, now))
+        told = {edge[:5] for edge in edges}
+        removed_edges = []
+        for index, removed in self.removed_relationships.items():
+            with judging("relationship", refusals):
+                removed_edges.append(removed_edge(removed, f"removed_relationships[{index}]", known, told))
         return Batch(
             entities=[EntityRow(key.type, key.reference, now) for key in self.entities],
             properties=[
@@ -122,13 +98,14 @@ class SyncRequest:
                 for p in self.properties
             ],
             edges=edges,
+            removed_edges=removed_edges,
         )
 
     def _types_named_here(self) -> dict[str, set[str]]:
         named: dict[str, set[str]] = {}
         for key in self.entities:
             named.setdefault(key.reference, set()).add(key.type)
-        for r in self.relationships.values():
+        for r in self._all_relationships():
             if r.source_type is not None:
                 named.setdefault(r.source_reference, set()).add(r.source_type)
             if r.target_type is not None:
@@ -139,24 +116,14 @@ class SyncRequest:
 def _edge(r: RelationshipIn, path: str, known: Mapping[str, set[str]], now: datetime) -> EdgeRow:
     metadata = bytes(r.metadata)
     return EdgeRow(
-        r.source_type or _resolve(r.source_reference, f"{path}.source_reference", known),
+        r.source_type or resolve(r.source_reference, f"{path}.source_reference", known),
         r.source_reference,
-        r.target_type or _resolve(r.target_reference, f"{path}.target_reference", known),
+        r.target_type or resolve(r.target_reference, f"{path}.target_reference", known),
         r.target_reference,
         r.relationship_type,
         None if metadata in (b"", b"null") else metadata.decode(),
         now,
     )
-
-
-def _resolve(reference: str, field: str, known: Mapping[str, set[str]]) -> str:
-    # A placeholder does not compete with the typed entity that it will be merged into.
-    candidates = sorted(known.get(reference, set()) - {UNKNOWN})
-    if len(candidates) > 1:
-        error = AmbiguousReferenceError(reference, candidates)
-        error.field = field
-        raise error
-    return candidates[0] if candidates else UNKNOWN
 
 
 def parse(
@@ -167,18 +134,19 @@ def parse(
     With `refusals`, what is wrong with one item is kept there, and the item is left out; an entity takes
     its properties with it.
     """
-    entities, relationships = _items(body, refusals)
-    count = len(entities) + len(relationships)
-    count += sum(len(entity.properties) for entity in entities if isinstance(entity, EntityIn))
+    items = read_items(body, one_by_one=refusals is not None)
+    count = sum(map(len, items))
+    count += sum(len(entity.properties) for entity in items.entities if isinstance(entity, EntityIn))
     if count > max_items:
+        longest = max(SyncItems._fields, key=lambda name: len(getattr(items, name)))
         raise InvalidError(
-            f"The request has {count} entities, properties and relationships; {max_items} are the most. "
-            "Split it.",
+            f"The request has {count} entities, properties, relationships and removals; {max_items} are the "
+            "most. Split it.",
             code="too-many-items",
-            field="entities" if len(entities) > len(relationships) else "relationships",
+            field=longest,
         )
-    request = SyncRequest(entities=[], properties=[], relationships={})
-    for index, sent in enumerate(entities):
+    request = SyncRequest(entities=[], properties=[], relationships={}, removed_relationships={})
+    for index, sent in enumerate(items.entities):
         path = f"entities[{index}]"
         with judging("entity", refusals):
             entity = decoded(sent)
@@ -192,40 +160,21 @@ def parse(
                     request.properties.append(
                         _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
                     )
-    for index, told in enumerate(relationships):
+    for index, told in enumerate(items.relationships):
         with judging("relationship", refusals):
             relationship = decoded(told)
             _check_relationship(relationship, f"relationships[{index}]", max_value_bytes)
             request.relationships[index] = relationship
+    for index, ended in enumerate(items.removed_relationships):
+        with judging("relationship", refusals):
+            request.removed_relationships[index] = check_removed_relationship(
+                decoded(ended), f"removed_relationships[{index}]"
+            )
+    for index, hidden in enumerate(items.removed_properties):
+        with judging("property", refusals):
+            key, field, date = removed_property(decoded(hidden), f"removed_properties[{index}]")
+            request.properties.append(Property(key=key, field=field, value=None, reference_date=date))
     return request
-
-
-def _items(
-    body: bytes, refusals: Refusals | None
-) -> tuple[Sequence[EntityIn | InvalidError], Sequence[RelationshipIn | InvalidError]]:
-    sent: SyncIn | UncheckedSyncIn
-    sent = bodies.decode(body, _DECODER) if refusals is None else bodies.decode(body, _UNCHECKED)
-    if sent.entities is msgspec.UNSET and sent.relationships is msgspec.UNSET:
-        raise InvalidError(
-            "The body has neither entities nor relationships.", code="missing-field", field="entities"
-        )
-    if isinstance(sent, SyncIn):
-        return sent.entities or [], sent.relationships or []
-    return (
-        bodies.decode_each(sent.entities or [], _ENTITY, "entities"),
-        bodies.decode_each(sent.relationships or [], _RELATIONSHIP, "relationships"),
-    )
-
-
-def check_type(text: str, field: str) -> str:
-    """An entity's type as a request may name it. Raises InvalidError."""
-    if text == UNKNOWN:
-        raise InvalidError(
-            f"{field} is `unknown`, which is kept for placeholders; name the type.",
-            code="reserved-type",
-            field=field,
-        )
-    return check_name(text, field, MAX_TYPE_BYTES)
 
 
 def _entity(entity: EntityIn, path: str) -> EntityKey:
@@ -264,13 +213,14 @@ def _told(raw: bytes, field: str) -> str:
 
 
 def _check_relationship(relationship: RelationshipIn, path: str, max_value_bytes: int) -> None:
-    check_name(relationship.source_reference, f"{path}.source_reference", MAX_REFERENCE_BYTES)
-    check_name(relationship.target_reference, f"{path}.target_reference", MAX_REFERENCE_BYTES)
-    check_name(relationship.relationship_type, f"{path}.relationship_type", MAX_RELATIONSHIP_BYTES)
-    if relationship.source_type is not None:
-        check_type(relationship.source_type, f"{path}.source_type")
-    if relationship.target_type is not None:
-        check_type(relationship.target_type, f"{path}.target_type")
+    check_relationship(
+        path,
+        source_reference=relationship.source_reference,
+        target_reference=relationship.target_reference,
+        relationship_type=relationship.relationship_type,
+        source_type=relationship.source_type,
+        target_type=relationship.target_type,
+    )
     metadata = bytes(relationship.metadata)
     if metadata not in (b"", b"null"):
         if not metadata.startswith(b"{"):

@@ -11,24 +11,28 @@ from app import dates
 from app.errors import InvalidError
 from app.models import Batch, Granularity, TemporalRow
 from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
-from web import bodies
+from web import bodies, names
+from web.references import check_type
 from web.refusals import Refusals, decoded, judging
-from web.sync import check_type
 
 _Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class DataPointIn(msgspec.Struct, frozen=True):
-    entity_reference: str
-    entity_type: str
-    key: str
-    granularity: str
-    reference_date: str
-    value: msgspec.Raw
+    """A point of a time series. The newer (reference_date, version) of one period wins."""
+
+    entity_reference: names.Reference
+    entity_type: names.Type
+    key: names.Key
+    granularity: names.Granularity
+    reference_date: names.Date
+    value: Annotated[msgspec.Raw, names.VALUE]
     version: _Version = 0
 
 
 class IngestIn(msgspec.Struct, frozen=True):
+    """Points of any entities."""
+
     data_points: list[DataPointIn]
 
 

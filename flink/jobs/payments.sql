@@ -1,46 +1,63 @@
--- payments: payment.events -> temporal-data, payment.events.dlq
+-- payments: payment.events, account.events -> temporal-data, payment.events.dlq
 --
--- Source    {event_id, customer_id, amount_cents, quantity, occurred_at}: amounts in integer cents, occurred_at in
---           RFC 3339 in UTC (…Z), 1970 or later and not in the future.
--- Output    property_type payments of the user customer_id: {amount_cents, quantity, transaction_count} of the day, the
---           month and the year (UTC) of occurred_at.
+-- Source    {event_id, customer_id | account_id, amount_cents, quantity, occurred_at}: amounts in integer cents, occurred_at
+--           in RFC 3339 in UTC (…Z), 1970 or later and not in the future. A payment that names only an account belongs to
+--           its owner, as account.events tells (account.accountId, owner.customerId; the first owner told counts).
+-- Output    property_type payments of the user: {amount_cents, quantity, transaction_count} of the day, the month and the
+--           year (UTC) of occurred_at.
 -- Keys      in: any. out: user:<customer_id>. Duplicates: the first of each event_id counts.
 -- Time      property_reference_date is the last instant of the period, so it is constant for it. property_version is
 --           the revision of this job x 10^12 + the number of distinct payments: the newest sum wins in any order.
 --           RAISE THE REVISION (the constant below) with each change of what is summed.
 --           The timestamp of a record is the latest event time of its period so far.
--- Lateness  none: a late payment corrects its period, however old.
--- State     all event ids and one row of sums for each customer and period, for good.
+--           Watermark: of each partition, the newest occurred_at so far, held in state: a restart does not set it back,
+--           and a repeated run decides alike. No result waits for it, so idle partitions and topics hold nothing up.
+-- Lateness  1,100 days behind the watermark: until then a late payment corrects its period. What comes later is a dead letter
+--           (late-source). A payment waits @WAIT@ s for its account to be told, then it is one too (unattributed-source).
+-- State     for 1,500 days: event ids and one row of sums for each customer and period: about 430 bytes a payment.
+--           1,500 > 1,100 + 366, a year's sums being the longest: no payment that is accepted meets sums that are forgotten.
+--           For good: the owner of each account. For twice the wait: payments that wait for theirs.
 --
 -- Running totals by OVER on the time of arrival, not GROUP BY: an updating aggregate can't go to a kafka sink, and
 -- upsert-kafka with the key of the customer alone writes tombstones.
+
+SET 'table.exec.state.ttl' = '1500 d';
 
 CREATE TABLE `payment.events`
 WITH ('topic' = '@PREFIX@payment.events', 'properties.group.id' = '@PREFIX@flink-payments')
 LIKE source_events;
 
--- JSON_VALUE gives NULL for what is no JSON, and numbers as their own text.
+CREATE TABLE payments_account_events
+WITH ('topic' = '@PREFIX@account.events', 'properties.group.id' = '@PREFIX@flink-payments-accounts')
+LIKE source_events;
+
+-- JSON_VALUE gives NULL for what is no JSON, and the text of a number or of a string: a number may become a string, or
+-- be written 1397.0 or 1.397e3. The pattern comes before the cast, which would write 1e999999999 out.
+-- DECIMAL(38, 9) would be compared with its FLOOR, a DECIMAL(38, 0), without its fraction.
 CREATE VIEW payments_parsed AS
 SELECT *,
+  CASE WHEN REGEXP(amount_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(amount_text AS DECIMAL(27, 9)) END AS amount,
+  CASE WHEN REGEXP(quantity_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(quantity_text AS DECIMAL(27, 9)) END AS items
+FROM (SELECT *,
   JSON_VALUE(body, '$.event_id') AS event_id,
-  JSON_VALUE(body, '$.customer_id') AS customer_id,
+  NULLIF(JSON_VALUE(body, '$.customer_id'), '') AS customer_id,
+  NULLIF(JSON_VALUE(body, '$.account_id'), '') AS account_id,
   JSON_VALUE(body, '$.amount_cents') AS amount_text,
   JSON_VALUE(body, '$.quantity') AS quantity_text,
   JSON_VALUE(body, '$.occurred_at') AS date_text,
   TO_TIMESTAMP(JSON_VALUE(body, '$.occurred_at'), 'yyyy-MM-dd''T''HH:mm:ss[.SSSSSS][.SSS]''Z''') AS occurred_at
-FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `payment.events`);
+FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `payment.events`));
 
--- TRY_CAST('12.5' AS BIGINT) is 12 and TO_TIMESTAMP makes 28 February of the 30th, hence the patterns and the date
--- that is formatted back. Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
+-- TO_TIMESTAMP makes 28 February of the 30th, hence the date that is formatted back. Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
 CREATE VIEW payments_checked AS
 SELECT *,
   CASE
     WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
     WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
     WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'event_id is missing'
-    WHEN (CHAR_LENGTH(customer_id) > 0) IS NOT TRUE THEN 'customer_id is missing'
-    WHEN REGEXP(amount_text, '^-?[0-9]{1,15}$') IS NOT TRUE THEN 'amount_cents is not an integer of up to 15 digits'
-    WHEN REGEXP(quantity_text, '^-?[0-9]{1,9}$') IS NOT TRUE THEN 'quantity is not an integer of up to 9 digits'
+    WHEN customer_id IS NULL AND account_id IS NULL THEN 'customer_id and account_id are missing'
+    WHEN (amount = FLOOR(amount) AND ABS(amount) < 1000000000000000) IS NOT TRUE THEN 'amount_cents is not an integer of up to 15 digits'
+    WHEN (items = FLOOR(items) AND ABS(items) < 1000000000) IS NOT TRUE THEN 'quantity is not an integer of up to 9 digits'
     WHEN (DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
       THEN 'occurred_at is not a date and time in UTC such as 2025-01-15T10:30:00Z'
     WHEN occurred_at < TIMESTAMP '1970-01-01 00:00:00' THEN 'occurred_at is before 1970'
@@ -49,23 +66,83 @@ SELECT *,
   END AS fault
 FROM payments_parsed;
 
+CREATE VIEW payments_timed AS
+SELECT *, MAX(occurred_at) OVER (PARTITION BY src_partition ORDER BY arrived) AS watermark_time
+FROM payments_checked WHERE fault IS NULL;
+
+-- What names only an account. `place` tells one record from all others.
+CREATE VIEW payments_of_accounts AS
+SELECT *, CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING) AS place
+FROM payments_timed WHERE customer_id IS NULL;
+
+-- Events that can't be read are the accounts job's to report.
+CREATE VIEW payments_owners AS
+SELECT account_id, owner_id FROM (
+  SELECT account_id, owner_id, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY arrived) AS n
+  FROM (
+    SELECT JSON_VALUE(body, '$.account.accountId') AS account_id, JSON_VALUE(body, '$.owner.customerId') AS owner_id, arrived
+    FROM (SELECT DECODE(msg, 'UTF-8') AS body, arrived FROM payments_account_events)
+    WHERE body IS JSON OBJECT AND JSON_VALUE(body, '$.meta.kind') IN ('account.opened', 'account.updated')
+  ) WHERE CHAR_LENGTH(account_id) > 0 AND CHAR_LENGTH(owner_id) > 0
+) WHERE n = 1;
+
+-- A regular join of two streams that only grow: it gives each pair once, whichever of the two came first. A temporal join by
+-- event time would hold a late payment back until a newer one moves the watermark, and forgets the versions before it.
+CREATE VIEW payments_attributed AS
+SELECT /*+ STATE_TTL('p' = '@TWICE@s', 'o' = '36500d') */
+  p.event_id, o.owner_id AS customer_id, p.amount, p.items, p.occurred_at, p.watermark_time, p.place,
+  p.msg_key, p.msg, p.src_partition, p.src_offset, p.src_time, PROCTIME() AS arrived
+FROM payments_of_accounts AS p JOIN payments_owners AS o ON p.account_id = o.account_id;
+
 -- The first of each event_id. Ordered by arrival, so nothing is ever taken back.
 CREATE VIEW payments_distinct AS
-SELECT customer_id, CAST(amount_text AS BIGINT) AS amount_cents, CAST(quantity_text AS BIGINT) AS quantity,
-  occurred_at, arrived
+SELECT *, occurred_at < TIMESTAMPADD(DAY, -1100, watermark_time) AS is_late
 FROM (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM payments_checked WHERE fault IS NULL
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n
+  FROM (
+    SELECT event_id, customer_id, amount, items, occurred_at, watermark_time,
+      msg_key, msg, src_partition, src_offset, src_time, arrived
+    FROM payments_timed WHERE customer_id IS NOT NULL
+    UNION ALL
+    SELECT event_id, customer_id, amount, items, occurred_at, watermark_time,
+      msg_key, msg, src_partition, src_offset, src_time, arrived
+    FROM payments_attributed
+  )
 ) WHERE n = 1;
 
 CREATE VIEW payments_by_period AS
-SELECT customer_id, amount_cents, quantity, occurred_at, arrived, granularity,
+SELECT customer_id, CAST(amount AS BIGINT) AS amount_cents, CAST(items AS BIGINT) AS quantity,
+  occurred_at, arrived, granularity,
   DATE_FORMAT(period_end - INTERVAL '1' DAY, 'yyyy-MM-dd') || 'T23:59:59.999999Z' AS reference_date
 FROM payments_distinct
 CROSS JOIN UNNEST(ARRAY[
   ROW(CAST('day' AS STRING), TIMESTAMPADD(DAY, 1, FLOOR(occurred_at TO DAY))),
   ROW(CAST('month' AS STRING), TIMESTAMPADD(MONTH, 1, FLOOR(occurred_at TO MONTH))),
   ROW(CAST('year' AS STRING), TIMESTAMPADD(YEAR, 1, FLOOR(occurred_at TO YEAR)))
-]) AS p (granularity, period_end);
+]) AS p (granularity, period_end)
+WHERE NOT is_late;
+
+-- An outer join with a bound on time tells what found no partner in it, once and without taking back: an outer join
+-- without one would. In the minutes between its end and that of the other join's memory a payment may be both a dead
+-- letter and attributed after all; sent again, it is a duplicate.
+CREATE VIEW payments_unattributed AS
+SELECT p.msg_key, p.msg, p.src_partition, p.src_offset, p.src_time
+FROM payments_of_accounts AS p
+LEFT JOIN payments_attributed AS a ON p.place = a.place
+  AND a.arrived BETWEEN p.arrived - INTERVAL '1' SECOND AND p.arrived + INTERVAL '@WAITDHMS@' DAY TO SECOND
+WHERE a.place IS NULL;
+
+CREATE VIEW payments_refused AS
+SELECT msg_key, msg, src_partition, src_offset, src_time, CAST('malformed-source' AS STRING) AS error, CAST(fault AS STRING) AS reason
+FROM payments_checked WHERE fault IS NOT NULL
+UNION ALL
+SELECT msg_key, msg, src_partition, src_offset, src_time, 'late-source',
+  'occurred_at is more than 1100 days older than the newest payment of its partition'
+FROM payments_distinct WHERE is_late
+UNION ALL
+SELECT msg_key, msg, src_partition, src_offset, src_time, 'unattributed-source',
+  'account_id is of no account whose owner account.events told in time'
+FROM payments_unattributed;
 
 -- Headers as the worker's own dead letters have them: what is absent (a key, a value) has no header, or says so.
 CREATE VIEW payments_dead AS
@@ -77,9 +154,9 @@ FROM (
     'dlq.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
     'dlq.timestamp', ENCODE(CAST(1000 * UNIX_TIMESTAMP(DATE_FORMAT(src_time, 'yyyy-MM-dd HH:mm:ss'))
       + CAST(DATE_FORMAT(src_time, 'SSS') AS BIGINT) AS STRING), 'UTF-8'),
-    'dlq.error', ENCODE('malformed-source', 'UTF-8'),
-    'dlq.reason', ENCODE(fault, 'UTF-8')] AS provenance
-  FROM payments_checked WHERE fault IS NOT NULL
+    'dlq.error', ENCODE(error, 'UTF-8'),
+    'dlq.reason', ENCODE(reason, 'UTF-8')] AS provenance
+  FROM payments_refused
 );
 
 EXECUTE STATEMENT SET BEGIN

@@ -8,17 +8,19 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ran
 
 -- name: stored_properties
 -- The stored value of each field, and whether the row tells the same. The best row of a field comes first.
--- $1 types, $2 references, $3 fields, $4 values as JSON text, $5 reference dates; `ord` are positions from 1.
+-- A removed field stands without a value.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; `ord` are positions from 1.
 SELECT r.ord,
        (e.properties ? r.field) IS TRUE AS stands,
        e.properties -> r.field -> 'value' AS value,
        e.properties -> r.field ->> 'reference_date' AS reference_date,
        (r.reference_date = e.properties -> r.field ->> 'reference_date'
-        AND r.value::jsonb::text COLLATE "C" = (e.properties -> r.field -> 'value')::text COLLATE "C") IS TRUE AS same
+        AND coalesce(r.value::jsonb::text, '~') COLLATE "C"
+          = coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C") IS TRUE AS same
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
     WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
 LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
-ORDER BY r.reference_date COLLATE "C" DESC, r.value::jsonb::text COLLATE "C" DESC;
+ORDER BY r.reference_date COLLATE "C" DESC, coalesce(r.value::jsonb::text, '~') COLLATE "C" DESC;
 
 -- name: stored_edges
 -- The stored metadata of each edge that stands (a removed one does not), and whether the row tells nothing else:
@@ -53,3 +55,14 @@ LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
 LEFT JOIN temporal_properties p ON p.entity_id = e.id AND p.key = r.key AND p.granularity = r.granularity
     AND p.period_start = r.period_start
 ORDER BY r.reference_date DESC, r.version DESC, r.value::jsonb::text COLLATE "C" DESC;
+
+-- name: standing_edges
+-- Which of these edges stand, and their metadata.
+-- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types; `ord` from 1.
+SELECT r.ord, e.metadata AS value, e.metadata_date AS reference_date
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    WITH ORDINALITY AS r (left_type, left_reference, right_type, right_reference, relationship_type, ord)
+JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
+JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
+JOIN edges e ON e.left_entity_id = l.id AND e.right_entity_id = t.id
+    AND e.relationship_type = r.relationship_type AND e.removed_at IS NULL;

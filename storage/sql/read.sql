@@ -21,8 +21,28 @@ LIMIT $7;
 SELECT id FROM entities WHERE type = $1 AND reference = $2;
 
 -- name: keys_of_ids
--- Business keys. $1 ids.
-SELECT id, type, reference FROM entities WHERE id = ANY ($1::bigint[]);
+-- Business keys, of placeholders that were merged too: an event may tell later of when they were there. $1 ids.
+SELECT id, type, reference FROM entities WHERE id = ANY ($1::bigint[])
+UNION ALL
+SELECT m.old_id, 'unknown', e.reference
+FROM merged_entities m JOIN entities e ON e.id = m.new_id
+WHERE m.old_id = ANY ($1::bigint[]);
+
+-- name: entities_after
+-- All entities in order of id. $1 ids after this one, $2 at most.
+SELECT id, type, reference, properties::text, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at
+FROM entities
+WHERE id > $1
+ORDER BY id
+LIMIT $2;
+
+-- name: entities_of_type_after
+-- Entities of one type in order of id. $1 ids after this one, $2 at most, $3 type.
+SELECT id, type, reference, properties::text, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at
+FROM entities
+WHERE type = $3 AND id > $1
+ORDER BY id
+LIMIT $2;
 
 -- name: types_of_references
 -- The types that bear each reference. $1 references.
@@ -50,6 +70,12 @@ FROM unnest($1::bigint[]) AS x (xid),
 SELECT (SELECT system_identifier FROM pg_control_system()) AS system_identifier,
        ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int AS timeline,
        (SELECT oid::bigint FROM pg_database WHERE datname = current_database()) AS database;
+
+-- name: followed_timeline
+-- Whether the server is a replica, and the timeline that it receives, or else that of its last restart point.
+SELECT pg_is_in_recovery() AS in_recovery,
+       coalesce((SELECT received_tli FROM pg_stat_wal_receiver),
+                (SELECT timeline_id FROM pg_control_checkpoint())) AS timeline;
 
 -- name: ping
 -- Whether the server is in recovery, and the position that it has replayed or else flushed.

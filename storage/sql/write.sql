@@ -11,7 +11,8 @@ WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = r.type AND e.reference =
 -- name: candidate_properties
 -- Which of these fields could win over what is stored. Read-only: winning is monotonic, so what loses against an
 -- older state loses against every later one.
--- $1 types, $2 references, $3 fields, $4 values as JSON text, $5 reference dates; returns positions from 1.
+-- Without a value a field is removed, which wins over any value of the same date: `~` sorts after the text of any JSON.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; returns positions from 1.
 SELECT r.ord
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
     WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
@@ -20,7 +21,8 @@ WHERE e.id IS NULL
    OR NOT e.properties ? r.field
    OR r.reference_date COLLATE "C" > (e.properties -> r.field ->> 'reference_date') COLLATE "C"
    OR (r.reference_date = e.properties -> r.field ->> 'reference_date'
-       AND r.value::jsonb::text COLLATE "C" > (e.properties -> r.field -> 'value')::text COLLATE "C");
+       AND coalesce(r.value::jsonb::text, '~') COLLATE "C"
+         > coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C");
 
 -- name: candidate_edges
 -- Which of these edges are missing, tell newer metadata, or were told after a removal. Read-only.
@@ -82,9 +84,9 @@ WITH named AS (
     SELECT type, reference, NULL AS field, NULL::jsonb AS property FROM staging_entities
     UNION ALL
     (SELECT DISTINCT ON (type, reference, field)
-            type, reference, field, jsonb_build_object('value', value, 'reference_date', reference_date)
+            type, reference, field, stored_property(value, reference_date)
      FROM staging_properties
-     ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC)
+     ORDER BY type, reference, field, reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC)
     UNION ALL SELECT left_type, left_reference, NULL, NULL FROM staging_edges
     UNION ALL SELECT right_type, right_reference, NULL, NULL FROM staging_edges
     UNION ALL SELECT type, reference, NULL, NULL FROM staging_temporal
@@ -100,18 +102,18 @@ FROM folded f
 WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = f.type AND e.reference = f.reference)
 ORDER BY f.type, f.reference
 ON CONFLICT (type, reference) DO NOTHING
-RETURNING id, type, reference, properties;
+RETURNING id, type, reference, properties, pg_column_size(properties) AS bytes;
 
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
--- new, read from the locked row (the snapshot may be older); for edges the left entity; for temporal points theirs.
+-- new, read from the locked row (the snapshot may be older), and how large all are now; for edges the left entity; for temporal points theirs.
 -- $1 true, as above.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
-           jsonb_object_agg(field, jsonb_build_object('value', value, 'reference_date', reference_date)) AS patch
+           jsonb_object_agg(field, stored_property(value, reference_date)) AS patch
     FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
           FROM staging_properties
-          ORDER BY type, reference, field, reference_date DESC, value::text COLLATE "C" DESC) AS winners
+          ORDER BY type, reference, field, reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC) AS winners
     GROUP BY type, reference
 ), locked AS MATERIALIZED (
     -- After the wait for a lock the condition is checked again, on the new row. What this transaction inserted has
@@ -127,7 +129,7 @@ WITH patches AS MATERIALIZED (
     SET properties = l.stored || l.won, updated_at = now()
     FROM locked l
     WHERE e.id = l.id
-    RETURNING e.id, l.stored, l.won
+    RETURNING e.id, l.stored, l.won, pg_column_size(e.properties) AS bytes
 ), edge_rows AS MATERIALIZED (
     -- Of an edge told twice: the newest metadata, and the latest time that it was told at all.
     SELECT DISTINCT ON (l.id, t.id, s.relationship_type)
@@ -142,7 +144,9 @@ WITH patches AS MATERIALIZED (
     -- Apart from what is missing, since an insert that ends in an update takes a sequence value. Reached from
     -- edge_rows, so that two writers wait for each other in its order.
     UPDATE edges e
-    SET removed_at = NULL, metadata = n.metadata, metadata_date = n.metadata_date, updated_at = now()
+    -- What comes back without metadata keeps the date of its removal, so that metadata from before stays out.
+    SET removed_at = NULL, metadata = n.metadata, metadata_date = coalesce(n.metadata_date, e.removed_at),
+        updated_at = now()
     FROM edge_rows n
     WHERE e.left_entity_id = n.left_id AND e.right_entity_id = n.right_id
       AND e.relationship_type = n.relationship_type
@@ -198,17 +202,45 @@ WITH patches AS MATERIALIZED (
 )
 SELECT 'property' AS kind, m.id, 1::bigint AS rows,
        (SELECT jsonb_object_agg(k, m.stored -> k) FROM jsonb_object_keys(m.won) AS k WHERE m.stored ? k) AS old,
-       m.won AS new
+       m.won AS new, m.bytes
 FROM merged m
 UNION ALL
-SELECT 'edge', w.left_entity_id, count(*), NULL, NULL
+SELECT 'edge', w.left_entity_id, count(*), NULL, NULL, NULL
 FROM (SELECT left_entity_id FROM edges_updated UNION ALL SELECT left_entity_id FROM edges_inserted) AS w
 GROUP BY w.left_entity_id
 UNION ALL
-SELECT 'temporal', w.entity_id, count(*), NULL, NULL
+SELECT 'temporal', w.entity_id, count(*), NULL, NULL, NULL
 FROM points_written w
 WHERE $1::boolean
 GROUP BY w.entity_id;
+
+-- name: remove_edges
+-- Mark edges as removed, after what the same transaction told; one that was never told is noted, so that an older
+-- record does not make it, where both of its ends exist. The date is the primary's clock after the writers' lock was
+-- held. Sorted, as above; returns rows as merge_staged does.
+-- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types.
+WITH named AS MATERIALIZED (
+    SELECT DISTINCT l.id AS left_id, t.id AS right_id, r.relationship_type
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        AS r (left_type, left_reference, right_type, right_reference, relationship_type)
+    JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
+    JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
+), removed AS (
+    INSERT INTO edges AS e (left_entity_id, right_entity_id, relationship_type, removed_at)
+    SELECT n.left_id, n.right_id, n.relationship_type, c.now
+    FROM named n, (SELECT clock_timestamp() AS now OFFSET 0) AS c
+    ORDER BY n.left_id, n.right_id, n.relationship_type
+    ON CONFLICT (left_entity_id, right_entity_id, relationship_type) DO UPDATE
+    SET removed_at = excluded.removed_at, updated_at = now()
+    RETURNING e.left_entity_id
+)
+SELECT 'edge' AS kind, left_entity_id AS id, count(*) AS rows, NULL::jsonb AS old, NULL::jsonb AS new
+FROM removed
+GROUP BY left_entity_id;
+
+-- name: most_properties
+-- The most properties that one of these entities has. $1 ids.
+SELECT max((SELECT count(*) FROM jsonb_object_keys(properties))) FROM entities WHERE id = ANY ($1::bigint[]);
 
 -- name: ensure_partitions
 -- Make the monthly partitions of these months where they are missing. $1 starts of months.

@@ -42,7 +42,7 @@ async def undisturbed(
 
 @pytest.fixture(scope="session")
 def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
-    """PostgreSQL and Kafka that tests may kill, one session of tests at a time; emptied afterwards."""
+    """Servers that tests may kill, started by who needs them, one session of tests at a time; emptied afterwards."""
     if os.environ.get("TEST_STACK") == "containers":
         pytest.skip("it kills native servers")
     shared = test_stack.settings
@@ -53,7 +53,6 @@ def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
         pytest.skip("ports that are set by name leave none for a second stack")
     with file_lock(settings.data_root / f"stack-{settings.port_offset}.tests.lock"):
         own = OwnStack(settings)
-        own.start("postgres", "kafka")
         yield own
         own.reset()
 
@@ -62,7 +61,7 @@ def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
 async def own_settings(own_stack: OwnStack, test_stack: TestStack, run_id: str) -> AsyncIterator[Settings]:
     """Settings of ingesting workers on the own stack, with topics and a database; Redis is the shared one."""
     shared, servers = test_stack.need("redis"), own_stack.settings
-    await asyncio.to_thread(own_stack.start, "postgres", "kafka")  # a test that failed may have left one down
+    await asyncio.to_thread(own_stack.start, "postgres", "kafka")
     async with own_database(servers, f"test_{run_id}") as database:
         settings = ingesting(
             application_settings(

@@ -32,6 +32,14 @@ async def cdc_topic(kafka_stack: InfraSettings, topic_prefix: str) -> AsyncItera
         yield created
 
 
+@pytest.fixture
+async def dead_topic(kafka_stack: InfraSettings, topic_prefix: str) -> AsyncIterator[str]:
+    """An empty topic for changes that can't become events."""
+    name = f"{topic_prefix}user-profile.cdc.all-tables.dlq"
+    async for created in _topic(kafka_stack.kafka_broker, name):
+        yield created
+
+
 async def _topic(broker: str, name: str) -> AsyncIterator[str]:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from app.errors import FatalError, TransientError
@@ -36,6 +38,20 @@ async def test_events_of_one_key_keep_their_order_in_one_partition(
     one = next(record for record in records if int(record.value) == 7)
     assert one.timestamp == 868_000_000_007, "the commit's time, not that of sending"
     assert dict(one.headers)["event_type"] == b"entity_created"
+    await sink.close()
+
+
+async def test_an_event_can_go_where_those_of_another_key_go(
+    kafka_stack: InfraSettings, domain_topic: str
+) -> None:
+    sink = KafkaEventSink([kafka_stack.kafka_broker], domain_topic)
+    for number in range(20):
+        moved = replace(event(f"entity-{number}", 1), partition_key=f"user:u-{number}".encode())
+        await sink.publish([event(f"user:u-{number}", 0), moved])
+    places = {r.key: r.partition for r in await read(kafka_stack.kafka_broker, domain_topic, 40)}
+    for number in range(20):
+        assert places[f"entity-{number}".encode()] == places[f"user:u-{number}".encode()]
+    assert set(places.values()) == {0, 1, 2}
     await sink.close()
 
 

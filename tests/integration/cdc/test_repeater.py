@@ -14,7 +14,7 @@ from app.settings import Settings
 from cdc.repeater import CacheRepeater
 from storage.lookups import lookups_of
 from storage.stores import Stores
-from tests.integration.cdc.conftest import PARTITIONS
+from tests.integration.cdc.conftest import PARTITIONS, ends
 
 pytestmark = pytest.mark.integration
 Connection = Any  # asyncpg.Connection[asyncpg.Record]
@@ -51,11 +51,11 @@ def repeater(settings: Settings, stores: Stores, invalidator: Invalidator) -> Ca
     )
 
 
-async def committed(settings: Settings) -> int:
-    """The sum of the offsets that the repeater's group has committed."""
+async def committed(settings: Settings, group_id: str = "") -> int:
+    """The sum of the offsets that the repeater has committed, by default that of `repeater`."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_brokers,
-        group_id=f"{settings.group_id}-cache-repeater",
+        group_id=f"{group_id or settings.group_id}-cache-repeater",
         enable_auto_commit=False,
     )
     partitions: Sequence[TopicPartition] = [
@@ -67,6 +67,11 @@ async def committed(settings: Settings) -> int:
         return sum([await consumer.committed(partition) or 0 for partition in partitions])
     finally:
         await consumer.stop()
+
+
+async def ends_of(settings: Settings) -> int:
+    """How many changes the CDC topic holds."""
+    return await ends(settings.kafka_brokers[0], settings.topics.cdc)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], *, timeout_s: float = 20) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
@@ -17,6 +19,8 @@ from app.topics import TopicNames
 from infra import flink_jobs
 from infra.settings import InfraSettings
 
+ACCOUNT_WAIT_S = 8
+QUIET_S = 10.0
 Source = tuple[bytes | None, bytes | None, int]  # key, value, timestamp in milliseconds
 
 
@@ -27,6 +31,10 @@ class Output:
     records: dict[str, "list[ConsumerRecord[bytes, bytes]]"] = field(
         default_factory=lambda: defaultdict(list)
     )
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.records.values()))
 
     def bodies(self, topic: str, reference: str) -> list[dict[str, Any]]:
         """The decoded bodies about one entity, in the order of arrival."""
@@ -41,8 +49,8 @@ class Output:
 class Pipeline:
     """The jobs under one prefix."""
 
-    def __init__(self, stack: InfraSettings, prefix: str) -> None:
-        self.stack = stack
+    def __init__(self, stack: InfraSettings, prefix: str, *, account_wait_s: int = ACCOUNT_WAIT_S) -> None:
+        self.stack = stack.model_copy(update={"flink_account_wait_s": account_wait_s})
         self.prefix = prefix
         self.topics = TopicNames(prefix=prefix)
         self.specs = self.topics.specs(partitions=2, source_partitions=2)
@@ -88,16 +96,42 @@ class Pipeline:
             await consumer.stop()
         return output
 
+    async def settled(self) -> Output:
+        """Everything that is committed once nothing has been added for some checkpoints."""
+        last, since = 0, time.monotonic()
+
+        def quiet(output: Output) -> bool:
+            nonlocal last, since
+            if output.size != last:
+                last, since = output.size, time.monotonic()
+            return time.monotonic() - since > QUIET_S
+
+        return await self.read(until=quiet, timeout_s=600)
+
+
+RUNNING: Final[list[Pipeline]] = []  # a cluster that loses its job manager forgets the jobs of them all
+
 
 @pytest.fixture(scope="session")
 def pipeline(flink_stack: InfraSettings) -> Iterator[Pipeline]:
     """The five jobs, running; submitted once for all tests of this directory, which keep to entities of their own."""
-    pipeline = Pipeline(flink_stack, f"t-{uuid.uuid4().hex[:12]}.")
-    asyncio.run(create_topics([flink_stack.kafka_broker], pipeline.specs))
+    with started(flink_stack) as pipeline:
+        yield pipeline
+
+
+@contextmanager
+def started(stack: InfraSettings, *, account_wait_s: int = ACCOUNT_WAIT_S) -> Iterator[Pipeline]:
+    """The five jobs on topics of their own, running; cancelled and deleted at the end. Not from a coroutine."""
+    pipeline = Pipeline(stack, f"t-{uuid.uuid4().hex[:12]}.", account_wait_s=account_wait_s)
+    asyncio.run(create_topics([stack.kafka_broker], pipeline.specs))
     pipeline.submit()
-    yield pipeline
-    flink_jobs.cancel(flink_stack, topic_prefix=pipeline.prefix)
-    asyncio.run(_delete(flink_stack, [spec.name for spec in pipeline.specs]))
+    RUNNING.append(pipeline)
+    try:
+        yield pipeline
+    finally:
+        RUNNING.remove(pipeline)
+        flink_jobs.cancel(stack, topic_prefix=pipeline.prefix)
+        asyncio.run(_delete(stack, [spec.name for spec in pipeline.specs]))
 
 
 async def _delete(stack: InfraSettings, names: list[str]) -> None:

@@ -16,6 +16,8 @@ from infra.settings import InfraSettings
 
 pytestmark = pytest.mark.integration
 
+HEARTBEAT_MS = "1000"
+
 
 class Cdc:
     """A registered connector on the test's database, and a reader of its topic."""
@@ -126,6 +128,7 @@ async def test_changes_before_the_registration_are_not_lost_and_a_second_one_rep
     cdc: Cdc, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     before = await _entity(connection, "before")
+    cdc.config["snapshot.mode"] = "initial"
     await cdc.register()
     [snapshot] = await cdc.read(1)
     assert _summary(snapshot)[:2] == ("r", "entities")
@@ -157,3 +160,23 @@ async def test_the_heartbeat_moves_the_slot_and_stays_off_the_topic(
     await _entity(connection, "second")
     [record] = await cdc.read(1)
     assert _summary(record)[1] == "entities"
+
+
+@pytest.mark.timeout(300)
+async def test_the_slot_of_a_quiet_database_keeps_no_wal_of_another_one(
+    cdc: Cdc, settings: Settings, connect_stack: InfraSettings
+) -> None:
+    cdc.config["heartbeat.interval.ms"] = HEARTBEAT_MS
+    await cdc.register()
+    other = await asyncpg.connect(connect_stack.postgres_dsn(database="postgres"))
+    try:
+        for _ in range(8):
+            await other.execute("SELECT pg_logical_emit_message(false, 'noise', repeat('x', 1000000))")
+        written = await other.fetchval("SELECT pg_current_wal_flush_lsn()")
+        query = "SELECT restart_lsn >= $1, pg_sleep(0.5) FROM pg_replication_slots WHERE slot_name = $2"
+        # The slot can let go of what lies before a record of running transactions, which the server writes each 15 s.
+        async with asyncio.timeout(120):
+            while not await other.fetchval(query, written, cdc.name):
+                pass
+    finally:
+        await other.close()

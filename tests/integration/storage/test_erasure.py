@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ async def test_removes_the_entity_its_edges_on_both_sides_and_its_points(stores:
     receipt = await stores.eraser.erase(user("a"))
 
     assert receipt is not None
-    assert (receipt.edges, receipt.points) == (3, 2)
+    assert (receipt.properties, receipt.edges, receipt.points) == (1, 3, 2)
     assert await references(db) == {"b", "c"}
     assert (await count(db, "edges"), await count(db, "temporal_properties")) == (1, 1)
     noted = await db.fetchrow("SELECT * FROM erasures")
@@ -73,6 +74,40 @@ async def test_removes_the_entity_its_edges_on_both_sides_and_its_points(stores:
 async def test_nobody_to_erase_is_none_and_nothing_is_noted(stores: Stores, db: Any) -> None:
     assert await stores.eraser.erase(user("nobody")) is None
     assert await count(db, "erasures") == 0
+
+
+async def test_erased_once_whoever_asks_again_gets_the_receipt(stores: Stores, db: Any) -> None:
+    await stores.writer.write(everything(datetime.now(UTC) - HOUR))
+    entity_id = await db.fetchval("SELECT id FROM entities WHERE reference = 'a'")
+    assert await stores.eraser.erase_id(entity_id + 1_000) is None
+    first = await stores.eraser.erase_id(entity_id)
+    assert first is not None
+    assert (first.properties, first.edges, first.points) == (1, 2, 1)
+    assert first.caches_told
+    for again in (
+        await stores.eraser.erase_id(entity_id),
+        await stores.eraser.erase(user("a")),
+        await stores.eraser.receipt(first.ledger_id),
+    ):
+        assert again is not None
+        assert replace(again, position=first.position) == first
+    assert await stores.eraser.erase(EntityKey("device", "a")) is None
+
+
+async def test_an_erasure_whose_commit_was_not_heard_of_is_told_when_asked_again(
+    stores: Stores, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stores.writer.write(everything(datetime.now(UTC) - HOUR))
+    entity_id = await db.fetchval("SELECT id FROM entities WHERE reference = 'a'")
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            storage.eraser, "query", lambda name: "COMMIT_LOST" if name == "flush_position" else query(name)
+        )
+        with pytest.raises(FatalError):
+            await stores.eraser.erase_id(entity_id)
+    receipt = await stores.eraser.erase_id(entity_id)
+    assert receipt is not None
+    assert (receipt.edges, receipt.points, receipt.letters_checked_at) == (2, 1, None)
 
 
 async def test_what_was_told_before_stays_out(stores: Stores, db: Any) -> None:
@@ -246,14 +281,18 @@ async def test_a_ledger_of_another_key_is_refused(stores: Stores, settings: Sett
 async def test_the_ledger_says_nothing_without_its_key(stores: Stores, db: Any) -> None:
     reference = "maria.souza@example.com"
     await stores.writer.write(Batch(properties=[prop(reference, "name", '"Maria"')]))
+    entity_id = await db.fetchval("SELECT id FROM entities")
     assert await stores.eraser.erase(user(reference)) is not None
     row = await db.fetchrow("SELECT * FROM erasures")
-    assert set(row.keys()) == {"subject", "erased_at", "key_fingerprint"}
-    plain = f"user\0{reference}".encode()
-    assert row["subject"] not in (
-        hashlib.blake2b(plain, digest_size=32).digest(),
-        hashlib.sha256(plain).digest(),
-    )
+    hashes = {"subject", "reference_subject", "id_subject"}
+    counts = {"properties", "edges", "points", "letters"}
+    assert set(row.keys()) == {*hashes, *counts, "key_fingerprint", "erased_at", "letters_checked_at"}
+    for told in (f"user\0{reference}", reference, str(entity_id)):
+        plain = told.encode()
+        assert not {row[name] for name in hashes} & {
+            hashlib.blake2b(plain, digest_size=32).digest(),
+            hashlib.sha256(plain).digest(),
+        }
 
 
 async def cache_everything(stores: Stores) -> None:

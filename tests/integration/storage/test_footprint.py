@@ -11,7 +11,7 @@ import pytest
 import storage.stores
 from app.models import Batch
 from app.settings import Settings
-from storage.pools import open_writer
+from storage.pools import Prepare, open_writer
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop
 
@@ -61,8 +61,8 @@ async def pools(monkeypatch: pytest.MonkeyPatch) -> list[WatchedPool]:
     """The pools of writers that are opened from now on."""
     opened: list[WatchedPool] = []
 
-    async def watched(settings: Settings) -> WatchedPool:
-        opened.append(WatchedPool(await open_writer(settings)))
+    async def watched(settings: Settings, *checks: Prepare) -> WatchedPool:
+        opened.append(WatchedPool(await open_writer(settings, *checks)))
         return opened[-1]
 
     monkeypatch.setattr(storage.stores, "open_writer", watched)

@@ -6,16 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from app.clock import SystemClock
 from app.settings import Settings
-from app.shared_writer import SharedWriter
-from app.tokens import Tokens
 from storage.stores import Stores
+from tests.integration.web.serving import serving
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
-from web.application import WebServices, build
 
 pytestmark = pytest.mark.integration
 
@@ -26,25 +23,8 @@ ACCEPTED = {"status": "sync request accepted for processing"}
 
 @pytest.fixture
 async def client(settings: Settings) -> AsyncIterator[Client]:
-    stores = await Stores.open(settings)
-    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
-    services = WebServices(
-        reader=stores.reader,
-        writer=shared,
-        preview=stores.preview,
-        directory=stores.directory,
-        probes=stores.probes,
-        clock=SystemClock(),
-        tokens=Tokens(stores.database),
-        position=stores.position,
-        metrics=lambda: (b"", "text/plain"),
-    )
-    try:
-        async with TestClient(TestServer(build(services, settings))) as client:
-            yield client
-        await shared.close()
-    finally:
-        await stores.close()
+    async with serving(settings) as served:
+        yield served.client
 
 
 async def post(client: Client, path: str, body: str) -> tuple[int, Any]:
@@ -357,3 +337,81 @@ async def test_a_dry_run_of_data_points(client: Client, db: Any) -> None:
             item["new"]["value"],
             item["new"]["reference_date"],
         )
+
+
+async def test_a_selection_of_a_tree(client: Client) -> None:
+    assert await post(client, "/v1/graph/sync", SEED_SYNC) == (202, ACCEPTED)
+    assert await post(client, "/v1/temporal/ingest", SEED_INGEST) == (202, ACCEPTED)
+    path = "/v1/graph/by-reference/user/user-12345"
+    _, whole = await get(client, path)
+    tags = set()
+    for query, expected in [
+        ("fields=name,edges", {"properties", "edges"}),
+        ("fields=status", {"properties"}),
+        ("fields=temporal_data.payment_metrics", {"temporal_data"}),
+    ]:
+        response = await client.get(f"{path}?{query}")
+        tree = await response.json()
+        assert tree.keys() == {"id", "type", "reference"} | expected
+        for member in expected - {"properties", "edges"}:
+            assert tree[member] == whole[member]
+        again = await client.get(f"{path}?{query}", headers={"If-None-Match": response.headers["ETag"]})
+        assert (again.status, await again.read()) == (304, b"")
+        tags.add(response.headers["ETag"])
+    assert len(tags) == 3
+    _, named = await get(client, f"{path}?fields=name")
+    assert named["properties"] == {"name": whole["properties"]["name"]}
+    _, none = await get(client, f"{path}?types=owns")
+    assert none == {**whole, "edges": []}
+    for as_of, shown in [("2025-01-14", None), ("2025-01-15", whole["temporal_data"])]:
+        _, found = await get(client, f"/v1/graph/by-property/status/value/premium?as_of={as_of}")
+        assert [tree["temporal_data"] for tree in found] == [shown]
+    _, items = await post(
+        client, "/v1/graph/batch?fields=status", f'{{"entity_ids": [{whole["id"]}, 999999999]}}'
+    )
+    assert items == [{**named, "properties": {"status": whole["properties"]["status"]}}, None]
+
+
+async def test_entities_are_listed_page_by_page(client: Client) -> None:
+    many = ", ".join(f'{{"reference": "u{n}", "type": "user"}}' for n in range(5))
+    shop = '{"reference": "s", "type": "shop", "properties": {"n": 12345678901234567890.123}}'
+    assert (await post(client, "/v1/graph/sync", f'{{"entities": [{many}, {shop}]}}'))[0] == 202
+    for kind, references in [
+        ("user", {f"u{n}" for n in range(5)}),
+        (None, {*(f"u{n}" for n in range(5)), "s"}),
+    ]:
+        target: str | None = f"/v1/entities?limit=2{f'&type={kind}' if kind else ''}"
+        seen = []
+        while target is not None:
+            response = await client.get(URL(target, encoded=True))
+            assert response.status == 200
+            page = await response.json()
+            assert 0 < len(page) <= 2
+            seen += page
+            link = response.headers.get("Link")
+            target = link and link.partition(">")[0][1:]
+        assert {item["reference"] for item in seen} == references
+        assert [item["id"] for item in seen] == sorted({item["id"] for item in seen})
+    text = await (await client.get("/v1/entities?type=shop")).text()
+    assert '"value": 12345678901234567890.123' in text
+    assert await get(client, "/v1/entities?type=none") == (200, [])
+
+
+async def test_a_merged_placeholders_id_leads_to_the_typed_entity(client: Client, settings: Settings) -> None:
+    assert await post(client, "/v1/graph/sync", SEED_SYNC) == (202, ACCEPTED)
+    _, tree = await get(client, "/v1/graph/by-reference/user/user-12345")
+    placeholder = tree["edges"][0]["entity"]["id"]
+    typed = '{"entities": [{"reference": "subscription-premium", "type": "subscription"}]}'
+    assert (await post(client, "/v1/graph/sync", typed))[0] == 202
+    stores = await Stores.open(settings.model_copy(update={"roles": []}))
+    assert await stores.placeholders.merge() == 1
+    await stores.close()
+
+    response = await client.get(f"/v1/graph/{placeholder}?depth=1", allow_redirects=False)
+    assert response.status == 301
+    status, found = await get(client, response.headers["Location"])
+    assert (status, found["type"], found["reference"]) == (200, "subscription", "subscription-premium")
+    _, tree = await get(client, "/v1/graph/by-reference/user/user-12345")
+    assert [edge["entity"]["id"] for edge in tree["edges"]] == [found["id"]]
+    _, items = await post(client, "/v1/graph/batch", f'{{"entity_ids": [{placeholder}, {found["id"]}]}}')
+    assert [item.get("moved_to", item["id"]) for item in items] == [found["id"], found["id"]]

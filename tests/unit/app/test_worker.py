@@ -102,7 +102,7 @@ async def test_the_web_audits_its_caches_until_it_closes(
 
     monkeypatch.setattr("app.worker.require_current", nothing)
     monkeypatch.setattr("app.worker.Stores.open", opened)
-    web = worker(Role.WEB, audit_interval_s=interval_s)
+    web = worker(Role.WEB, audit_interval_s=interval_s, placeholder_interval_s=0)
     await web._open()
     if audits:
         await asyncio.wait_for(called.wait(), 5)
@@ -112,3 +112,34 @@ async def test_the_web_audits_its_caches_until_it_closes(
     await web._close()
     await asyncio.sleep(0)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "cache-audit"]
+
+
+@pytest.mark.parametrize(("interval_s", "merges"), [(0.001, True), (0, False)])
+async def test_a_worker_merges_placeholders_until_it_closes(
+    interval_s: float, merges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = asyncio.Event()
+
+    class Merger:
+        async def merge(self) -> int | None:
+            called.set()
+            return 0
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def opened(*_: object, **__: object) -> Any:
+        return SimpleNamespace(placeholders=Merger(), close=nothing)
+
+    monkeypatch.setattr("app.worker.require_current", nothing)
+    monkeypatch.setattr("app.worker.Stores.open", opened)
+    web = worker(Role.WEB, audit_interval_s=0, placeholder_interval_s=interval_s)
+    await web._open()
+    if merges:
+        await asyncio.wait_for(called.wait(), 5)
+    else:
+        await asyncio.sleep(0.02)
+    assert called.is_set() == merges
+    await web._close()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "placeholders"]

@@ -107,3 +107,10 @@ def test_what_can_not_be_read_affects_the_entity_all_the_same() -> None:
     with pytest.raises(InvalidError):
         found.add(change, lookups_of)
     assert found.entities == {7}
+
+
+def test_a_removed_property_affects_the_look_ups_of_its_value_alone() -> None:
+    removed = '{"email": {"removed": true, "reference_date": "2025-01-01T00:00:00.000000Z"}}'
+    told = '{"email": {"value": "x", "reference_date": "2024-01-01T00:00:00.000000Z"}}'
+    found = affected(e.update("entities", e.entity(properties=told), e.entity(properties=removed)))
+    assert (found.entities, found.lookups) == ({7}, {Lookup("email", "x")})

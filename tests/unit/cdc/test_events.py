@@ -207,3 +207,79 @@ def test_every_part_of_the_position_makes_another_key(changed: dict[str, int]) -
         return event.value[:64]
 
     assert key() != key(**changed)
+
+
+SUBJECT = "AAEC" * 10 + "AAE="
+
+
+def test_marking_rows_for_an_erasure_is_no_change() -> None:
+    point = e.point()
+    assert kinds(e.update("entities", e.entity(), e.entity(erased_as=SUBJECT))) == []
+    assert kinds(e.update("edges", e.edge(), e.edge(erased_entity_id=7))) == []
+    assert kinds(e.update("temporal_properties", point, point | {"erased": True})) == []
+
+
+@pytest.mark.parametrize("known", [KEYS, {}], ids=["its name is remembered", "it is gone"])
+def test_an_erasure_hides_who_it_was_and_keeps_the_place(known: dict[int, EntityKey]) -> None:
+    row = e.entity(properties='{"name": {"value": "secret"}}', erased_as=SUBJECT)
+    deleted, erased = events(e.delete("entities", row), known)
+    assert (deleted[0], erased[0]) == ("entity_deleted", "entity_erased")
+    for _, event in (deleted, erased):
+        assert (event.key, event.partition_key) == (b"entity-7", b"user:u-7")
+        assert b"u-7" not in event.value
+        assert b"secret" not in event.value
+    keys = {json.loads(event.value)["event_idempotency_key"] for _, event in (deleted, erased)}
+    assert len(keys) == 2
+
+
+def test_of_an_edge_the_end_that_stays_keeps_its_name() -> None:
+    ((_, theirs),) = events(e.delete("edges", e.edge(erased_entity_id=13, metadata='"secret"')))
+    assert (theirs.key, theirs.partition_key) == (b"user:u-7", None)
+    assert json.loads(theirs.value)["data"] == {
+        "type": "user",
+        "reference": "u-7",
+        "target_entity_reference": "entity-13",
+        "properties": {},
+    }
+    ((_, own),) = events(e.delete("edges", e.edge(erased_entity_id=7)))
+    assert (own.key, own.partition_key) == (b"entity-7", b"user:u-7")
+    assert json.loads(own.value)["data"] == {
+        "reference": "entity-7",
+        "target_entity_type": "organization",
+        "target_entity_reference": "org-13",
+        "properties": {},
+    }
+
+
+def test_a_point_of_an_erasure_has_neither_period_nor_value() -> None:
+    ((_, event),) = events(e.delete("temporal_properties", e.point() | {"erased": True}))
+    assert (event.key, event.partition_key) == (b"entity-7", b"user:u-7")
+    assert json.loads(event.value)["data"] == {"reference": "entity-7", "properties": {}}
+
+
+REMOVED = '{"removed": true, "reference_date": "2025-01-01T00:00:00.000000Z"}'
+REMOVED_LATER = REMOVED.replace("2025", "2026")
+VALUE = '{"value": 1, "reference_date": "2024-01-01T00:00:00.000000Z"}'
+
+
+def test_a_removed_property_ends_with_its_value() -> None:
+    ((kind, event),) = events(properties_update(f'{{"f": {VALUE}}}', f'{{"f": {REMOVED}}}'))
+    assert kind == "entity_properties_updated"
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": json.loads(VALUE), "new": None}}
+    assert headers_of(event)["fields_changed"] == "f"
+
+
+def test_a_property_that_comes_back_begins_anew() -> None:
+    ((_, event),) = events(properties_update(f'{{"f": {REMOVED}}}', f'{{"f": {VALUE}}}'))
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": None, "new": json.loads(VALUE)}}
+
+
+@pytest.mark.parametrize("old", ["{}", f'{{"f": {REMOVED}}}'])
+def test_to_remove_what_is_not_there_is_no_event(old: str) -> None:
+    assert events(properties_update(old, f'{{"f": {REMOVED_LATER}}}')) == []
+
+
+def test_a_value_that_looks_like_a_removal_is_told() -> None:
+    look_alike = f'{{"value": {REMOVED}, "reference_date": "2024-01-01T00:00:00.000000Z"}}'
+    ((_, event),) = events(properties_update("{}", f'{{"f": {look_alike}}}'))
+    assert json.loads(event.value)["data"]["properties"]["f"]["new"]["value"] == json.loads(REMOVED)

@@ -167,6 +167,7 @@ def test_temporal_data_updated() -> None:
             "event_type": "temporal_data_updated",
             "granularity": "month",
             "property_type": "tpv",
+            "point_idempotency_key": "7:tpv:month:2025-10",
             "fields_changed": "value",
         },
         unique="1000|900|1758578807845001|temporal_properties|7|tpv|month|2025-10-01T00:00:00.000000Z|u",

@@ -24,6 +24,7 @@ VALUES = [
     e.update("entities", e.entity(properties='{"a": 1}'), e.entity(properties='{"b": null}')),
     e.update("entities", e.entity(type="unknown"), e.entity()),
     e.delete("entities", e.entity(properties='{"a": [1]}')),
+    e.delete("entities", e.entity(properties='{"a": [1]}', erased_as="AAEC" * 10 + "AAE=")),
     e.create("edges", e.edge(left=1, right=2)),
     e.create("edges", e.edge(**DATED)),
     e.update("edges", e.edge(), e.edge(kind="other", **DATED)),
@@ -31,9 +32,11 @@ VALUES = [
     e.update("edges", e.edge(**DATED), e.edge(**DATED, **REMOVED)),
     e.update("edges", e.edge(**REMOVED), e.edge()),
     e.delete("edges", e.edge()),
+    e.delete("edges", e.edge(erased_entity_id=13, **DATED)),
     e.create("temporal_properties", e.point(entity_id=1)),
     e.update("temporal_properties", e.point(), e.point(value="2", date="2025-10-06T00:00:00.000000Z")),
     e.delete("temporal_properties", e.point()),
+    e.delete("temporal_properties", e.point() | {"erased": True}),
 ]
 KEYS = {2: EntityKey("user", "u-2"), 7: EntityKey("user", "u-7"), 13: EntityKey("organization", "org-13")}
 

@@ -1,5 +1,6 @@
 """The documents that consumers read, and the events that the code makes of captured envelopes."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -7,6 +8,7 @@ from app.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of
+from tests.unit.cdc import golden
 from tests.unit.cdc.envelopes import captured
 
 ROOT: Final = Path(__file__).parents[3]
@@ -35,4 +37,15 @@ def examples() -> dict[str, OutgoingEvent]:
         assert not isinstance(change, Skipped)
         ((kind, event),) = events_of(change, _KEYS)
         events[kind] = event
+    events["entity_erased"] = _erased()
     return events
+
+
+def _erased() -> OutgoingEvent:
+    """Of the captured erasure; one change gives two events."""
+    found = {}
+    for change in golden.load()["erasure"].changes:
+        decoded = decode(json.dumps(change["value"]).encode())
+        assert not isinstance(decoded, Skipped)
+        found |= dict(events_of(decoded, _KEYS))
+    return found["entity_erased"]

@@ -223,7 +223,7 @@ def test_agents_refuse_what_the_schema_refuses(topic: str, wrong: object) -> Non
 
 def test_granularities_are_those_of_the_service() -> None:
     schema = MESSAGES["temporalPoint"]["payload"]["properties"]["property_granularity"]
-    assert sorted(schema["enum"]) == sorted(dates._GRANULARITIES)
+    assert sorted(schema["enum"]) == sorted(dates.GRANULARITIES)
 
 
 # --- source topics

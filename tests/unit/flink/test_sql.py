@@ -65,6 +65,30 @@ def test_a_job_tells_its_contract_and_is_one_statement_set(job: str) -> None:
     assert text.count("EXECUTE STATEMENT SET BEGIN") == text.count("\nEND;") == 1
 
 
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_says_how_long_it_remembers(job: str) -> None:
+    """The jobs of a script share a session: without a TTL of its own a job would get that of the one before."""
+    text = _texts()[job]
+    (days,) = re.findall(r"^SET 'table\.exec\.state\.ttl' = '(\d+) d';$", text, re.MULTILINE)
+    assert f"{int(days):,} days" in text.split("SET ")[0]
+
+
+def test_payments_are_remembered_longer_than_they_may_be_late() -> None:
+    text = _texts()["payments"]
+    (days,) = re.findall(r"'table\.exec\.state\.ttl' = '(\d+) d'", text)
+    (late,) = re.findall(r"TIMESTAMPADD\(DAY, -(\d+), watermark_time\)", text)
+    assert int(days) > int(late) + 366  # sums of a year are written to until its end
+    assert f"{int(late):,} days behind the watermark" in text
+    assert f"more than {late} days older" in text
+
+
+def test_a_payment_waits_as_long_as_it_is_remembered_and_longer() -> None:
+    """The interval join tells at one and a half times the wait, when the other join must still remember."""
+    sql = render(_texts()["payments"], brokers="b", topic_prefix="", account_wait_s=93_784)
+    assert "INTERVAL '1 02:03:04' DAY TO SECOND" in sql
+    assert "STATE_TTL('p' = '187568s'" in sql
+
+
 def test_a_job_goes_on_from_its_checkpoint_only() -> None:
     shared, jobs = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
     text = script(shared, [(jobs[0], "/c/some/chk-7"), (jobs[1], None)])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.dates import to_text
 from storage.assembly import Tree
-from storage.fragments import Fragment, decode, encode, from_row
+from storage.fragments import Fragment, decode, encode, from_row, visible
 from storage.kept_trees import Skeleton
 from tests.rows import at
 
@@ -187,3 +187,23 @@ def test_the_digest_is_over_the_content_alone() -> None:
     assert (one.digest, one.position) == (later.digest, 1)
     assert fragment(1, [3]).digest != one.digest
     assert fragment(1, [2], **points(("k", "day", 1, "1"))).digest != one.digest
+
+
+REMOVED = '{"removed": true, "reference_date": "2025-01-01T00:00:00.000000Z"}'
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ('{"a": {"value": 1.0}}', b'{"a": {"value": 1.0}}'),
+        (f'{{"a": {REMOVED}}}', b"{}"),
+        (
+            f'{{"a": {REMOVED}, "b": {{"value": 12345678901234567890.10, "reference_date": "d"}}}}',
+            b'{"b":{"value": 12345678901234567890.10, "reference_date": "d"}}',
+        ),
+        # Within a value, and as a text, it is a value.
+        (f'{{"a": {{"value": {REMOVED}}}}}', f'{{"a":{{"value": {REMOVED}}}}}'.encode()),
+    ],
+)
+def test_removed_properties_are_not_shown(stored: str, shown: bytes) -> None:
+    assert visible(stored) == shown

@@ -23,6 +23,7 @@ def raised(error: Exception) -> ProfileError:
         (asyncpg.ConnectionDoesNotExistError("x"), TransientError),
         (asyncpg.ReadOnlySQLTransactionError("x"), TransientError),
         (asyncpg.InterfaceError("x"), TransientError),
+        (asyncpg.InternalClientError("x"), TransientError),
         (TimeoutError(), TransientError),
         (ConnectionRefusedError(111, "refused"), TransientError),
         (asyncpg.UntranslatableCharacterError("secret"), InvalidError),

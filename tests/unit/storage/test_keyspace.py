@@ -30,3 +30,14 @@ def test_other_names_are_no_entries() -> None:
         b"",
     ]
     assert [KEYSPACE.parse(other) for other in others] == [None] * len(others)
+
+
+def test_after_a_move_all_names_are_others_in_the_same_slots() -> None:
+    keyspace = Keyspace("up:1.1.1")
+    slots, names = keyspace.slots, {keyspace.fragment(5).name, keyspace.mark(5), keyspace.channel(5)}
+    keyspace.move("up:1.2.1")
+    moved = {keyspace.fragment(5).name, keyspace.mark(5), keyspace.channel(5)}
+    assert not names & moved
+    assert keyspace.slots == slots == Keyspace("up:1.2.1").slots
+    assert keyspace.parse(keyspace.fragment(5).name) == keyspace.fragment(5)
+    assert all(keyspace.parse(name) is None for name in names)

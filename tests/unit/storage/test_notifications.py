@@ -280,3 +280,16 @@ async def test_without_redis_memory_stays_off_until_it_is_back(world: World) -> 
     assert not world.memory.is_on
     world.nodes.down = False
     await until(lambda: world.memory.is_on)
+
+
+async def test_on_another_timeline_the_channels_are_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyspace = Keyspace("up:1.1.1")
+    monkeypatch.setattr(world.notifications, "_keys", keyspace)
+    keyspace.move("up:1.2.1")
+    world.memory.lose()
+    await until(lambda: world.memory.is_on)
+    channels = {subscription.channel for subscription in world.nodes.subscriptions}
+    assert channels == {keyspace.channel(leader) for leader in LEADERS}
+    assert keyspace.channel(0) != KEYSPACE.channel(0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import TransientError
+from storage import source
 from storage.graph_queries import Reached
 from storage.queries import query
 from storage.source import COOLDOWN_S, Read, ReadSource, Replica
@@ -21,11 +22,14 @@ class Server:
         self.name = name
         self.position = position
         self.up = True
+        self.hangs = False
 
     @asynccontextmanager
     async def acquire(self, timeout: float = 0) -> AsyncIterator["Server"]:  # noqa: ASYNC109 - asyncpg's signature
         if not self.up:
             raise ConnectionRefusedError(111, "refused")
+        if self.hangs:
+            await asyncio.Event().wait()
         yield self
 
     async def fetchval(self, text: str) -> int:
@@ -65,6 +69,20 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+async def test_a_hanging_primary_costs_one_question_its_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "POSITION_TIMEOUT_S", 0.05)
+    world.primary.hangs = True
+    async with asyncio.timeout(0.5):
+        assert await world.source.position() is None
+        for _ in range(20):
+            assert await world.source.position() is None
+    world.primary.hangs = False
+    world.clock.time = COOLDOWN_S
+    assert await world.source.position() == 100
 
 
 async def test_replicas_that_reached_it_take_turns(world: World) -> None:
@@ -130,3 +148,14 @@ async def test_a_resting_primary_is_asked_when_nobody_else_is_left(world: World)
         await world.source.read(ask, 1)
     world.primary.up = True
     assert await world.source.read(ask, 1) == of("primary", 100)
+
+
+async def test_after_a_move_a_replica_is_asked_only_when_it_is_seen_to_follow(world: World) -> None:
+    world.one.position = world.two.position = 1_000
+    world.source.moved()
+    assert [await world.source.read(ask, 1) for _ in range(3)] == [of("primary", 100)] * 3
+    world.source._replicas[1].follows = True
+    assert [await world.source.read(ask, 1) for _ in range(3)] == [of("two", 1_000)] * 3
+    world.primary.up, world.source._replicas[1].follows = False, False
+    with pytest.raises(TransientError):
+        await world.source.read(ask, None)

@@ -2,19 +2,23 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from app.erasure import ErasureReceipt
+from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState
 from app.preview import Difference, Preview
+from app.selection import Selection
 from app.tokens import Tokens
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
-TOKENS = Tokens("7.2.3")
+TOKENS = Tokens(lambda: "7.2.3")
 Matches = Callable[[str], bool]
 TREE = b'{"id":7,"type":"user","reference":"u-7","properties":{},"edges":[],"temporal_data":null}'
 
@@ -32,6 +36,7 @@ class FakeReader:
     delay_s: float = 0.0
     calls: list[tuple[object, ...]] = field(default_factory=list)
     tokens: list[int] = field(default_factory=list)
+    selections: list[Selection | None] = field(default_factory=list)
     upper: int = 0
     read_at: float = float("inf")
     in_memory: bool = False  # so that it answers at once
@@ -75,6 +80,7 @@ class FakeReader:
             stored=self.stored,
             verified=self.verified,
             next_after=next_after,
+            missing=frozenset(i for i in call[1] if i != 7) if call[0] == "batch" else frozenset(),  # type: ignore[attr-defined]
             upper=self.upper,
             read_at=self.read_at,
         )
@@ -87,8 +93,10 @@ class FakeReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
+        self.selections.append(selection)
         answer = await self._answer("graph", entity_id, depth, since, matches=matches)
         return answer if entity_id == 7 else None
 
@@ -100,14 +108,23 @@ class FakeReader:
         since: datetime | None,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer | None:
         self.tokens.append(token)
+        self.selections.append(selection)
         answer = await self._answer("by_reference", key, depth, since, matches=matches)
         return answer if key == ("user", "u-7") else None
 
     async def batch(
-        self, ids: Sequence[int], *, depth: int, since: datetime | None, token: int = 0
+        self,
+        ids: Sequence[int],
+        *,
+        depth: int,
+        since: datetime | None,
+        token: int = 0,
+        selection: Selection | None = None,
     ) -> Answer:
+        self.selections.append(selection)
         self.tokens.append(token)
         body = b"[" + b",".join(self.body if number == 7 else b"null" for number in ids) + b"]"
         return await self._answer("batch", list(ids), depth, since, body=body)
@@ -123,8 +140,10 @@ class FakeReader:
         after: int,
         token: int = 0,
         matches: Matches | None = None,
+        selection: Selection | None = None,
     ) -> Answer:
         self.tokens.append(token)
+        self.selections.append(selection)
         found = self.next_after is not None
         return await self._answer(
             "by_property",
@@ -199,6 +218,93 @@ class FakeDirectory:
         return {reference: self.types[reference] for reference in references if reference in self.types}
 
 
+RECEIPT = ErasureReceipt(
+    ledger_id="ab" * 32,
+    erased_at=NOW,
+    properties=3,
+    edges=2,
+    points=5,
+    letters=0,
+    letters_checked_at=None,
+    caches_told=True,
+    position=0x1_0000_0002,
+)
+
+
+@dataclass
+class FakeEraser:
+    """Erases the entity 7 (user, u-7); `checked` is the receipt after the dead letters were seen to."""
+
+    checked: ErasureReceipt = RECEIPT
+    error: Exception | None = None
+    asked_again: Exception | None = None
+    calls: list[object] = field(default_factory=list)
+
+    async def erase(self, key: EntityKey) -> ErasureReceipt | None:
+        return self._erase(key, known=key == ("user", "u-7"))
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        return self._erase(entity_id, known=entity_id == 7)
+
+    def _erase(self, asked: object, *, known: bool) -> ErasureReceipt | None:
+        self.calls.append(asked)
+        if self.error is not None:
+            raise self.error
+        return RECEIPT if known else None
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        if self.asked_again is not None:
+            raise self.asked_again
+        return self.checked if ledger_id == RECEIPT.ledger_id else None
+
+
+@dataclass
+class FakeLetters:
+    waits: list[float] = field(default_factory=list)
+
+    async def swept(self, *, wait_s: float) -> None:
+        self.waits.append(wait_s)
+
+
+@dataclass
+class FakeExporter:
+    """Holds `lines` of the entity 7; after them `error` is raised, if any."""
+
+    lines: list[ExportLine] = field(default_factory=list)
+    error: Exception | None = None
+    open: int = 0
+
+    @asynccontextmanager
+    async def export(self, entity_id: int) -> AsyncIterator[AsyncIterator[ExportLine] | None]:
+        self.open += 1
+        try:
+            yield self._lines() if entity_id == 7 else None
+        finally:
+            self.open -= 1
+
+    async def _lines(self) -> AsyncIterator[ExportLine]:
+        for line in self.lines:
+            yield line
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class FakeIndex:
+    """One entity of type user; `moved` are the ids that lead on."""
+
+    moved: dict[int, int] = field(default_factory=dict)
+    next_after: int | None = None
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
+        self.calls.append((kind, limit, after, token))
+        return Answer(body=b"[]", cache="bypass", etag="5eed", next_after=self.next_after, upper=9)
+
+    async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
+        return {number: self.moved[number] for number in ids if number in self.moved}
+
+
 @dataclass
 class FakeProbe:
     states: list[DependencyState] = field(default_factory=list)
@@ -232,7 +338,11 @@ class World:
     reader: FakeReader = field(default_factory=FakeReader)
     writer: FakeWriter = field(default_factory=FakeWriter)
     preview: FakePreview = field(default_factory=FakePreview)
+    eraser: FakeEraser = field(default_factory=FakeEraser)
+    letters: FakeLetters = field(default_factory=FakeLetters)
+    exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
+    entities: FakeIndex = field(default_factory=FakeIndex)
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
@@ -245,7 +355,11 @@ class World:
             reader=self.reader,
             writer=self.writer,
             preview=self.preview,
+            eraser=self.eraser,
+            letters=self.letters,
+            exporter=self.exporter,
             directory=self.directory,
+            entities=self.entities,
             probes=self.probes,
             clock=FakeClock(),
             tokens=TOKENS,

@@ -70,7 +70,7 @@ async def test_a_slow_body_is_told_apart(client: Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("POST", "/v1/graph/7", "GET, HEAD"),
+        ("POST", "/v1/graph/7", "DELETE, GET, HEAD"),
         ("DELETE", "/", "GET, HEAD"),
         ("GET", "/v1/graph/sync", "POST"),
         ("PUT", "/v1/graph/batch", "POST"),
@@ -125,7 +125,7 @@ async def test_the_index_leads_to_every_route(client: Client) -> None:
     linked = " ".join(str(link) for link in links.values())
     for resource in client.app.router.resources():  # type: ignore[union-attr]
         stem = resource.canonical.partition("{")[0]
-        assert stem in linked or resource.canonical == "/"
+        assert stem.rstrip("/") in linked or resource.canonical == "/"
 
 
 async def test_alive(client: Client) -> None:

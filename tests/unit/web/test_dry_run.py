@@ -101,7 +101,7 @@ async def test_says_what_would_change(client: Client, world: World) -> None:
         '"period":"2025-01",'
         '"old":{"value":2.5,"reference_date":"2025-01-15T10:30:03.000000Z","version":3},'
         '"new":{"value":2.50,"reference_date":"2025-01-15T10:30:03.000000Z","version":4}}'
-        '],"unchanged":[{"kind":"entity","type":"org","reference":"o","reason":"same"},'
+        '],"removed":[],"unchanged":[{"kind":"entity","type":"org","reference":"o","reason":"same"},'
         '{"kind":"property","type":"user","reference":"a","field":"g","reason":"older",'
         '"old":{"value":{"a": 12345678901234567890.10},"reference_date":"2025-01-15T10:30:00.000000Z"}}'
         '],"refused":[]}'

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import socket
+import time
 from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from app.errors import FatalError
 from app.settings import Settings
 from tests.unit.web.fakes import TREE, World
+from web import server as web_server
 from web.application import build
 from web.server import WebServer
 
@@ -46,13 +50,57 @@ async def test_serves(server: WebServer) -> None:
         assert response.headers["Server"] == "user-profile"
 
 
+@pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
+def test_who_is_in_the_queue_when_it_stops_is_served(loop_kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_server, "_FIRST_REQUEST_S", 20.0)  # a busy machine is no reason to fail
+
+    async def main() -> None:
+        world = World()
+        settings = Settings(_env_file=None, web_port=0, web_shutdown_timeout_s=2)
+        server = WebServer.from_settings(build(world.services(), settings), settings)
+        await server.start()
+        port = server.port
+        # The event loop does not turn between these and the stop, so it has accepted none of them.
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        request = b"GET /v1/graph/7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        for client in clients[:10]:
+            client.sendall(request)
+
+        def late() -> None:
+            time.sleep(0.2)
+            for client in clients[10:]:
+                client.sendall(request)
+
+        await asyncio.gather(server.stop(), asyncio.to_thread(late))
+        for client in clients:
+            client.settimeout(5)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+            client.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+    factory = uvloop.new_event_loop if loop_kind == "uvloop" else asyncio.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main())
+
+
+async def test_who_says_nothing_does_not_hold_the_stop_up(world: World) -> None:
+    settings = Settings(_env_file=None, web_port=0, web_shutdown_timeout_s=2)
+    server = WebServer.from_settings(build(world.services(), settings), settings)
+    await server.start()
+    client = socket.create_connection(("127.0.0.1", server.port))
+    async with asyncio.timeout(4):
+        await server.stop()
+    client.settimeout(5)
+    assert client.recv(100) == b""
+    client.close()
+
+
 @pytest.mark.parametrize(
     "sent",
     [
         b"nonsense\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
     ],
 )
@@ -64,6 +112,23 @@ async def test_a_broken_request_is_a_problem(
     assert b"application/problem+json" in head
     assert json.loads(body)["type"] == "/problems/malformed-request"
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "name"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri-too-long"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 9000 + b": y\r\n\r\n", 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 129 + b"\r\n", 431, "headers-too-large"),
+    ],
+)
+async def test_what_is_too_long_is_told(server: WebServer, sent: bytes, status: int, name: str) -> None:
+    head, body = await raw_exchange(server.port, sent)
+    assert int(head.split(b" ")[1]) == status == json.loads(body)["status"]
+    assert b"application/problem+json" in head
+    assert json.loads(body)["type"] == f"/problems/{name}"
+    assert json.loads(body)["request_id"].encode() in head
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,40 @@
+"""What is told of erasures, and by what an erased entity is recognised. No personal data but in `Named`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.models import EntityKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErasureReceipt:
+    """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal.
+
+    `caches_told` is false while some cache has not taken the invalidation; it is retried. `letters` is how many dead
+    letters about the entity were removed; while `letters_checked_at` is None, that is still to be done. `position` is
+    the primary's WAL flush position after the erasure.
+    """
+
+    ledger_id: str
+    erased_at: datetime
+    properties: int
+    edges: int
+    points: int
+    letters: int
+    letters_checked_at: datetime | None
+    caches_told: bool
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """Whom a record may be about: what it names, and when it was told.
+
+    `references` are named without a type. Ids are never given twice, so what names the id of an erased entity is about
+    it whenever it was told.
+    """
+
+    keys: frozenset[EntityKey]
+    references: frozenset[str]
+    ids: frozenset[int]
+    told_at: datetime

@@ -1,0 +1,138 @@
+"""Upgrades running jobs to the SQL of `flink/`, each from a savepoint.
+
+One job after the other: plan the new SQL (an error stops here, before anything is touched), stop the running
+job with a savepoint, start the new SQL from it. State belongs to operators, which are told apart by their place
+in the plan: changed expressions keep it, a changed shape (another join, aggregate or deduplication) does not.
+Flink refuses to start then; the old SQL, which stands beside its checkpoints, goes on from the savepoint, and
+nothing is lost or written twice.
+"""
+
+import logging
+import time
+from pathlib import PurePosixPath
+from typing import Final
+
+from infra.errors import InfraError
+from infra.flink_client import ContainerClient, FlinkClient, NativeClient
+from infra.flink_jobs import (
+    SUBMITTED,
+    Job,
+    await_running,
+    call,
+    cause,
+    check_output,
+    jobs_lock,
+    rendered_jobs,
+    running_ids,
+    script,
+    stop_and_wait,
+    submit,
+)
+from infra.settings import InfraSettings
+
+logger = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.3
+
+
+def deploy(
+    settings: InfraSettings, *, topic_prefix: str = "", in_containers: bool = False, anew: bool = False
+) -> list[str]:
+    """Bring the running jobs to the SQL as it is now, start those that don't run; return the names of both.
+
+    `anew`: changed jobs start from the beginning of their topics instead, with empty state. Raises InfraError when a
+    statement is wrong or the state does not fit; the job that was running goes on then.
+    """
+    client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
+    shared, jobs = rendered_jobs(
+        brokers=client.brokers,
+        topic_prefix=topic_prefix,
+        checkpoints=client.checkpoints,
+        account_wait_s=settings.flink_account_wait_s,
+    )
+    with jobs_lock(settings):
+        running = running_ids(settings)
+        changed = [
+            (job, running[job.name][0], old)
+            for job in jobs
+            if job.name in running
+            and (old := _directory_of(settings, running[job.name][0])) != job.checkpoints
+        ]
+        if changed:
+            _plan(client, shared, [job for job, _, _ in changed])
+        for job, job_id, old in changed:
+            if anew:
+                stop_and_wait(settings, [job_id])
+                client.remove(job.checkpoints)
+                _start(settings, client, shared, job, None)
+            else:
+                _upgrade(settings, client, shared, job, old)
+            logger.info("Upgraded %s (%s)", job.name, "anew" if anew else "from its savepoint")
+    started = submit(settings, topic_prefix=topic_prefix, in_containers=in_containers)
+    return [job.name for job, _, _ in changed] + started
+
+
+def _plan(client: FlinkClient, shared: str, jobs: list[Job]) -> None:
+    text = script(shared, [(job, None) for job in jobs])
+    check_output(client.run_sql(text.replace("EXECUTE STATEMENT SET BEGIN", "EXPLAIN STATEMENT SET BEGIN")))
+
+
+def _upgrade(settings: InfraSettings, client: FlinkClient, shared: str, job: Job, old: str) -> None:
+    (job_id,) = running_ids(settings)[job.name]
+    savepoint = _stop_with_savepoint(settings, job_id, f"{old}/savepoints")
+    # Where the new job keeps its checkpoints: it is found there should the cluster stop before the first of them.
+    client.remove(job.checkpoints)
+    own = f"{job.checkpoints}/savepoints/{PurePosixPath(savepoint).name}"
+    client.copy(savepoint, own)
+    try:
+        _start(settings, client, shared, job, own)
+    except InfraError as error:
+        stop_and_wait(settings, running_ids(settings).get(job.name, []))
+        client.remove(job.checkpoints)
+        before = Job(name=job.name, sql=client.read(f"{old}/{SUBMITTED}"), checkpoints=old)
+        _start(settings, client, "", before, savepoint)
+        raise InfraError(
+            f"{job.name} was not upgraded: its new SQL can't go on from the state of the old, which runs again "
+            f"from its savepoint. If another join, aggregate or deduplication is meant, raise the revision in the "
+            f"SQL and start from the beginning of the topics: `make flink-deploy ARGS=--anew`. Flink says: {error}"
+        ) from error
+
+
+def _start(settings: InfraSettings, client: FlinkClient, shared: str, job: Job, state: str | None) -> None:
+    client.write(f"{job.checkpoints}/{SUBMITTED}", f"{shared}\n{job.sql}")
+    check_output(client.run_sql(script(shared, [(job, state)])))
+    await_running(settings, [job.name], restarts_allowed=False)
+
+
+def _stop_with_savepoint(settings: InfraSettings, job_id: str, directory: str) -> str:
+    """Stop the job and return its savepoint. What it has written until then is committed."""
+    request = {"targetDirectory": f"file://{directory}", "drain": False}
+    trigger = call(settings, "POST", f"/jobs/{job_id}/stop", request)["request-id"]
+    deadline = time.monotonic() + settings.start_timeout_s
+    while True:
+        answer = call(settings, "GET", f"/jobs/{job_id}/savepoints/{trigger}")
+        operation = answer.get("operation") or {}
+        if location := operation.get("location"):
+            break
+        if failure := operation.get("failure-cause"):
+            reason = str(failure.get("stack-trace", failure)).splitlines()[0]
+            raise InfraError(f"Flink took no savepoint of {job_id}, which goes on as it was: {reason}")
+        if time.monotonic() > deadline:
+            raise InfraError(f"Flink took no savepoint of {job_id} in time: {cause(settings, job_id)}")
+        time.sleep(_POLL_S)
+    stop_and_wait(settings, [job_id], cancel=False)
+    return str(location).removeprefix("file:")
+
+
+def _directory_of(settings: InfraSettings, job_id: str) -> str:
+    """Where a running job keeps its checkpoints, as its latest says; waits for its first."""
+    deadline = time.monotonic() + settings.start_timeout_s
+    while True:
+        latest = call(settings, "GET", f"/jobs/{job_id}/checkpoints")["latest"]
+        found = latest.get("completed") or latest.get("restored")
+        if found:
+            # <directory>/<job id or savepoints>/<checkpoint>
+            return str(PurePosixPath(str(found["external_path"]).removeprefix("file:")).parents[1])
+        if time.monotonic() > deadline:
+            raise InfraError(f"The job {job_id} has no checkpoint yet, so it can't be upgraded.")
+        time.sleep(_POLL_S)

@@ -1,0 +1,245 @@
+"""The slot is lost: it is named, and the recovery makes a consumer's view equal to the database again."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.clock import SystemClock
+from app.connect_client import ConnectClient
+from app.connector_config import config_of
+from app.connector_report import ConnectorReport, look
+from app.errors import FatalError
+from app.recovery import Recovery
+from app.settings import Role, Settings
+from app.topic_reading import read_to_end
+from app.topics import TopicNames
+from cdc.publisher import KafkaEventSink
+from infra.settings import InfraSettings
+from storage.stores import Stores
+from tests.e2e.workers import Worker
+
+pytestmark = pytest.mark.integration
+Connection = Any  # asyncpg.Connection[asyncpg.Record]
+View = dict[tuple[str, ...], Any]
+
+
+@pytest.fixture
+def cdc_settings(settings: Settings, run_id: str, connect_stack: InfraSettings) -> Settings:
+    own = {"connector_name": f"cdc_{run_id}", "cdc_slot": f"cdc_{run_id}", "cdc_heartbeat_ms": 500}
+    return settings.model_copy(update={**own, "roles": [Role.CDC], "connect_url": connect_stack.connect_url})
+
+
+class Capture:
+    """A connector, a worker that publishes, and a connection to break things with."""
+
+    def __init__(self, settings: Settings, stores: Stores, sql: Connection, worker: Worker) -> None:
+        self.settings = settings
+        self.stores = stores
+        self.sql = sql
+        self.worker = worker
+        self.connect = ConnectClient(settings.connect_url)
+
+    @property
+    def name(self) -> str:
+        return self.settings.connector_name
+
+    async def look(self) -> ConnectorReport:
+        return await look(
+            name=self.name,
+            slot_name=self.settings.cdc_slot,
+            slots=self.stores.slots,
+            connect=self.connect,
+            clock=SystemClock(),
+        )
+
+    async def until(
+        self, reached: Callable[[], Awaitable[bool]], what: str, *, within_s: float = 150
+    ) -> None:
+        deadline = asyncio.get_running_loop().time() + within_s
+        while not await reached():
+            assert asyncio.get_running_loop().time() < deadline, f"{what} did not come"
+            await asyncio.sleep(0.2)
+
+    async def drop_slot(self) -> None:
+        """As an operator does it by mistake, under the connector's feet."""
+        query = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1"
+
+        async def dropped() -> bool:
+            await self.sql.execute(query, self.settings.cdc_slot)
+            try:
+                await self.sql.execute("SELECT pg_drop_replication_slot($1)", self.settings.cdc_slot)
+            except asyncpg.ObjectInUseError:
+                return False
+            return True
+
+        await self.until(dropped, "the slot's end")
+
+    async def view(self) -> View:
+        """What a consumer has who folds all events; of points only that they are there."""
+        view: View = {}
+        async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events):
+            for record in records:
+                headers = {name: value.decode() for name, value in record.headers}
+                fold(view, headers["event_type"], json.loads(record.value or b"")["data"])
+        return view
+
+    async def truth(self) -> View:
+        found: View = {}
+        for row in await self.sql.fetch("SELECT type, reference, properties::text AS p FROM entities"):
+            found["entity", row["type"], row["reference"]] = json.loads(row["p"])
+        for row in await self.sql.fetch(
+            "SELECT l.reference AS l, r.reference AS r, e.relationship_type AS t, e.metadata::text AS m "
+            "FROM edges e JOIN entities l ON l.id = left_entity_id JOIN entities r ON r.id = right_entity_id "
+            "WHERE removed_at IS NULL"
+        ):
+            found["edge", row["l"], row["r"], row["t"]] = json.loads(row["m"] or "null")
+        for row in await self.sql.fetch("SELECT idempotency_key AS i FROM temporal_properties"):
+            found["point", row["i"]] = True
+        return found
+
+    async def until_view_is_true(self) -> None:
+        async def equal() -> bool:
+            return await self.view() == await self.truth()
+
+        try:
+            await self.until(equal, "the view that equals the database")
+        except AssertionError:
+            assert await self.view() == await self.truth(), self.worker.log[-3000:]
+
+    def recovery(self, sink: KafkaEventSink) -> Recovery:
+        return Recovery(
+            settings=self.settings,
+            connect=self.connect,
+            slots=self.stores.slots,
+            snapshots=self.stores.snapshots,
+            drop_caches=self.stores.invalidator.drop_all,
+            events=sink,
+        )
+
+
+def fold(view: View, kind: str, data: dict[str, Any]) -> None:
+    told = data["properties"]
+    if kind.startswith("entity_"):
+        key: tuple[str, ...] = ("entity", data["type"], data["reference"])
+        if kind == "entity_created":
+            view[key] = {}
+        if kind == "entity_deleted":
+            view.pop(key, None)
+        else:
+            view[key] |= {name: change["new"] for name, change in told.items()}
+    elif kind.startswith("relationship_"):
+        change = told.get("relationship_type", {})
+        ends = ("edge", data["reference"], data["target_entity_reference"])
+        if kind == "relationship_deleted":
+            view.pop((*ends, change["old"]), None)
+        elif kind == "relationship_created":
+            view[*ends, change["new"]] = told.get("metadata", {}).get("new")
+        else:
+            view[*ends, "knows"] = told["metadata"]["new"]
+    elif kind == "temporal_data_created":
+        view["point", told["idempotency_key"]["new"]] = True
+    elif kind == "temporal_data_deleted":
+        view.pop(("point", told["idempotency_key"]["old"]), None)
+
+
+@pytest.fixture
+async def capture(
+    cdc_settings: Settings, topics: TopicNames, db: Connection, tmp_path: Path
+) -> AsyncIterator[Capture]:
+    stores = await Stores.open(cdc_settings)
+    overrides = {
+        "PROFILE_CONNECTOR_NAME": cdc_settings.connector_name,
+        "PROFILE_CDC_SLOT": cdc_settings.cdc_slot,
+        "PROFILE_CDC_WATCH_INTERVAL_S": "0.5",
+    }
+    with Worker(cdc_settings, tmp_path / "worker.log", **overrides) as worker:
+        capture = Capture(cdc_settings, stores, db, worker)
+        yield capture
+    await capture.connect.delete(capture.name)
+    await stores.close()
+
+
+async def entity(sql: Connection, reference: str, properties: str = '{"n": {"value": 1}}') -> int:
+    query = "INSERT INTO entities (type, reference, properties) VALUES ('user', $1, $2) RETURNING id"
+    return int(await sql.fetchval(query, reference, properties))
+
+
+async def edge(sql: Connection, left: int, right: int) -> int:
+    query = (
+        "INSERT INTO edges (left_entity_id, right_entity_id, relationship_type, metadata) "
+        """VALUES ($1, $2, 'knows', '{"since": 1}') RETURNING id"""
+    )
+    return int(await sql.fetchval(query, left, right))
+
+
+async def point(sql: Connection, owner: int, month: str) -> None:
+    await sql.execute(
+        "INSERT INTO temporal_properties (entity_id, key, granularity, period_start, reference_date, value, "
+        "idempotency_key) VALUES ($1, 'tpv', 'month', $2::text::timestamptz, $2::text::timestamptz, '1', $3)",
+        owner,
+        f"{month}-01Z",
+        f"{owner}:tpv:month:{month}",
+    )
+
+
+@pytest.mark.timeout(600)
+async def test_after_a_lost_slot_the_view_equals_the_database_again(capture: Capture) -> None:
+    sql = capture.sql
+    await capture.connect.register(capture.name, config_of(capture.settings))
+    stays, goes, changes = [await entity(sql, name) for name in ("stays", "goes", "changes")]
+    doomed, marked, told = (
+        await edge(sql, goes, stays),
+        await edge(sql, stays, changes),
+        await edge(sql, changes, stays),
+    )
+    for month in ("2025-01", "2025-02"):
+        await point(sql, stays, month)
+    await capture.until_view_is_true()
+
+    async def stored() -> bool:
+        return (await capture.look()).position is not None
+
+    await capture.until(stored, "a stored position")
+    await capture.drop_slot()
+    async with sql.transaction():
+        await sql.execute("DELETE FROM edges WHERE id = $1", doomed)
+        await sql.execute("DELETE FROM entities WHERE id = $1", goes)
+        await sql.execute("UPDATE edges SET removed_at = now() WHERE id = $1", marked)
+        await sql.execute("""UPDATE edges SET metadata = '{"since": 2}' WHERE id = $1""", told)
+        await sql.execute("""UPDATE entities SET properties = '{"n": {"value": 2}}' WHERE id = $1""", changes)
+        await sql.execute("DELETE FROM temporal_properties WHERE idempotency_key LIKE '%2025-02'")
+        await point(sql, changes, "2025-03")
+        await edge(sql, await entity(sql, "new"), stays)
+    await entity(sql, "goes", '{"again": {"value": true}}')
+
+    async def failed() -> bool:
+        report = await capture.look()
+        return report.connector is not None and report.connector.failed
+
+    await capture.until(failed, "the connector's failure", within_s=150)
+    report = await capture.look()
+    assert report.missing_changes
+    assert "is gone" in (report.slot_fault or "")
+    assert "connector recover" in (report.connector_fault(max_lag_s=60) or "")
+    with pytest.raises(FatalError):  # nothing makes it go on behind the gap
+        await capture.connect.register(capture.name, config_of(capture.settings))
+    assert await capture.view() != await capture.truth()
+
+    sink = KafkaEventSink(capture.settings.kafka_brokers, capture.settings.topics.domain_events)
+    try:
+        published = await capture.recovery(sink).run()
+    finally:
+        await sink.close()
+    assert published["relationship_deleted"] == 2
+    assert published["temporal_data_deleted"] == 1
+    assert published["entity_deleted"] == 0, "goes is there again"
+    await entity(sql, "later")
+    await capture.until_view_is_true()
+    report = await capture.look()
+    assert (report.slot_fault, report.connector_fault(max_lag_s=60)) == (None, None)
+    assert capture.worker.log.count("is gone") == 1

@@ -1,0 +1,107 @@
+"""`make flink-deploy`: a running job goes on with other SQL from a savepoint, or goes on as it was."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra import flink_deploy, flink_jobs
+from infra.errors import InfraError
+from infra.settings import InfraSettings
+from tests.integration.flink.conftest import Pipeline, started
+from tests.integration.flink.test_jobs import payment
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+DAY = "1998-05-06T12:00:00Z"
+
+
+@pytest.fixture
+def sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the SQL that may be changed, with the payments job alone."""
+    shutil.copytree(flink_jobs.SQL_DIR, tmp_path / "flink")
+    monkeypatch.setattr(flink_jobs, "SQL_DIR", tmp_path / "flink")
+    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
+    return tmp_path / "flink" / "jobs" / "payments.sql"
+
+
+@pytest.fixture
+def job(flink_stack: InfraSettings, sql: Path) -> Iterator[Pipeline]:
+    with started(flink_stack) as pipeline:
+        yield pipeline
+
+
+async def _sums(pipeline: Pipeline, count: int) -> list[tuple[str, int, int]]:
+    """(property, version, cents) of the one month, in the order of arrival."""
+    topic = pipeline.topics.temporal_data
+    output = await pipeline.read(until=lambda o: len(o.bodies(topic, "u-deploy")) >= 3 * count)
+    return [
+        (body["property_type"], body["property_version"] - 10**12, body["property_value"]["amount_cents"])
+        for body in output.bodies(topic, "u-deploy")
+        if body["property_granularity"] == "month"
+    ]
+
+
+async def _deploy(pipeline: Pipeline) -> list[str]:
+    return await asyncio.to_thread(flink_deploy.deploy, pipeline.stack, topic_prefix=pipeline.prefix)
+
+
+async def test_an_upgrade_keeps_the_state_and_one_that_does_not_fit_is_refused(
+    job: Pipeline, sql: Path
+) -> None:
+    """Savepoint, stop, start from it: nothing is lost or written twice, also when the new SQL can't go on from it."""
+    source, name = job.topics.sources[0], flink_jobs.job_name(job.prefix, "payments")
+    one, two = payment("de-1", "u-deploy", 1, DAY), payment("de-2", "u-deploy", 20, DAY)
+    await job.send(source, [one])
+    assert await _sums(job, 1) == [("payments", 1, 1)]
+    assert await _deploy(job) == []
+
+    # Another expression, so the same shape: the state is kept.
+    _change(sql, {"KEY 'property_type' VALUE 'payments'": "KEY 'property_type' VALUE 'paid'"})
+    await job.send(source, [two])
+    assert await _deploy(job) == [name]
+    await job.send(source, [one, payment("de-3", "u-deploy", 300, DAY)])
+    sums = await _sums(job, 3)
+    assert [each[1:] for each in sums] == [(1, 1), (2, 21), (3, 321)]
+    assert sums[2][0] == "paid"
+
+    # What can't be planned touches nothing.
+    upgraded = _change(sql, {"SUM(quantity) OVER w": "SUM(no_such_column) OVER w"})
+    running = flink_jobs.running_ids(job.stack)[name]
+    with pytest.raises(InfraError, match="no_such_column"):
+        await _deploy(job)
+    assert flink_jobs.running_ids(job.stack)[name] == running
+
+    # Another shape: refused, and the SQL that ran goes on from its savepoint.
+    _restore(sql, upgraded)
+    _change(
+        sql,
+        {
+            "FROM payments_checked WHERE fault IS NULL;": "FROM payments_shape;",
+            "CREATE VIEW payments_timed AS": "CREATE VIEW payments_shape AS SELECT * FROM (SELECT *, COUNT(*) OVER ("
+            "PARTITION BY src_partition ORDER BY arrived) AS many FROM payments_checked WHERE fault IS NULL) "
+            "WHERE many > 0;\n\nCREATE VIEW payments_timed AS",
+        },
+    )
+    with pytest.raises(InfraError, match=r"was not upgraded(.|\n)*--anew"):
+        await _deploy(job)
+    await job.send(source, [two, payment("de-4", "u-deploy", 4000, DAY)])
+    sums = await _sums(job, 4)
+    assert [each[1:] for each in sums] == [(1, 1), (2, 21), (3, 321), (4, 4321)]
+    assert sums[3][0] == "paid"
+
+
+def _change(sql: Path, replacements: dict[str, str]) -> str:
+    """Replace what stands there once; returns the text before."""
+    before = text = sql.read_text()
+    for old, new in replacements.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    sql.write_text(text)
+    return before
+
+
+def _restore(sql: Path, text: str) -> None:
+    sql.write_text(text)

@@ -1,0 +1,53 @@
+"""Limits of one entity, against what is stored too: nothing of a batch that exceeds one is written."""
+
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidError
+from app.models import Batch
+from app.settings import Settings
+from storage.stores import Stores
+from tests.rows import prop
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"max_properties_per_entity": 20, "max_entity_bytes": 8_000})
+
+
+async def stored(db: Any) -> int:
+    found: int = await db.fetchval(
+        "SELECT coalesce(sum((SELECT count(*) FROM jsonb_object_keys(properties))), 0) FROM entities"
+    )
+    return found
+
+
+async def test_properties_of_a_new_entity(stores: Stores, db: Any) -> None:
+    with pytest.raises(InvalidError, match="PROFILE_MAX_PROPERTIES_PER_ENTITY") as caught:
+        await stores.writer.write(Batch(properties=[prop("a", f"f{n}", "1") for n in range(21)]))
+    assert caught.value.code == "too-many-properties"
+    assert await stored(db) == 0
+
+
+async def test_properties_that_come_one_by_one(stores: Stores, db: Any) -> None:
+    for number in range(20):
+        await stores.writer.write(Batch(properties=[prop("a", f"f{number}", "1")]))
+    with pytest.raises(InvalidError, match="PROFILE_MAX_PROPERTIES_PER_ENTITY"):
+        await stores.writer.write(Batch(properties=[prop("a", "one-more", "1")]))
+    assert await stored(db) == 20
+    await stores.writer.write(Batch(properties=[prop("a", "f0", "2", seconds=1)]))  # a change is none more
+
+
+@pytest.mark.parametrize("text", ['"' + "a" * 5_000 + '"', '"' + "ü" * 2_500 + '"'])
+async def test_bytes_however_well_they_compress(stores: Stores, db: Any, text: str) -> None:
+    await stores.writer.write(Batch(properties=[prop("a", "first", text)]))
+    with pytest.raises(InvalidError, match="PROFILE_MAX_ENTITY_BYTES") as caught:
+        await stores.writer.write(Batch(properties=[prop("a", "second", text)]))
+    assert caught.value.code == "entity-too-large"
+    assert await stored(db) == 1
+    with pytest.raises(InvalidError, match="PROFILE_MAX_ENTITY_BYTES"):
+        await stores.writer.write(Batch(properties=[prop("b", "f", text), prop("b", "g", text)]))
+    assert await stored(db) == 1

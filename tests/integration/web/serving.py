@@ -1,0 +1,65 @@
+"""The whole HTTP surface on real stores, and the sweep of dead letters beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from app.clock import SystemClock
+from app.dead_letter_store import DeadLetterStore
+from app.letter_sweep import LetterSweep
+from app.settings import Settings
+from app.shared_writer import SharedWriter
+from app.tokens import Tokens
+from storage.stores import Stores
+from web.application import WebServices, build
+
+Client = TestClient[Any, Any]
+
+
+@dataclass
+class Served:
+    client: Client
+    stores: Stores
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
+    """`brokers` are those of the dead letters alone."""
+    names = settings.topics
+    topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
+    stores = await Stores.open(settings)
+    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
+    sweep = LetterSweep(
+        stores.erasures,
+        partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics)),
+        topics,
+        interval_s=0.5,
+    )
+    sweeping = asyncio.create_task(sweep.run())
+    services = WebServices(
+        reader=stores.reader,
+        writer=shared,
+        preview=stores.preview,
+        eraser=stores.eraser,
+        letters=sweep,
+        exporter=stores.exporter,
+        directory=stores.directory,
+        entities=stores.entities,
+        probes=stores.probes,
+        clock=SystemClock(),
+        tokens=Tokens(lambda: stores.database),
+        position=stores.position,
+        metrics=lambda: (b"", "text/plain"),
+    )
+    try:
+        async with TestClient(TestServer(build(services, settings))) as client:
+            yield Served(client, stores)
+        await shared.close()
+    finally:
+        sweeping.cancel()
+        await stores.close()

@@ -1,0 +1,113 @@
+"""The whole service against its own description: schemathesis sends what it allows, and what it does not.
+
+Data is made without chance, so that a failure is the same one the next time.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.clock import SystemClock
+from app.models import Batch
+from app.settings import Settings
+from app.shared_writer import SharedWriter
+from app.tokens import Tokens
+from storage.stores import Stores
+from tests.rows import edge, point, prop
+from web.application import WebServices, build
+from web.server import WebServer
+
+pytestmark = pytest.mark.integration
+
+_RUN = "from schemathesis.cli import schemathesis; schemathesis()"
+_LIMIT_S = 170  # some 20 s where nothing else runs
+_EXAMPLES = 6
+# What a schema can't say: unknown parameters are ignored; a token of another database and a cursor of another list are
+# refused; so are names that are longer in bytes, 1.0 for an integer, and ambiguous references. A dry run answers with
+# what it refuses.
+_CONFIG = """
+[generation]
+mode = "all"
+allow-extra-parameters = false
+
+[checks.negative_data_rejection]
+expected-statuses = ["400", "404", "405", "413", "414", "415", "422", "431"]
+
+[phases.stateful]
+enabled = false
+
+[parameters]
+"header.Consistency-Token" = "{token}"
+
+[[operations]]
+include-operation-id = ["findEntitiesByProperty", "listEntities"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "400", "414"]
+
+[[operations]]
+include-operation-id = ["syncGraph", "ingestTemporal"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "422"]
+[operations.checks.negative_data_rejection]
+expected-statuses = ["200", "400", "405", "415", "422"]
+"""
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[tuple[str, str]]:
+    """Its address, and a token of it."""
+    stores = await Stores.open(settings)
+    tokens = Tokens(stores.database)
+    changes = await stores.writer.write(
+        Batch(
+            properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
+            edges=[edge("a", "b"), edge("b", "a")],
+            temporal=[point("a", "k", "1.50")],
+        )
+    )
+    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
+    services = WebServices(
+        reader=stores.reader,
+        writer=shared,
+        preview=stores.preview,
+        directory=stores.directory,
+        entities=stores.entities,
+        probes=stores.probes,
+        clock=SystemClock(),
+        tokens=tokens,
+        position=stores.position,
+        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+    )
+    server = WebServer.from_settings(build(services, settings), settings)
+    await server.start()
+    yield f"http://127.0.0.1:{server.port}", tokens.spell(changes.position)
+    await server.stop()
+    await shared.close()
+    await stores.close()
+
+
+@pytest.mark.timeout(200)
+async def test_the_service_keeps_to_its_description(service: tuple[str, str], tmp_path: Path) -> None:
+    address, token = service
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(_CONFIG.replace("{token}", token))
+    told = tmp_path / "told.txt"
+    with told.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "ignore", "-c", _RUN, "--config-file", str(config), "run"),
+            *("--generation-deterministic", "--max-examples", str(_EXAMPLES), "--no-color"),
+            f"{address}/openapi.json",
+            cwd=tmp_path,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            async with asyncio.timeout(_LIMIT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, told.read_text()[-12_000:]

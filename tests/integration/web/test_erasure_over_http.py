@@ -1,0 +1,258 @@
+"""Erasure as its users meet it: over HTTP, with records, dead letters and caches on real servers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from agents.entities_edges import EntitiesEdges
+from agents.entity_properties import EntityProperties
+from app.dates import parse, to_epoch_ms
+from app.dead_letter_filter import LetterFilter
+from app.dead_letter_policy import DeadLetterPolicy
+from app.dead_letter_store import DeadLetterStore
+from app.dead_letters import KafkaDeadLetters
+from app.erased_letters import ErasureAwareLetters
+from app.ingest import IngestProcessor
+from app.ports import DeadLetter
+from app.settings import Settings
+from app.topics import TopicNames
+from tests.integration.web.serving import Client, Served, serving
+
+pytestmark = pytest.mark.integration
+
+MARIA = "/v1/graph/by-reference/user/maria"
+SYNC = {
+    "entities": [
+        {"reference": "maria", "type": "user", "properties": {"email": "maria@x.com", "n": None}},
+        {"reference": "jose", "type": "user", "properties": {"name": "José"}},
+    ],
+    "relationships": [
+        {"source_reference": "jose", "target_reference": "maria", "relationship_type": "knows"},
+        {"source_reference": "maria", "target_reference": "jose", "relationship_type": "knows"},
+    ],
+}
+
+
+@pytest.fixture
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    async with serving(settings) as served:
+        yield served
+
+
+@pytest.fixture
+async def letters(settings: Settings) -> AsyncIterator[KafkaDeadLetters]:
+    made = KafkaDeadLetters(settings.kafka_brokers)
+    yield made
+    await made.close()
+
+
+async def body(response: Any, status: int = 200) -> Any:
+    assert response.status == status, await response.text()
+    return await response.json(content_type=None)
+
+
+async def tree(client: Client, path: str, status: int = 200) -> Any:
+    return await body(await client.get(path), status)
+
+
+class Record:
+    """As a consumer gives it."""
+
+    def __init__(self, topic: str, value: Any, told_at: datetime, offset: int = 0) -> None:
+        self.topic, self.partition, self.offset = topic, 0, offset
+        self.timestamp = to_epoch_ms(told_at)
+        self.key = b"user:maria"
+        self.value = value if isinstance(value, bytes) else json.dumps(value).encode()
+        self.headers: list[tuple[str, bytes]] = []
+
+
+def letter(topic: str, offset: int, value: Any, *, key: bytes | None = None) -> DeadLetter:
+    return DeadLetter(
+        topic=topic,
+        partition=0,
+        offset=offset,
+        timestamp_ms=to_epoch_ms(datetime.now(UTC) - timedelta(hours=1)),
+        key=key,
+        value=value if isinstance(value, bytes) else json.dumps(value).encode(),
+        error="missing-field",
+        reason="x is missing.",
+    )
+
+
+async def ids(settings: Settings, *topics: str) -> list[str]:
+    async with DeadLetterStore(settings.kafka_brokers, topics) as store:
+        selection = await store.select(LetterFilter())
+        return [found.id async for found in store.read(selection)]
+
+
+async def test_the_entity_its_neighbours_and_look_ups_are_gone_before_the_answer(
+    served: Served, topics: TopicNames
+) -> None:
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    for _ in range(2):  # into the caches
+        assert len((await tree(client, "/v1/graph/by-reference/user/jose"))["edges"]) == 1
+        (found,) = await tree(client, "/v1/graph/by-property/email/value/maria@x.com")
+        maria = await tree(client, MARIA)
+
+    response = await client.delete(f"/v1/graph/{maria['id']}")
+    receipt = await body(response)
+    assert receipt["removed"] == {"entities": 1, "properties": 2, "relationships": 2, "temporal_points": 0}
+    assert (receipt["caches"], receipt["dead_letters"]["state"]) == ("invalidated", "removed")
+    token = {"Consistency-Token": response.headers["Consistency-Token"]}
+    assert (await client.get(MARIA, headers=token)).status == 404
+    await tree(client, MARIA, 404)
+    await tree(client, f"/v1/graph/{maria['id']}", 404)
+    await tree(client, f"/v1/graph/{maria['id']}/export", 404)
+    assert await tree(client, "/v1/graph/by-property/email/value/maria@x.com") == []
+    assert (await tree(client, "/v1/graph/by-reference/user/jose"))["edges"] == []
+    assert found["id"] == maria["id"]
+
+    assert await body(await client.delete(f"/v1/graph/{maria['id']}")) == receipt
+    assert await body(await client.delete(MARIA)) == receipt
+    await body(await client.delete("/v1/graph/by-reference/user/nobody"), 404)
+
+    # What is told now is another beginning, and its end is another erasure.
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    anew = await tree(client, MARIA)
+    assert anew["id"] != maria["id"]
+    again = await body(await client.delete(MARIA))
+    assert (again["ledger_id"], again["removed"]) == (receipt["ledger_id"], receipt["removed"])
+    assert again["erased_at"] > receipt["erased_at"]
+
+
+async def test_records_from_before_do_not_bring_it_back_and_later_ones_do(
+    served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters, db: Any
+) -> None:
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    receipt = await body(await client.delete(MARIA))
+    erased_at = parse(receipt["erased_at"], field="erased_at")
+
+    sink = ErasureAwareLetters(letters, served.stores.erasures)
+    policy = DeadLetterPolicy(max_ratio=1.0, min_records=1_000, max_run=1_000)
+    properties = IngestProcessor(EntityProperties(settings), served.stores.writer, sink, policy)
+    edges = IngestProcessor(EntitiesEdges(settings), served.stores.writer, sink, policy)
+
+    async def tell(told_at: datetime, offset: int) -> None:
+        field = {
+            "entity_reference": "maria",
+            "entity_type": "user",
+            "field_name": "email",
+            "field_value": "maria@x.com",
+            "reference_date": "2030-01-01T00:00:00Z",
+        }
+        await properties.process([Record(topics.entity_properties, field, told_at, offset)])
+        knows = {"entity_reference": "maria", "entity_type": "user", "relation_type": "knows"}
+        jose = {"reference": "jose", "type": "user", "edges": [knows]}
+        await edges.process([Record(topics.entities_edges, jose, told_at, offset)])
+        # What can't be read becomes a letter, and is no less about her.
+        await properties.process([Record(topics.entity_properties, b"{broken", told_at, offset + 1)])
+
+    await tell(erased_at - timedelta(milliseconds=1), 10)
+    await tree(client, MARIA, 404)
+    assert await db.fetchval("SELECT count(*) FROM edges") == 0
+    assert await ids(settings, topics.entity_properties) == []
+
+    await tell(erased_at + timedelta(milliseconds=1), 20)
+    assert (await tree(client, MARIA))["properties"]["email"]["value"] == "maria@x.com"
+    assert await db.fetchval("SELECT count(*) FROM edges") == 1
+    assert await ids(settings, topics.entity_properties) == [f"{topics.entity_properties}/0/21"]
+
+
+async def test_dead_letters_about_it_are_removed_and_those_of_others_stay(
+    served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
+) -> None:
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    maria = await tree(client, MARIA)
+    edges, properties, source, cdc = (
+        topics.entities_edges,
+        topics.entity_properties,
+        topics.sources[1],
+        topics.cdc,
+    )
+    about = {"entity_reference": "maria", "entity_type": "user"}
+    published = [
+        letter(properties, 1, about),
+        letter(properties, 2, {"entity_reference": "maria", "entity_type": "device"}),
+        letter(properties, 3, b"{", key=b"user:maria"),
+        letter(properties, 4, b"{", key=b"user:jose"),
+        letter(edges, 1, {"reference": "jose", "type": "user", "edges": [about]}),
+        letter(edges, 2, {"reference": "jose", "type": "user", "edges": []}),
+        letter(source, 1, {"owner": {"customerId": "maria"}}),
+        letter(source, 2, {"owner": {"customerId": "jose"}}),
+        letter(cdc, 1, {"after": {"left_entity_id": maria["id"]}}),
+        letter(cdc, 2, {"after": {"left_entity_id": maria["id"] + 1_000}}),
+    ]
+    for each in published:
+        await letters.publish([each])
+    receipt = await body(await client.delete(MARIA))
+    assert (receipt["dead_letters"]["state"], receipt["dead_letters"]["removed"]) == ("removed", 5)
+    assert await ids(settings, edges, properties, source, cdc) == [
+        f"{edges}/0/2",
+        f"{properties}/0/2",
+        f"{properties}/0/4",
+        f"{source}/0/2",
+        f"{cdc}/0/2",
+    ]
+
+
+async def test_with_kafka_down_it_is_erased_and_the_letters_are_removed_later(
+    settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
+) -> None:
+    await letters.publish([letter(topics.entity_properties, 1, b"{", key=b"user:maria")])
+    async with serving(settings, brokers=["127.0.0.1:1"]) as served:
+        await body(await served.client.post("/v1/graph/sync", json=SYNC), 202)
+        receipt = await body(await served.client.delete(MARIA))
+        assert receipt["dead_letters"] == {"state": "pending", "removed": 0, "checked_at": None}
+        await tree(served.client, MARIA, 404)
+    assert await ids(settings, topics.entity_properties) != []
+
+    # Another process, or the same one after the outage: the ledger says what is due.
+    async with serving(settings) as served, asyncio.timeout(60):
+        while await ids(settings, topics.entity_properties):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+        receipt = await body(await served.client.delete(MARIA))
+    assert (receipt["dead_letters"]["state"], receipt["dead_letters"]["removed"]) == ("removed", 1)
+
+
+async def test_removals_over_http(served: Served) -> None:
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    removal = {
+        "removed_relationships": [
+            {"source_reference": "jose", "target_reference": "maria", "relationship_type": "knows"}
+        ],
+        "removed_properties": [
+            {"reference": "maria", "type": "user", "field": "email"},
+            {"reference": "jose", "type": "user", "field": "name", "reference_date": "2020-01-01"},
+        ],
+    }
+    would = await body(await client.post("/v1/graph/sync?dry_run=true", json=removal))
+    assert [(item["kind"], item.get("field")) for item in would["removed"]] == [
+        ("property", "email"),
+        ("relationship", None),
+    ]
+    assert would["removed"][0]["old"]["value"] == "maria@x.com"
+    assert would["removed"][0]["new"]["removed"] is True
+    assert [(item["field"], item["reason"]) for item in would["unchanged"]] == [("name", "older")]
+
+    await body(await client.post("/v1/graph/sync", json=removal), 202)
+    maria = await tree(client, MARIA)
+    assert set(maria["properties"]) == {"n"}
+    assert maria["properties"]["n"]["value"] is None
+    assert (await tree(client, "/v1/graph/by-reference/user/jose"))["edges"] == []
+    assert await tree(client, "/v1/graph/by-property/email/value/maria@x.com") == []
+
+    both = {**SYNC, "removed_relationships": removal["removed_relationships"]}
+    refused = await body(await client.post("/v1/graph/sync", json=both), 422)
+    assert (refused["code"], refused["field"]) == ("contradiction", "removed_relationships[0]")
+
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    assert set((await tree(client, MARIA))["properties"]) == {"email", "n"}
+    assert len((await tree(client, "/v1/graph/by-reference/user/jose"))["edges"]) == 1

@@ -1,0 +1,133 @@
+"""The order of an upgrade, on a cluster that is a few dictionaries."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import flink_deploy, flink_jobs
+from infra.errors import InfraError
+from infra.settings import InfraSettings
+
+OLD_SQL = "EXECUTE STATEMENT SET BEGIN the old END;"
+
+
+class Cluster:
+    """Flink's REST interface and the client, as far as an upgrade uses them."""
+
+    brokers = "b:1"
+    checkpoints = "/c"
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, str] = {}  # id: directory of its checkpoints
+        self.files: dict[str, str] = {}
+        self.copied: list[tuple[str, str]] = []
+        self.removed: list[str] = []
+        self.steps: list[str] = []
+        self.bad_plan = False
+        self.bad_state = ""  # a text of SQL that does not fit the state
+
+    # --- the client
+    def run_sql(self, script: str) -> str:
+        if "EXPLAIN STATEMENT SET BEGIN" in script:
+            self.steps.append("plan")
+            return "[ERROR] no such column" if self.bad_plan else ""
+        state = script.partition("SET 'execution.state-recovery.path' = 'file://")[2].partition("'")[0]
+        directory = script.partition("SET 'execution.checkpointing.dir' = 'file://")[2].partition("'")[0]
+        self.steps.append(f"start {'old' if OLD_SQL in script else 'new'} from {state or 'nothing'}")
+        if state and self.bad_state and self.bad_state in script:
+            return "[ERROR] Cannot map state"
+        self.jobs[f"id-{len(self.steps)}"] = directory
+        return ""
+
+    def write(self, path: str, text: str) -> None:
+        self.files[path] = text
+
+    def read(self, path: str) -> str:
+        return self.files.get(path, "")
+
+    def copy(self, source: str, target: str) -> None:
+        self.copied.append((source, target))
+
+    def remove(self, directory: str) -> None:
+        self.removed.append(directory)
+
+    def latest_checkpoint(self, directory: str) -> str | None:
+        return None
+
+    # --- the REST interface
+    def call(self, _: InfraSettings, method: str, path: str, payload: Any = None) -> Any:
+        parts = path.strip("/").split("/")
+        if path == "/jobs/overview":
+            name = flink_jobs.job_name("", "payments")
+            return {"jobs": [{"name": name, "jid": each, "state": "RUNNING"} for each in self.jobs]}
+        if parts[-1] == "checkpoints":
+            return {"latest": {"completed": {"external_path": f"file:{self.jobs[parts[1]]}/x/chk-1"}}}
+        if parts[-1] == "stop":
+            self.steps.append("savepoint")
+            del self.jobs[parts[1]]
+            self.savepoint = payload["targetDirectory"].removeprefix("file://") + "/savepoint-1"
+            return {"request-id": "r"}
+        if parts[-2:-1] == ["savepoints"]:
+            return {"status": {"id": "COMPLETED"}, "operation": {"location": f"file:{self.savepoint}"}}
+        if method == "PATCH":
+            self.steps.append("cancel")
+            del self.jobs[parts[1].partition("?")[0]]
+            return None
+        return {"vertices": [{"status": "RUNNING"}]}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
+    fake = Cluster()
+    fake.jobs = {"id-0": "/c/old"}
+    fake.files["/c/old/submitted.sql"] = OLD_SQL
+    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
+    for module in (flink_jobs, flink_deploy):
+        monkeypatch.setattr(module, "NativeClient", lambda _: fake)
+        monkeypatch.setattr(module, "call", fake.call)
+    return fake
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> InfraSettings:
+    return InfraSettings(data_root=tmp_path, start_timeout_s=5)
+
+
+def _new() -> str:
+    _, (job,) = flink_jobs.rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    return job.checkpoints
+
+
+def test_an_upgrade_plans_first_and_starts_from_the_savepoint(
+    cluster: Cluster, settings: InfraSettings
+) -> None:
+    """The savepoint stands where a restart of the cluster would look for the new job's state."""
+    assert flink_deploy.deploy(settings) == [flink_jobs.job_name("", "payments")]
+    own = f"{_new()}/savepoints/savepoint-1"
+    assert cluster.copied == [("/c/old/savepoints/savepoint-1", own)]
+    assert cluster.steps == ["plan", "savepoint", f"start new from {own}"]
+    assert flink_deploy.deploy(settings) == []
+
+
+def test_sql_that_cannot_be_planned_touches_nothing(cluster: Cluster, settings: InfraSettings) -> None:
+    cluster.bad_plan = True
+    with pytest.raises(InfraError, match="no such column"):
+        flink_deploy.deploy(settings)
+    assert cluster.steps == ["plan"]
+    assert cluster.jobs == {"id-0": "/c/old"}
+
+
+def test_state_that_does_not_fit_lets_the_old_sql_go_on(cluster: Cluster, settings: InfraSettings) -> None:
+    """From the savepoint, not from the checkpoint before it, and without traces of the new."""
+    cluster.bad_state = "payments_parsed"
+    with pytest.raises(InfraError, match=r"was not upgraded.*--anew.*Cannot map state"):
+        flink_deploy.deploy(settings)
+    assert cluster.steps[-1] == "start old from /c/old/savepoints/savepoint-1"
+    assert list(cluster.jobs.values()) == ["/c/old"]
+    assert cluster.removed[-1] == _new()
+
+
+def test_anew_forgets_the_state(cluster: Cluster, settings: InfraSettings) -> None:
+    flink_deploy.deploy(settings, anew=True)
+    assert cluster.steps == ["plan", "cancel", "start new from nothing"]

@@ -1,0 +1,134 @@
+"""The description: it says what the routes are, it is well-formed, and its examples are right."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from aiohttp.test_utils import TestClient
+
+from tests.seed_bodies import SEED_INGEST, SEED_SYNC
+from web import problems
+from web.openapi.document import document
+from web.openapi.examples import BODIES
+
+Client = TestClient[Any, Any]
+
+_METHODS = ("get", "post", "put", "delete", "patch")
+
+
+def described() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(document())
+    return found
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (path, method, operation)
+        for path, item in described()["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+async def test_each_route_is_described_and_nothing_else(client: Client) -> None:
+    routed = set()
+    for resource in client.app.router.resources():  # type: ignore[union-attr]
+        methods = {route.method for route in resource}
+        if "*" in methods:
+            continue  # what no other route takes
+        assert ("GET" in methods) == ("HEAD" in methods)
+        routed |= {(resource.canonical, method.lower()) for method in methods - {"HEAD"}}
+    assert routed == {(path, method) for path, method, _ in operations()}
+    assert {method for _, method in routed} <= set(_METHODS)
+
+
+def test_operations_have_names_of_their_own() -> None:
+    ids = [operation["operationId"] for _, _, operation in operations()]
+    assert len(ids) == len(set(ids))
+    tags = {tag["name"] for tag in described()["tags"]}
+    assert {tag for _, _, operation in operations() for tag in operation["tags"]} == tags
+
+
+def test_parameters_of_the_path_are_those_of_the_template() -> None:
+    for path, _, operation in operations():
+        named = {part["name"] for part in operation["parameters"] if part.get("in") == "path"}
+        assert named == {part.partition("}")[0] for part in path.split("{")[1:]}, path
+
+
+def test_every_reference_leads_somewhere() -> None:
+    whole = described()
+
+    def walk(node: Any) -> None:
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                found = whole
+                for part in node["$ref"].removeprefix("#/").split("/"):
+                    found = found[part]
+            for value in node.values():
+                walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value)
+
+    walk(whole)
+
+
+def test_schemas_are_schemas_and_hold_the_examples() -> None:
+    whole = described()
+    for schema in whole["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    for name, body in BODIES.items():
+        jsonschema.Draft202012Validator({**whole, "$ref": f"#/components/schemas/{name}"}).validate(body)
+    for _, _, operation in operations():
+        for response in operation["responses"].values():
+            for content in response.get("content", {}).values():
+                for example in content.get("examples", {}).values():
+                    jsonschema.Draft202012Validator({**whole, **content["schema"]}).validate(example["value"])
+
+
+def test_the_examples_are_the_documented_bodies() -> None:
+    assert BODIES["SyncIn"] == json.loads(SEED_SYNC)
+    assert BODIES["IngestIn"] == json.loads(SEED_INGEST)
+
+
+def test_every_problem_stands_at_an_operation() -> None:
+    shown = {
+        name
+        for _, _, operation in operations()
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        for name in content.get("examples", {})
+    }
+    # No method of an operation is refused where it is described.
+    assert shown == problems.PROBLEMS.keys() - {"method-not-allowed"}
+
+
+async def test_it_is_served(client: Client) -> None:
+    response = await client.get("/openapi.json")
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert await response.read() == document()
+    again = await client.get("/openapi.json", headers={"If-None-Match": response.headers["ETag"]})
+    assert (again.status, await again.read()) == (304, b"")
+
+
+async def test_the_page_asks_this_server_alone(client: Client) -> None:
+    response = await client.get("/docs")
+    page = await response.text()
+    assert (response.status, response.content_type) == (200, "text/html")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "://" not in page
+    assert "<script>" not in page
+    assets = [part.partition('"')[0] for part in page.split('"/docs/')[1:]]
+    assert "swagger-ui-bundle.js" in assets
+    for name in assets:
+        found = await client.get(f"/docs/{name}")
+        assert (found.status, len(await found.read()) > 100) == (200, True), name
+        assert found.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("name", ["", "index.css", "LICENSE", "..%2f__init__.py", "%2e%2e%2f__init__.py"])
+async def test_the_page_has_no_other_files(client: Client, name: str) -> None:
+    response = await client.get(f"/docs/{name}")
+    assert (response.status, response.content_type) == (404, "application/problem+json")

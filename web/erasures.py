@@ -1,0 +1,81 @@
+"""The handlers of erasures: what is answered is committed, and the caches were told.
+
+A repeated DELETE answers the receipt of the first, by reference and by id, from the keyed hashes of the ledger: so a
+client whose answer was lost asks again. 404 is for what neither exists nor was erased. Once an entity was told anew, a
+DELETE erases it anew.
+"""
+
+import logging
+from typing import Final
+
+from aiohttp import web
+
+from app.erasure import ErasureReceipt
+from app.errors import TransientError
+from app.models import EntityKey
+from app.tokens import HEADER as TOKEN
+from web import parameters
+from web.boundary import GIVEN_REQUEST_ID
+from web.problems import ProblemError
+from web.receipts import receipt_of
+from web.services import SERVICES, SETTINGS, WebServices
+
+audit = logging.getLogger("audit")
+
+_LETTERS_WAIT_S: Final = 3.0
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+async def delete_by_id(request: web.Request) -> web.Response:
+    """Erase an entity by id, and answer the receipt."""
+    entity_id = parameters.entity_id(request.match_info["id"])
+    erased = await request.app[SERVICES].eraser.erase_id(entity_id)
+    return await _answer(request, erased, "this id")
+
+
+async def delete_by_reference(request: web.Request) -> web.Response:
+    """Erase an entity by its type and reference, and answer the receipt."""
+    key = EntityKey(
+        parameters.entity_type(request.match_info["type"]),
+        parameters.entity_reference(request.match_info["reference"]),
+    )
+    erased = await request.app[SERVICES].eraser.erase(key)
+    return await _answer(request, erased, "this type and reference")
+
+
+async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str) -> web.Response:
+    if erased is None:
+        raise ProblemError("not-found", f"There is no entity with {what}, and none was erased.")
+    services, settings = request.app[SERVICES], request.app[SETTINGS]
+    erased = await _with_letters(services, erased, min(_LETTERS_WAIT_S, settings.web_request_timeout_s / 4))
+    receipt = receipt_of(erased, settings)
+    # Of whom it was says the ledger id alone, to whoever has the key and the reference.
+    audit.info(
+        "entity erased: ledger id %s, request %s",
+        receipt.ledger_id,
+        request[GIVEN_REQUEST_ID],
+        extra={
+            "event": "entity_erased",
+            "request_id": request[GIVEN_REQUEST_ID],
+            **receipt.model_dump(exclude={"not_reached"}),
+        },
+    )
+    return web.Response(
+        body=receipt.model_dump_json().encode(),
+        headers={**_HEADERS, TOKEN: services.tokens.spell(erased.position)},
+    )
+
+
+async def _with_letters(services: WebServices, erased: ErasureReceipt, wait_s: float) -> ErasureReceipt:
+    """The receipt after the dead letters were seen to, as far as that was possible in so long."""
+    if erased.letters_checked_at is not None:
+        return erased
+    await services.letters.swept(wait_s=wait_s)
+    try:
+        return await services.eraser.receipt(erased.ledger_id) or erased
+    except TransientError:
+        return erased  # committed all the same

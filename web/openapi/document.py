@@ -1,0 +1,112 @@
+"""Puts the description together, once."""
+
+from functools import cache
+from typing import Any, Final
+
+import msgspec
+
+from web.openapi import examples
+from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
+from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
+from web.openapi.schemas import components, ref
+from web.problems import CONTENT_TYPE, PROBLEMS, Problem
+
+Json = dict[str, Any]
+
+RETRIED: Final = (503,)
+
+_INFO: Final = {
+    "title": "User Profile",
+    "version": "1",
+    "summary": "Real-time profiles: entities, their relationships and time series, as one graph.",
+    "description": "Events of many services become one graph, read here with low latency. Every error is a problem "
+    "(RFC 9457) whose `type` is a path of this server that explains it. A header Consistency-Token of one answer, "
+    "sent with the next request, keeps a session from going back in time.",
+    "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+
+
+@cache
+def document() -> bytes:
+    """The description as JSON."""
+    paths: dict[str, Json] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "jsonSchemaDialect": "https://spec.openapis.org/oas/3.1/dialect/base",
+            "info": _INFO,
+            "servers": [{"url": "/"}],
+            "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
+            "paths": paths,
+            "components": {
+                "schemas": components(),
+                "headers": HEADERS,
+                "parameters": {REQUEST_ID: REQUEST_ID_IN},
+            },
+        }
+    )
+
+
+def _operation(operation: Operation) -> Json:
+    described: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "parameters": [*operation.parameters, {"$ref": f"#/components/parameters/{REQUEST_ID}"}],
+        "responses": _responses(operation),
+    }
+    if operation.description:
+        described["description"] = operation.description
+    if operation.body is not None:
+        content = {"schema": ref(operation.body), "example": examples.BODIES[operation.body]}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
+def _responses(operation: Operation) -> Json:
+    responses: Json = {str(status): _answer(answer) for status, answer in operation.answers.items()}
+    by_status: dict[int, list[Problem]] = {}
+    for name in operation.errors:
+        by_status.setdefault(PROBLEMS[name].status, []).append(PROBLEMS[name])
+    for status, problems in sorted(by_status.items()):
+        if str(status) not in responses:
+            responses[str(status)] = _problems(status, problems)
+    return dict(sorted(responses.items()))
+
+
+def _answer(answer: Answer) -> Json:
+    described: Json = {"description": answer.description, "headers": _headers(*answer.headers)}
+    if answer.schema is not None:
+        content: Json = {"schema": answer.schema}
+        if answer.example is not None:
+            content["example"] = answer.example
+        described["content"] = {answer.media_type: content}
+    return described
+
+
+def _problems(status: int, problems: list[Problem]) -> Json:
+    shown = {
+        problem.name: {
+            "summary": problem.title,
+            "value": {
+                "type": problem.type,
+                "title": problem.title,
+                "status": status,
+                "detail": problem.meaning,
+                "instance": "/",
+                "request_id": "0123456789abcdef",
+            },
+        }
+        for problem in problems
+    }
+    return {
+        "description": "; ".join(problem.title for problem in problems) + ".",
+        "headers": _headers(*(["Retry-After"] if status in RETRIED else [])),
+        "content": {CONTENT_TYPE: {"schema": ref("Problem"), "examples": shown}},
+    }
+
+
+def _headers(*names: str) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID, *names)}

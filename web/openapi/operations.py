@@ -1,0 +1,296 @@
+"""The operations of the API: one for each route, as the table that the description is made from."""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from app.tokens import HEADER as TOKEN
+from web.openapi import parts
+from web.openapi.parts import Part
+from web.openapi.schemas import Schema, array, ref
+
+Tag = Literal["Reads", "Writes", "Operation", "Description"]
+
+TAGS: Final[dict[Tag, str]] = {
+    "Reads": "Trees of entities, put together from a cache that is never older than the service could know.",
+    "Writes": "Committed before they are answered, all of a request or nothing of it. Repeating one is safe.",
+    "Operation": "For whoever runs the service.",
+    "Description": "What there is and what it means.",
+}
+
+_ANY: Final = (
+    "malformed-request",
+    "uri-too-long",
+    "headers-too-large",
+    "http-error",
+    "internal-error",
+    "timeout",
+)
+_READ: Final = (*_ANY, "invalid-parameter", "unavailable")
+_WRITE: Final = (
+    *_READ,
+    "request-timeout",
+    "content-too-large",
+    "unsupported-media-type",
+    "invalid-content",
+)
+_TREE_HEADERS: Final = ("ETag", "Cache-Status", TOKEN, "Age")
+_CONDITIONAL: Final = (parts.TOKEN_IN, parts.IF_NONE_MATCH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A success: its body (None: no body) and the headers that it can have beside X-Request-Id."""
+
+    description: str
+    schema: Schema | None = None
+    media_type: str = "application/json"
+    headers: tuple[str, ...] = ()
+    example: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path; a GET answers HEAD, too. `errors` are names of problems."""
+
+    method: Literal["get", "post", "put", "delete"]
+    path: str
+    id: str
+    tag: Tag
+    summary: str
+    answers: dict[int, Answer]
+    errors: tuple[str, ...] = _ANY
+    parameters: tuple[Part, ...] = ()
+    body: str | None = None  # the schema's name; its example stands in web.openapi.examples
+    description: str = ""
+
+
+_NOT_MODIFIED: Final = Answer(
+    description="What If-None-Match names still holds.", headers=("ETag", "Cache-Status", TOKEN)
+)
+_TREE: Final = Answer(description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS)
+
+OPERATIONS: Final = (
+    Operation(
+        method="get",
+        path="/v1/graph/{id}",
+        id="getEntity",
+        tag="Reads",
+        summary="The tree of one entity",
+        description="An entity is expanded once, at its shallowest place; elsewhere it stands as `repeated`.",
+        parameters=(parts.ID, parts.DEPTH, parts.PERIOD, *parts.SELECTION, *_CONDITIONAL),
+        answers={
+            200: _TREE,
+            301: Answer(
+                description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
+                schema=ref("Moved"),
+                headers=("Location",),
+            ),
+            304: _NOT_MODIFIED,
+        },
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/by-reference/{type}/{reference}",
+        id="getEntityByReference",
+        tag="Reads",
+        summary="The tree of one entity by its business key",
+        parameters=(
+            parts.TYPE,
+            parts.REFERENCE,
+            parts.DEPTH,
+            parts.PERIOD,
+            *parts.SELECTION,
+            *_CONDITIONAL,
+        ),
+        answers={200: _TREE, 304: _NOT_MODIFIED},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/by-property/{prop}/value/{value}",
+        id="findEntitiesByProperty",
+        tag="Reads",
+        summary="The trees of all entities with a property of this value",
+        description="In order of id, a page at a time; an empty array where there is none.",
+        parameters=(
+            parts.PROP,
+            parts.VALUE,
+            parts.DEPTH,
+            parts.PERIOD,
+            *parts.SELECTION,
+            parts.LIMIT,
+            parts.CURSOR,
+            *_CONDITIONAL,
+        ),
+        answers={
+            200: Answer(
+                description="A page.",
+                schema=array(ref("Entity")),
+                headers=(*_TREE_HEADERS, "Link"),
+            ),
+            304: _NOT_MODIFIED,
+        },
+        errors=_READ,
+    ),
+    Operation(
+        method="post",
+        path="/v1/graph/batch",
+        id="getEntities",
+        tag="Reads",
+        summary="The trees of several entities",
+        description="One item per id, in order: its tree; null where there is no such entity; "
+        "`moved_to` where it was merged into another one.",
+        parameters=(parts.DEPTH, parts.PERIOD, *parts.SELECTION, parts.TOKEN_IN),
+        body="BatchIn",
+        answers={
+            200: Answer(
+                description="The items.",
+                schema=array({"oneOf": [ref("Entity"), ref("Moved"), {"type": "null"}]}),
+                headers=("Cache-Status", TOKEN, "Age"),
+            )
+        },
+        errors=_WRITE,
+    ),
+    Operation(
+        method="get",
+        path="/v1/entities",
+        id="listEntities",
+        tag="Reads",
+        summary="All entities, or those of a type",
+        description="In order of id, a page at a time; an entity that comes meanwhile stands on a later page. "
+        "Not from the cache.",
+        parameters=(parts.LISTED_TYPE, parts.LIMIT, parts.CURSOR, *_CONDITIONAL),
+        answers={
+            200: Answer(
+                description="A page.",
+                schema=array(ref("Listed")),
+                headers=("ETag", "Cache-Status", TOKEN, "Link"),
+            ),
+            304: _NOT_MODIFIED,
+        },
+        errors=_READ,
+    ),
+    Operation(
+        method="post",
+        path="/v1/graph/sync",
+        id="syncGraph",
+        tag="Writes",
+        summary="Write entities and relationships",
+        description="The last writer of a property, by its date, wins.",
+        parameters=(parts.DRY_RUN,),
+        body="SyncIn",
+        answers={
+            200: Answer(description="The answer to a dry run.", schema=ref("Differences")),
+            202: Answer(
+                description="It is committed.",
+                schema=ref("Accepted"),
+                headers=(TOKEN,),
+                example={"status": "sync request accepted for processing"},
+            ),
+        },
+        errors=(*_WRITE, "ambiguous-reference"),
+    ),
+    Operation(
+        method="post",
+        path="/v1/temporal/ingest",
+        id="ingestTemporal",
+        tag="Writes",
+        summary="Write points of time series",
+        parameters=(parts.DRY_RUN,),
+        body="IngestIn",
+        answers={
+            200: Answer(description="The answer to a dry run.", schema=ref("Differences")),
+            202: Answer(
+                description="It is committed.",
+                schema=ref("Accepted"),
+                headers=(TOKEN,),
+                example={"status": "sync request accepted for processing"},
+            ),
+        },
+        errors=_WRITE,
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        id="getHealth",
+        tag="Operation",
+        summary="Whether the process answers",
+        answers={200: Answer(description="It does.", schema=ref("Alive"))},
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        id="getReadiness",
+        tag="Operation",
+        summary="Whether every required dependency is ready",
+        answers={
+            200: Answer(description="They are.", schema=ref("Readiness")),
+            503: Answer(description="Some are not.", schema=ref("Readiness")),
+        },
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        id="getMetrics",
+        tag="Operation",
+        summary="Metrics for Prometheus",
+        answers={200: Answer(description="A page.", schema={"type": "string"}, media_type="text/plain")},
+    ),
+    Operation(
+        method="get",
+        path="/",
+        id="getIndex",
+        tag="Description",
+        summary="The routes",
+        answers={200: Answer(description="URI templates.", schema=ref("Index"))},
+    ),
+    Operation(
+        method="get",
+        path="/openapi.json",
+        id="getDescription",
+        tag="Description",
+        summary="This document",
+        answers={
+            200: Answer(description="OpenAPI 3.1.", schema={"type": "object"}, headers=("ETag",)),
+            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
+        },
+        parameters=(parts.IF_NONE_MATCH,),
+    ),
+    Operation(
+        method="get",
+        path="/docs",
+        id="getDocs",
+        tag="Description",
+        summary="This document as a page",
+        answers={200: Answer(description="The page.", schema={"type": "string"}, media_type="text/html")},
+    ),
+    Operation(
+        method="get",
+        path="/docs/{asset}",
+        id="getDocsAsset",
+        tag="Description",
+        summary="A script or style of the page",
+        parameters=(
+            parts.path("asset", {"type": "string"}, "The file's name.", "swagger-ui.css"),
+            parts.IF_NONE_MATCH,
+        ),
+        answers={
+            200: Answer(
+                description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)
+            ),
+            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
+        },
+        errors=(*_ANY, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/problems/{name}",
+        id="getProblem",
+        tag="Description",
+        summary="What a problem means",
+        parameters=(parts.PROBLEM,),
+        answers={200: Answer(description="Its meaning.", schema=ref("Meaning"))},
+        errors=(*_ANY, "not-found"),
+    ),
+)

@@ -1,0 +1,182 @@
+"""Schemas of answers, which are joined from bytes and so have no models; those of bodies come from their models."""
+
+from typing import Any, Final
+
+import msgspec
+
+from web.graph import BatchIn
+from web.problems import PROBLEMS
+from web.sync_body import SyncIn
+from web.temporal import IngestIn
+
+Schema = dict[str, Any]
+
+_REF: Final = "#/components/schemas/{name}"
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": _REF.format(name=name)}
+
+
+def array(items: Schema, **more: Any) -> Schema:
+    return {"type": "array", "items": items, **more}
+
+
+def record(
+    properties: dict[str, Schema], *, description: str, optional: frozenset[str] = frozenset()
+) -> Schema:
+    """An object with these members and no others."""
+    return {
+        "type": "object",
+        "description": description,
+        "properties": properties,
+        "required": [name for name in properties if name not in optional],
+        "additionalProperties": False,
+    }
+
+
+_ID: Final = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
+_TEXT: Final = {"type": "string"}
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_DATE: Final = {
+    "type": "string",
+    "description": "UTC with microseconds.",
+    "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+    "examples": ["2025-01-15T23:59:59.000000Z"],
+}
+_GRANULARITY: Final = {"enum": ["instant", "day", "week", "month", "quarter", "year"]}
+_NAME: Final[dict[str, Schema]] = {"id": _ID, "type": _TEXT, "reference": _TEXT}
+
+_ANSWERS: Final[dict[str, Schema]] = {
+    "Property": record(
+        {"value": {"description": "Any JSON value."}, "reference_date": _DATE},
+        description="A property and the date that it is of.",
+    ),
+    "Entity": record(
+        {
+            **_NAME,
+            "properties": {"type": "object", "additionalProperties": ref("Property")},
+            "created_at": _DATE,
+            "updated_at": _DATE,
+            "edges": array(ref("Edge"), description="Relationships, by type and id of the target."),
+            "truncated": record(
+                {"edges_total": _COUNT}, description="There where edges were left out, by the node budget."
+            ),
+            "temporal_data": {
+                "description": "Points by key, in order of their dates; null where there is none.",
+                "oneOf": [
+                    {
+                        "type": "object",
+                        "additionalProperties": array(ref("Point"), minItems=1),
+                        "minProperties": 1,
+                    },
+                    {"type": "null"},
+                ],
+            },
+        },
+        description="An entity and what it leads to. With `fields`, the members that were asked for.",
+        optional=frozenset({"properties", "created_at", "updated_at", "edges", "truncated", "temporal_data"}),
+    ),
+    "Repeated": record(
+        {**_NAME, "repeated": {"const": True}},
+        description="An entity that stands in full elsewhere in the tree.",
+    ),
+    "Edge": record(
+        {"type": _TEXT, "entity": {"oneOf": [ref("Entity"), ref("Repeated")]}},
+        description="A relationship and its target.",
+    ),
+    "Point": record(
+        {"value": {}, "granularity": _GRANULARITY, "reference_date": _DATE},
+        description="A point of a time series.",
+    ),
+    "Listed": record(
+        {
+            **_NAME,
+            "properties": {"type": "object", "additionalProperties": ref("Property")},
+            "created_at": _DATE,
+            "updated_at": _DATE,
+        },
+        description="An entity alone.",
+    ),
+    "Moved": record(
+        {"id": _ID, "moved_to": _ID},
+        description="The entity was a placeholder and is one with another one now.",
+    ),
+    "Accepted": record(
+        {"status": {"const": "sync request accepted for processing"}}, description="It is committed."
+    ),
+    "Difference": {
+        "type": "object",
+        "description": "What a write would do to one item; the members beside `kind` identify it.",
+        "properties": {"kind": {"enum": ["entity", "property", "relationship", "temporal"]}},
+        "required": ["kind"],
+    },
+    "Differences": record(
+        {
+            "dry_run": {"const": True},
+            **{name: array(ref("Difference")) for name in ("created", "changed", "unchanged", "refused")},
+        },
+        description="What a write would do; nothing was written.",
+    ),
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457. GET the `type` for its meaning.",
+        "properties": {
+            "type": {"enum": [problem.type for problem in PROBLEMS.values()], "format": "uri-reference"},
+            "title": _TEXT,
+            "status": {"type": "integer", "minimum": 400, "maximum": 599},
+            "detail": _TEXT,
+            "instance": {**_TEXT, "format": "uri-reference"},
+            "request_id": _TEXT,
+            "parameter": {**_TEXT, "description": "The parameter at fault."},
+            "field": {**_TEXT, "description": "The path of the field at fault."},
+            "code": {**_TEXT, "description": "A stable name of the reason."},
+            "candidates": array(_TEXT, description="Types of the entities that bear the reference."),
+        },
+        "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    },
+    "Meaning": record(
+        {"type": _TEXT, "title": _TEXT, "status": _COUNT, "meaning": _TEXT}, description="A problem's."
+    ),
+    "Alive": record({"status": {"const": "alive"}}, description="The process answers."),
+    "Readiness": record(
+        {
+            "status": {"enum": ["ready", "not ready"]},
+            "dependencies": array(
+                record(
+                    {
+                        "name": _TEXT,
+                        "ready": {"type": "boolean"},
+                        "required": {"type": "boolean"},
+                        "detail": _TEXT,
+                    },
+                    description="As asked now.",
+                )
+            ),
+        },
+        description="Whether the worker can serve.",
+    ),
+    "Index": record(
+        {"name": _TEXT, "description": _TEXT, "links": {"type": "object"}},
+        description="The routes as URI templates (RFC 6570).",
+    ),
+}
+
+
+def _without_indentation(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {
+            name: " ".join(value.split())
+            if name == "description" and isinstance(value, str)
+            else _without_indentation(value)
+            for name, value in schema.items()
+        }
+    return [_without_indentation(item) for item in schema] if isinstance(schema, list) else schema
+
+
+def components() -> dict[str, Schema]:
+    """Every schema by name."""
+    _, bodies = msgspec.json.schema_components([SyncIn, IngestIn, BatchIn], ref_template=_REF)
+    bodies["SyncIn"]["anyOf"] = [{"required": ["entities"]}, {"required": ["relationships"]}]
+    found: dict[str, Schema] = _without_indentation({**bodies, **_ANSWERS})
+    return found

@@ -1,0 +1,125 @@
+"""The receipt of an erasure, as DELETE answers it: no personal data, the same whenever it is asked for again."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel
+
+from app import dates
+from app.erasure import ErasureReceipt
+from app.settings import Settings
+
+
+class Removed(BaseModel):
+    """Rows that were deleted; relationships of both directions, and properties that were hidden too."""
+
+    entities: int
+    properties: int
+    relationships: int
+    temporal_points: int
+
+
+class DeadLetters(BaseModel):
+    """`pending`: those about the entity are still to be removed; it is retried until they are."""
+
+    state: Literal["removed", "pending"]
+    removed: int
+    checked_at: str | None
+
+
+class NotReached(BaseModel):
+    """Where data about the entity may remain, and until when; `until` null: without a limit known to the service."""
+
+    what: Literal[
+        "source_topics", "normalised_topics", "cdc_topic", "domain_events", "write_ahead_log", "backups"
+    ]
+    names: list[str]
+    until: str | None
+    note: str
+
+
+class Receipt(BaseModel):
+    """What an erasure did. `ledger_id` is the keyed hash that remains of the entity."""
+
+    ledger_id: str
+    erased_at: str
+    removed: Removed
+    caches: Literal["invalidated", "pending"]
+    dead_letters: DeadLetters
+    not_reached: list[NotReached]
+
+
+def receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
+    """The receipt as it is told under these settings."""
+    checked_at = erasure.letters_checked_at
+    return Receipt(
+        ledger_id=erasure.ledger_id,
+        erased_at=dates.to_text(erasure.erased_at),
+        removed=Removed(
+            entities=1,
+            properties=erasure.properties,
+            relationships=erasure.edges,
+            temporal_points=erasure.points,
+        ),
+        caches="invalidated" if erasure.caches_told else "pending",
+        dead_letters=DeadLetters(
+            state="pending" if checked_at is None else "removed",
+            removed=erasure.letters,
+            checked_at=None if checked_at is None else dates.to_text(checked_at),
+        ),
+        not_reached=list(_not_reached(erasure.erased_at, settings)),
+    )
+
+
+def _not_reached(erased_at: datetime, settings: Settings) -> Iterator[NotReached]:
+    topics = settings.topics
+    retention_ms = {spec.name: int(spec.config.get("retention.ms", -1)) for spec in settings.topic_specs}
+
+    def until(names: list[str]) -> str | None:
+        longest = max((retention_ms[name] for name in names), key=lambda ms: float("inf") if ms < 0 else ms)
+        return None if longest < 0 else dates.to_text(erased_at + timedelta(milliseconds=longest))
+
+    sources, normalised = list(topics.sources), list(topics.normalised)
+    yield NotReached(
+        what="source_topics",
+        names=sources,
+        until=until(sources),
+        note="Kafka keeps these records until their topics' retention ends. Reading them again does not bring the "
+        "entity back.",
+    )
+    yield NotReached(
+        what="normalised_topics",
+        names=normalised,
+        until=until(normalised),
+        note="As source_topics.",
+    )
+    yield NotReached(
+        what="cdc_topic",
+        names=[topics.cdc],
+        until=until([topics.cdc]),
+        note="Changes from before the erasure, and the deletes themselves. Kafka deletes whole segments, so it may be "
+        "somewhat later.",
+    )
+    yield NotReached(
+        what="domain_events",
+        names=[topics.domain_events],
+        until=until([topics.domain_events]),
+        note="Events from before the erasure, here and at their consumers, who learn of it by the events of the "
+        "deletes.",
+    )
+    yield NotReached(
+        what="write_ahead_log",
+        names=[],
+        until=None,
+        note="PostgreSQL recycles its WAL after checkpoints, on primary and replicas; a replication slot that stands "
+        "still holds it longer. Dead rows leave their pages by vacuum.",
+    )
+    days = settings.backup_retention_days
+    yield NotReached(
+        what="backups",
+        names=[],
+        until=None if days is None else dates.to_text(erased_at + timedelta(days=days)),
+        note="Backups and archived WAL, for as long as the operator keeps them (PROFILE_BACKUP_RETENTION_DAYS). Who "
+        "restores one repeats the erasures of the time since.",
+    )
