@@ -14,6 +14,7 @@ from web import docs, erasures, exports, graph, health, index, listing, writes
 from web.boundary import Bounds, GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.gate import Gate, Room
+from web.page import PAGE, Page
 from web.services import GATE, SCOPES, SERVICES, SETTINGS, WebServices
 
 __all__ = ["WebServices", "build"]
@@ -21,7 +22,7 @@ __all__ = ["WebServices", "build"]
 _READ: Final = ("GET", "HEAD")
 
 
-def build(services: WebServices, settings: Settings) -> web.Application:
+def build(services: WebServices, settings: Settings, page: Page | None = None) -> web.Application:
     """Make the application. It owns no connection: what the services hold is closed by who opened it.
 
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
@@ -34,6 +35,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     application.cleanup_ctx.append(partial(_watch, downloads))
     application[SERVICES] = services
     application[SETTINGS] = settings
+    application[PAGE] = page or Page()
 
     application[GATE] = gate = Gate(settings.auth, services.keys, services.clock)
     application[SCOPES] = scopes = {}
@@ -74,6 +76,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     add("/openapi.json", docs.openapi, *_READ, needs=None, bounds=free)
     add("/docs", docs.page, *_READ, needs=None, bounds=free)
     add("/docs/{asset:[^/]*}", docs.asset, *_READ, needs=None, bounds=free)
+    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ, needs=None, bounds=free)
     add("/", index.index, *_READ, needs=None, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
     return application

@@ -21,6 +21,7 @@ Client = TestClient[Any, Any]
 
 OPEN = {
     "/",
+    "/assets/{name}",
     "/docs",
     "/docs/{asset}",
     "/healthz",
