@@ -78,7 +78,7 @@ def _topics(_: argparse.Namespace) -> int:
     from app.topic_admin import create_topics  # noqa: PLC0415 — only this command needs it
 
     settings = Settings()
-    created = asyncio.run(create_topics(settings.kafka_brokers, settings.topic_specs))
+    created = asyncio.run(create_topics(settings.kafka, settings.topic_specs))
     print("\n".join(f"created {name}" for name in created) or "All topics are there.")
     return 0
 

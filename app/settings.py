@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.kafka_security import Brokers, KafkaSecurity, Mechanism, Protocol
 from app.topics import TopicNames, TopicSpec
 
 
@@ -51,6 +52,13 @@ class Settings(BaseSettings):
 
     # --- Kafka
     kafka_brokers: CommaList = Field(default=["127.0.0.1:9092"])
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism = "PLAIN"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ca_file: Path | None = Field(default=None, description="PEM; unset: the system's")
+    kafka_client_cert_file: Path | None = None
+    kafka_client_key_file: Path | None = None
     topic_prefix: str = ""
     topic_partitions: int = Field(default=4, ge=1)
     source_topic_partitions: int = Field(default=4, ge=1)
@@ -87,6 +95,12 @@ class Settings(BaseSettings):
     # --- Redis
     redis_nodes: CommaList = Field(default=["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
     redis_timeout_s: float = 0.3
+    redis_tls: bool = False
+    redis_ca_file: Path | None = Field(default=None, description="PEM; unset: the system's")
+    redis_client_cert_file: Path | None = None
+    redis_client_key_file: Path | None = None
+    redis_username: str | None = Field(default=None, description="of an ACL; unset: the default user")
+    redis_password: SecretStr | None = None
     cache_enabled: bool = True
     cache_prefix: str = "up"
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
@@ -197,6 +211,7 @@ class Settings(BaseSettings):
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"
+    connect_ca_file: Path | None = Field(default=None, description="PEM, of https; unset: the system's")
     connector_name: str = Field(default="user-profile-cdc", min_length=1)
     connect_postgres_dsn: SecretStr | None = Field(
         default=None, description="the primary as Connect reaches it; unset: as PROFILE_POSTGRES_DSN"
@@ -220,6 +235,22 @@ class Settings(BaseSettings):
         default=False,
         description="publish rows that were there before the connector as …_created; a new snapshot repeats",
     )
+
+    @property
+    def kafka(self) -> Brokers:
+        """The brokers, and how to connect to them."""
+        return Brokers(
+            self.kafka_brokers,
+            KafkaSecurity(
+                protocol=self.kafka_security_protocol,
+                mechanism=self.kafka_sasl_mechanism,
+                username=self.kafka_sasl_username,
+                password=self.kafka_sasl_password.get_secret_value(),
+                ca_file=self.kafka_ca_file,
+                certificate_file=self.kafka_client_cert_file,
+                key_file=self.kafka_client_key_file,
+            ),
+        )
 
     @property
     def topics(self) -> TopicNames:

@@ -126,7 +126,7 @@ class Worker:
             self._watch_placeholders()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
-            await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
+            await _wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()
@@ -171,7 +171,7 @@ class Worker:
         )
 
     def _dead_letters(self) -> KafkaDeadLetters:
-        dead_letters = KafkaDeadLetters(self.settings.kafka_brokers)
+        dead_letters = KafkaDeadLetters(self.settings.kafka)
         self._resources.push_async_callback(dead_letters.close)
         return dead_letters
 
@@ -179,7 +179,7 @@ class Worker:
         from cdc.processor import CdcProcessor  # noqa: PLC0415 — a role imports its own agents alone
         from cdc.publisher import KafkaEventSink  # noqa: PLC0415
 
-        events = KafkaEventSink(self.settings.kafka_brokers, self.settings.topics.domain_events)
+        events = KafkaEventSink(self.settings.kafka, self.settings.topics.domain_events)
         self._resources.push_async_callback(events.close)
         return CdcProcessor(
             directory=self.stores.directory,
@@ -212,7 +212,7 @@ class Worker:
             name=settings.connector_name,
             slot_name=settings.cdc_slot,
             slots=self.stores.slots,
-            connect=ConnectClient(settings.connect_url, timeout_s=5.0),
+            connect=ConnectClient(settings.connect_url, timeout_s=5.0, ca_file=settings.connect_ca_file),
             clock=self._clock,
             interval_s=settings.cdc_watch_interval_s,
             max_lag_s=settings.cdc_max_lag_s,
@@ -230,7 +230,7 @@ class Worker:
         from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
 
         self._repeater = CacheRepeater(
-            brokers=self.settings.kafka_brokers,
+            brokers=self.settings.kafka,
             topic=self.settings.topics.cdc,
             group_id=self.settings.app_id,
             invalidator=self.stores.invalidator,
@@ -272,7 +272,7 @@ class Worker:
         typed = dict.fromkeys((*names.normalised, names.cdc), True)
         topics = {**dict.fromkeys(names.sources, False), **typed}
         sweep = LetterSweep(
-            self.stores.erasures, partial(DeadLetterStore, settings.kafka_brokers, list(topics)), topics
+            self.stores.erasures, partial(DeadLetterStore, settings.kafka, list(topics)), topics
         )
         sweeping = asyncio.create_task(sweep.run(), name="letter-sweep")
         self._resources.callback(sweeping.cancel)

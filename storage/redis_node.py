@@ -11,6 +11,7 @@ from typing import Final
 from app.errors import TransientError
 from storage.redis_connection import Command, Outcome, RedisConnection
 from storage.redis_script import RedisScript
+from storage.redis_security import NONE, RedisSecurity
 from storage.shared_attempt import SharedAttempt
 
 Address = tuple[str, int]
@@ -21,7 +22,15 @@ RETRY_S: Final = 0.25  # between attempts to connect
 class RedisNode:
     """Raises TransientError alone. Nothing is asked twice: what got no reply may have been done."""
 
-    def __init__(self, address: Address, scripts: Sequence[RedisScript], *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        address: Address,
+        scripts: Sequence[RedisScript],
+        *,
+        timeout_s: float,
+        security: RedisSecurity = NONE,
+    ) -> None:
+        self._security = security
         self.address = address
         self._scripts = scripts
         self._timeout_s = timeout_s
@@ -48,11 +57,15 @@ class RedisNode:
         raise TransientError("Redis could not be reached a moment ago.")
 
     async def _connect(self) -> None:
-        # The place for TLS and AUTH, if they are ever needed.
+        security = self._security
         connection = RedisConnection(timeout_s=self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.get_running_loop().create_connection(lambda: connection, *self.address)
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, *self.address, ssl=security.tls
+                )
+                if security.auth is not None:
+                    await connection.ask([security.auth])
                 if self._scripts:
                     await connection.ask([script.load for script in self._scripts])
         except OSError as error:

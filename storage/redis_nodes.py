@@ -12,6 +12,7 @@ from app.errors import TransientError
 from storage.redis_connection import Command
 from storage.redis_node import Address, RedisNode
 from storage.redis_script import RedisScript
+from storage.redis_security import NONE, RedisSecurity
 from storage.shared_attempt import SharedAttempt
 
 _SLOTS: Final = 16_384
@@ -30,7 +31,8 @@ class RedisNodes:
     they are needed, are bounded likewise.
     """
 
-    def __init__(self, seeds: Sequence[str], *, timeout_s: float) -> None:
+    def __init__(self, seeds: Sequence[str], *, timeout_s: float, security: RedisSecurity = NONE) -> None:
+        self.security = security
         self._timeout_s = timeout_s
         self._scripts: list[RedisScript] = []
         self._nodes: dict[Address, RedisNode] = {}
@@ -46,7 +48,9 @@ class RedisNodes:
 
     def _node(self, address: Address) -> RedisNode:
         if address not in self._nodes:
-            self._nodes[address] = RedisNode(address, self._scripts, timeout_s=self._timeout_s)
+            self._nodes[address] = RedisNode(
+                address, self._scripts, timeout_s=self._timeout_s, security=self.security
+            )
         return self._nodes[address]
 
     async def _read_map(self) -> None:

@@ -54,6 +54,7 @@ from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.redis_security import RedisSecurity
 from storage.slots import PostgresSlots
 from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
@@ -117,7 +118,11 @@ class Stores:
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
         if settings.cache_enabled:
-            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+            nodes = RedisNodes(
+                settings.redis_nodes,
+                timeout_s=settings.redis_timeout_s,
+                security=RedisSecurity.of(settings),
+            )
             close(nodes.close)
             self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))

@@ -39,7 +39,7 @@ async def serving(
     shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
     sweep = LetterSweep(
         stores.erasures,
-        partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics)),
+        partial(DeadLetterStore, brokers or settings.kafka, list(topics)),
         topics,
         interval_s=0.5,
     )
