@@ -37,6 +37,7 @@ MAX_HEADER_BYTES: Final = (
 )
 MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
+FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _BACKLOG: Final = 1024
 _FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
@@ -207,7 +208,7 @@ class _ProblemServer(web.Server):
 class _ProblemHandler(web.RequestHandler):
     """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
 
-    __slots__ = ("_closes_at_first", "_express")
+    __slots__ = ("_closes_at_first", "_express", "_first_request")
 
     def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -250,6 +251,16 @@ class _ProblemHandler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._closes_at_first = self._next_keepalive_close_time
+        # aiohttp limits the time of idle connections alone, from their first answer on.
+        self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._first_request.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self.awaits_first_request and self.transport is not None:
+            self.transport.abort()
 
     @property
     def awaits_first_request(self) -> bool:

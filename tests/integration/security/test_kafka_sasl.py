@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
@@ -141,12 +140,14 @@ async def test_fausts_transport_is_told_the_same(ports: tuple[int, int], certifi
         }
     )
     conf = faust_app.build(settings).conf
-    consumer = AIOKafkaConsumer(
+    # As Faust's driver makes the options of its consumer and producer.
+    client = AIOKafkaAdminClient(
         bootstrap_servers=settings.kafka_brokers,
         **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
     )
-    await consumer.start()
-    await consumer.stop()
+    await client.start()
+    assert (await client.describe_cluster())["brokers"]
+    await client.close()
 
 
 @pytest.mark.parametrize(
