@@ -7,6 +7,7 @@ revocation could have been missed.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -55,6 +56,10 @@ class KeyRing:
         self._outage_s = outage_s
         self._rate = rate
         self._grants: dict[str, Grant] = {}
+        # Texts that proved themselves since the last reading. A stranger learns nothing from a look here: Python
+        # compares texts only where their keyed hashes are equal.
+        self._proven: dict[str, Grant] = {}
+        self._watchers: list[Callable[[], None]] = []
         self._read_at: float | None = None
         self._tried_at: float | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -83,11 +88,20 @@ class KeyRing:
         """
         if not self.is_known:
             raise TransientError("The keys could not be read for too long.")
-        key_id = id_of(text)
-        grant = self._grants.get(key_id) if key_id is not None else None
-        if grant is None or not grant.key.proves(text) or not grant.key.live_at(self._clock.now()):
+        grant = self._proven.get(text)
+        if grant is None:
+            key_id = id_of(text)
+            grant = self._grants.get(key_id) if key_id is not None else None
+            if grant is None or not grant.key.proves(text):
+                return None
+            self._proven[text] = grant
+        if grant.key.expires_at is not None and not grant.key.live_at(self._clock.now()):
             return None
         return grant
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """Have it called after each reading."""
+        self._watchers.append(told)
 
     async def look(self, text: str) -> Grant | None:
         """As `find`; a key that is not known yet may be a new one, so the store is asked, now and then."""
@@ -123,9 +137,11 @@ class KeyRing:
                 grants[key.id] = self._granted(key, known.get(key.id), started)
         if self._read_at is not None:
             _tell(known, grants, now)
-        self._grants = grants
+        self._grants, self._proven = grants, {}
         self.ever_any = self.ever_any or bool(found)
         self._read_at = started
+        for told in self._watchers:
+            told()
 
     def _granted(self, key: ApiKey, before: Grant | None, now: float) -> Grant:
         if before is not None and before.key == key:

@@ -34,10 +34,15 @@ class Gate:
         self._keys = keys
         self._clock = clock
         self._loopback = True
+        self.closed = self._needs_keys()  # whether a request needs a key now
+        if keys is not None:
+            keys.watch(self._settle)
 
-    @property
-    def closed(self) -> bool:
-        """Whether a request needs a key now. What was closed stays so: keys that were made don't vanish."""
+    def _settle(self) -> None:
+        self.closed = self._needs_keys()
+
+    def _needs_keys(self) -> bool:
+        # What was closed stays so: keys that were made don't vanish.
         if self._auth == "off":
             return False
         if self._auth == "required" or not self._loopback:
@@ -51,6 +56,7 @@ class Gate:
         `allowed`: listening beyond this machine was asked for, with or without keys.
         """
         self._loopback = loopback
+        self._settle()
         if loopback or allowed:
             return
         where = f"The web server does not listen on {host or 'all hosts'}: "

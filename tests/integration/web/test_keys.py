@@ -4,8 +4,10 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from app.access import digest_of
@@ -13,6 +15,7 @@ from app.clock import SystemClock
 from app.errors import TransientError
 from app.key_ring import KeyRing
 from app.settings import Settings
+from load.web_worker import web_worker
 from storage.stores import Stores
 from tests.integration.web.serving import Served, serving
 
@@ -106,3 +109,31 @@ async def test_a_store_that_is_away_is_transient(settings: Settings) -> None:
     with pytest.raises(TransientError):
         await ring.read()
     assert ring.is_known
+
+
+@pytest.mark.timeout(150)
+async def test_a_worker_asks_for_keys(settings: Settings) -> None:
+    code, text, _ = await keys(
+        settings, "create", "--name", "probe", "--scope", "admin,read", "--rate", "1000"
+    )
+    assert code == 0
+    environment = {
+        "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
+            d.get_secret_value() for d in settings.postgres_replica_dsns
+        ),
+        "PROFILE_REDIS_NODES": ",".join(settings.redis_nodes),
+        "PROFILE_KAFKA_BROKERS": ",".join(settings.kafka_brokers),
+        "PROFILE_CACHE_PREFIX": settings.cache_prefix,
+        "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
+        "PROFILE_APP_ID": settings.app_id,
+    }
+    with ExitStack() as running:
+        server = await asyncio.to_thread(running.enter_context, web_worker(environment))
+        async with aiohttp.ClientSession(server.url) as session:
+            for path, wanted in (("/metrics", 401), ("/v1/entities", 401), ("/healthz", 200)):
+                async with session.get(path) as response:
+                    assert response.status == wanted
+            for path in ("/metrics", "/v1/entities"):
+                async with session.get(path, headers={"Authorization": f"Bearer {text}"}) as response:
+                    assert response.status == 200
