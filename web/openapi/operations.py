@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.tokens import HEADER as TOKEN
-from web.openapi import parts
+from web.openapi import examples, parts
 from web.openapi.parts import Part
 from web.openapi.schemas import Schema, array, ref
 
-Tag = Literal["Reads", "Writes", "Operation", "Description"]
+Tag = Literal["Reads", "Writes", "Erasure", "Operation", "Description"]
 
 TAGS: Final[dict[Tag, str]] = {
     "Reads": "Trees of entities, put together from a cache that is never older than the service could know.",
     "Writes": "Committed before they are answered, all of a request or nothing of it. Repeating one is safe.",
+    "Erasure": "Everything about an entity goes, in one transaction; records from before don't bring it back.",
     "Operation": "For whoever runs the service.",
     "Description": "What there is and what it means.",
 }
@@ -68,6 +69,15 @@ _NOT_MODIFIED: Final = Answer(
     description="What If-None-Match names still holds.", headers=("ETag", "Cache-Status", TOKEN)
 )
 _TREE: Final = Answer(description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS)
+_ERASED: Final = Answer(
+    description="The receipt; a repeated DELETE answers the same one.",
+    schema=ref("Receipt"),
+    headers=(TOKEN,),
+    example=examples.RECEIPT,
+)
+_ERASING: Final = (
+    "Committed, and told to the caches, before it is answered. 404: it neither exists nor was erased."
+)
 
 OPERATIONS: Final = (
     Operation(
@@ -170,6 +180,47 @@ OPERATIONS: Final = (
             304: _NOT_MODIFIED,
         },
         errors=_READ,
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/{id}/export",
+        id="exportEntity",
+        tag="Reads",
+        summary="Everything that is held about one entity",
+        description="JSON Lines of one snapshot, hidden properties and removed relationships too. The `kind` of a line "
+        'says what it is; the last one is `{"kind":"end","lines":…}`, without which the export broke off.',
+        parameters=(parts.ID,),
+        answers={
+            200: Answer(
+                description="The lines.",
+                schema={"type": "string"},
+                media_type="application/x-ndjson",
+                headers=("Content-Disposition",),
+            )
+        },
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="delete",
+        path="/v1/graph/{id}",
+        id="eraseEntity",
+        tag="Erasure",
+        summary="Erase one entity",
+        description=_ERASING,
+        parameters=(parts.ID,),
+        answers={200: _ERASED},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="delete",
+        path="/v1/graph/by-reference/{type}/{reference}",
+        id="eraseEntityByReference",
+        tag="Erasure",
+        summary="Erase one entity by its business key",
+        description=_ERASING,
+        parameters=(parts.TYPE, parts.REFERENCE),
+        answers={200: _ERASED},
+        errors=(*_READ, "not-found"),
     ),
     Operation(
         method="post",

@@ -163,5 +163,6 @@ HEADERS: Final[dict[str, Part]] = {
     "Link": _header("The next page; absent on the last one.", pattern='; rel="next"$'),
     "Retry-After": _header("Seconds.", pattern="^[0-9]+$"),
     "Allow": _header("The methods that are."),
+    "Content-Disposition": _header("The name of a file to keep it in.", pattern="^attachment; filename="),
     "Location": _header("Where the entity is now."),
 }
