@@ -8,12 +8,13 @@ from web.openapi import examples, parts
 from web.openapi.parts import Part
 from web.openapi.schemas import Schema, array, ref
 
-Tag = Literal["Reads", "Writes", "Erasure", "Operation", "Description"]
+Tag = Literal["Reads", "Writes", "Erasure", "Events", "Operation", "Description"]
 
 TAGS: Final[dict[Tag, str]] = {
     "Reads": "Trees of entities, put together from a cache that is never older than the service could know.",
     "Writes": "Committed before they are answered, all of a request or nothing of it. Repeating one is safe.",
     "Erasure": "Everything about an entity goes, in one transaction; records from before don't bring it back.",
+    "Events": "What changed in the graph, told after its commit; docs/events.md is the contract of the bodies.",
     "Operation": "For whoever runs the service.",
     "Description": "What there is and what it means.",
 }
@@ -69,6 +70,22 @@ _NOT_MODIFIED: Final = Answer(
     description="What If-None-Match names still holds.", headers=("ETag", "Cache-Status", TOKEN)
 )
 _TREE: Final = Answer(description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS)
+_MOVED: Final = Answer(
+    description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
+    schema=ref("Moved"),
+    headers=("Location",),
+)
+_EVENTS: Final = Answer(
+    description="Messages with `id`, `event` (the event's type, or `gap`) and `data` (its body on one line); comments.",
+    schema={"type": "string"},
+    media_type="text/event-stream",
+)
+_FOLLOWING: Final = (
+    "Server-Sent Events. A client that comes back with the last `id` that it got is told everything that came since, "
+    "each event once. Without one it is told what comes from now on. A stream ends after "
+    "PROFILE_WEB_EVENT_STREAM_S, when the server stops and when its client is too slow; come back then. "
+    "`gap` tells that the topic no longer holds some of what followed the id."
+)
 _ERASED: Final = Answer(
     description="The receipt; a repeated DELETE answers the same one.",
     schema=ref("Receipt"),
@@ -90,11 +107,7 @@ OPERATIONS: Final = (
         parameters=(parts.ID, parts.DEPTH, parts.PERIOD, *parts.SELECTION, *_CONDITIONAL),
         answers={
             200: _TREE,
-            301: Answer(
-                description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
-                schema=ref("Moved"),
-                headers=("Location",),
-            ),
+            301: _MOVED,
             304: _NOT_MODIFIED,
         },
         errors=(*_READ, "not-found"),
@@ -199,6 +212,50 @@ OPERATIONS: Final = (
             )
         },
         errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/events",
+        id="followEvents",
+        tag="Events",
+        summary="Domain events as they come",
+        description=_FOLLOWING,
+        parameters=(parts.FOLLOWED, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
+        answers={200: _EVENTS},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/{id}/watch",
+        id="watchEntity",
+        tag="Events",
+        summary="Domain events about the entities of one tree",
+        description=f"The tree is read again when it may have changed. {_FOLLOWING}",
+        parameters=(parts.ID, parts.DEPTH, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
+        answers={200: _EVENTS, 301: _MOVED},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/dead-letters",
+        id="listDeadLetters",
+        tag="Operation",
+        summary="Records that could not be processed",
+        description="In the order of the topics and of each topic's letters, a page at a time.",
+        parameters=(parts.LETTER_TOPIC, parts.PAYLOAD, parts.LIMIT, parts.CURSOR),
+        answers={200: Answer(description="A page.", schema=array(ref("Letter")), headers=("Link",))},
+        errors=_READ,
+    ),
+    Operation(
+        method="post",
+        path="/v1/dead-letters/{topic}/{partition}/{offset}/replay",
+        id="replayDeadLetter",
+        tag="Operation",
+        summary="Send a record to its topic again, and remove its letter",
+        description="What still can't be processed comes back as a new letter under its new offset.",
+        parameters=parts.LETTER,
+        answers={200: Answer(description="It is sent, and the letter removed.", schema=ref("Replayed"))},
+        errors=(*_READ, "not-found", "not-replayable"),
     ),
     Operation(
         method="delete",

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from web.dead_letters import Letter
 from web.graph import BatchIn
 from web.problems import PROBLEMS
 from web.receipts import Receipt
@@ -140,6 +141,9 @@ _ANSWERS: Final[dict[str, Schema]] = {
     "Meaning": record(
         {"type": _TEXT, "title": _TEXT, "status": _COUNT, "meaning": _TEXT}, description="A problem's."
     ),
+    "Replayed": record(
+        {"id": _TEXT, "status": {"const": "replayed"}}, description="The record is in its topic again."
+    ),
     "Alive": record({"status": {"const": "alive"}}, description="The process answers."),
     "Readiness": record(
         {
@@ -183,7 +187,7 @@ def _receipt() -> dict[str, Schema]:
 
 def components() -> dict[str, Schema]:
     """Every schema by name."""
-    _, bodies = msgspec.json.schema_components([SyncIn, IngestIn, BatchIn], ref_template=_REF)
+    _, bodies = msgspec.json.schema_components([SyncIn, IngestIn, BatchIn, Letter], ref_template=_REF)
     bodies["SyncIn"]["anyOf"] = [{"required": [name]} for name in SyncItems._fields]
     found: dict[str, Schema] = _without_indentation({**bodies, **_ANSWERS, **_receipt()})
     return found
