@@ -25,9 +25,12 @@ from app.dead_letter_store import DeadLetterStore
 from app.dead_letters import KafkaDeadLetters
 from app.erased_letters import ErasureAwareLetters
 from app.errors import FatalError
+from app.event_feed import ChangeFeed
+from app.event_log import KafkaEventLog
 from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
@@ -276,6 +279,25 @@ class Worker:
         self._resources.callback(sweeping.cancel)
         return sweep
 
+    def change_feed(self) -> ChangeFeed:
+        """What streams of events come from; it closes before the stores, and after the web server has stopped."""
+        settings = self.settings
+        topic = settings.topics.domain_events
+        feed = ChangeFeed(
+            topic,
+            partial(KafkaEventLog, settings.kafka_brokers, topic),
+            max_streams=settings.web_event_streams,
+            max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+        )
+        self._resources.push_async_callback(feed.close)
+        return feed
+
+    def letter_box(self) -> KafkaLetterBox:
+        """The dead letters, for the HTTP API."""
+        names = self.settings.topics
+        topics = [*names.sources, *names.normalised, names.cdc]
+        return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka_brokers, topics))
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
         watches: list[Probe | None] = [self._progress, self._connector]
@@ -318,6 +340,8 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             exporter=worker.stores.exporter,
             directory=worker.stores.directory,
             entities=worker.stores.entities,
+            feed=worker.change_feed(),
+            letter_box=worker.letter_box(),
             tokens=Tokens(lambda: worker.stores.database),
             position=worker.stores.position,
             probes=worker.probes(),

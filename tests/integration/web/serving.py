@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
@@ -28,8 +29,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
-    """`brokers` are those of the dead letters alone."""
+async def assembled(
+    settings: Settings, *, brokers: list[str] | None = None
+) -> AsyncIterator[tuple[web.Application, Stores]]:
+    """The application on real stores; `brokers` are those of the dead letters alone."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
     stores = await Stores.open(settings)
@@ -54,12 +57,21 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
-        metrics=lambda: (b"", "text/plain"),
+        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
     )
     try:
-        async with TestClient(TestServer(build(services, settings))) as client:
-            yield Served(client, stores)
+        yield build(services, settings), stores
         await shared.close()
     finally:
         sweeping.cancel()
         await stores.close()
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
+    """A client of it."""
+    async with (
+        assembled(settings, brokers=brokers) as (application, stores),
+        TestClient(TestServer(application)) as client,
+    ):
+        yield Served(client, stores)
