@@ -114,9 +114,9 @@ class Stores:
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
         if settings.cache_enabled:
-            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s, clock=clock)
             close(nodes.close)
-            self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
+            self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
             notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
             close(notifications.close)
