@@ -73,6 +73,7 @@ class Stores:
     entities: EntityIndex
     placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
+    invalidations: PendingInvalidations
     commit_log: CommitLog
     slots: ReplicationSlots
     snapshots: GraphSnapshots
@@ -125,7 +126,7 @@ class Stores:
             if Role.WEB in settings.roles:
                 notifications.start()
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
-        pending = PendingInvalidations(invalidator)
+        self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)

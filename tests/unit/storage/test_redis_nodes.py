@@ -10,7 +10,6 @@ import uvloop
 
 from app.errors import TransientError
 from storage import redis_connection
-from storage.redis_connection import Command
 from storage.redis_node import COOLDOWN_S, FAILURES
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript
@@ -18,6 +17,7 @@ from tests.unit.storage.fake_redis import FakeRedis, array, bulk, fake_redis
 from tests.unit.storage.fakes import ManualClock
 
 TIMEOUT_S = 0.15
+Commands = list[tuple[int, redis_connection.Command]]
 SCRIPT = RedisScript("return 1")
 
 
@@ -76,7 +76,7 @@ async def test_a_node_that_is_away_costs_its_own_commands_alone(server: FakeRedi
     server.slots = [(0, 99, server), (100, 199, other)]
     clock = ManualClock()
     nodes = RedisNodes([server.address], timeout_s=TIMEOUT_S, clock=clock)  # type: ignore[arg-type]
-    commands: list[tuple[int, Command]] = [(slot, ("ECHO", str(slot))) for slot in (0, 100, 1, 200)]
+    commands: Commands = [(slot, ("ECHO", str(slot))) for slot in (0, 100, 1, 200)]
 
     async def each() -> tuple[list[object], list[str]]:
         replies = await nodes.run_each(commands)
