@@ -178,7 +178,7 @@ async def test_a_replica_hanging(fault: Fault) -> None:
     fault.stack.signal_all_of("postgres", signal.SIGCONT, index=1)
     await fault.recovered(fault.replica_is_used(1))
     assert all(write.status == 202 for write in fault.load.writes)
-    await fault.judge("a replica hanging")
+    await fault.judge("a replica hanging", hung=True)
 
 
 @pytest.mark.ci
@@ -190,7 +190,7 @@ async def test_the_primary_hanging(fault: Fault) -> None:
     fault.stack.signal_all_of("postgres", signal.SIGCONT)
     await fault.recovered(fault.replica_is_used(1), fault.replica_is_used(2))
     assert {write.status for write in fault.load.writes} <= {202, 503}
-    await fault.judge("the primary hanging")
+    await fault.judge("the primary hanging", hung=True)
 
 
 async def test_a_token_that_no_replica_reached_is_a_503_while_the_primary_is_away(fault: Fault) -> None:
