@@ -45,8 +45,7 @@ class Fault:
     async def begin(self) -> None:
         """The fault is about to be made: what is under way belongs to it."""
         before = self.load.reads_of(time.monotonic() - BEFORE_S, time.monotonic())
-        assert not wrong(before)
-        assert not failed(before)
+        assert not (bad := [*wrong(before), *failed(before)]), bad[:3]
         self.began = time.monotonic()
 
     async def last(self, seconds: float = DURING_S) -> list[Read]:
@@ -110,11 +109,11 @@ class Fault:
         before, during, after = map(Times.of, phases.values())
         hits = " ".join(f"{hit_rate(reads):.0%}" for reads in phases.values())
         self.report(f"| {name} | {before} | {during} | {after} | {during.reads} | {hits} |")
-        assert not wrong(self.load.reads)
-        assert not failed(self.load.reads), self.complaints
-        assert during.reads > 100
-        assert during.p99 < max(HUNG_MS if hung else P99_MS, NOISE * before.p99)
-        assert during.worst < max(HUNG_MS if hung else WORST_MS, NOISE * before.worst)
+        assert not (bad := wrong(self.load.reads)), bad[:3]
+        assert not (bad := failed(self.load.reads)), (bad[:3], self.complaints)
+        assert during.reads > 100, str(during)
+        assert during.p99 < max(HUNG_MS if hung else P99_MS, NOISE * before.p99), str(during)
+        assert during.worst < max(HUNG_MS if hung else WORST_MS, NOISE * before.worst), str(during)
 
 
 def unverified(reads: Sequence[Read]) -> list[Read]:
