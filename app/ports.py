@@ -249,8 +249,13 @@ class PlaceholderMerger(Protocol):
 class Invalidator(Protocol):
     """Drops from the caches what a commit changed."""
 
-    async def invalidate(self, changes: Changes) -> bool:
-        """Try once, now; true when every cache node took it. Idempotent. Never raises."""
+    @property
+    def behind(self) -> bool:
+        """Whether a cache node has not taken yet what was submitted."""
+        ...
+
+    async def submit(self, changes: Changes) -> None:
+        """Try once, now; what a node does not take is tried again in the background. Idempotent. Never raises."""
         ...
 
 

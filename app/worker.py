@@ -234,7 +234,7 @@ class Worker:
             brokers=self.settings.kafka_brokers,
             topic=self.settings.topics.cdc,
             group_id=self.settings.app_id,
-            invalidator=self.stores.invalidator,
+            invalidator=self.stores.invalidations,
             commit_log=self.stores.commit_log,
             lookups_of=lookups_of,
         )

@@ -73,6 +73,7 @@ class Stores:
     entities: EntityIndex
     placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
+    invalidations: PendingInvalidations
     commit_log: CommitLog
     slots: ReplicationSlots
     snapshots: GraphSnapshots
@@ -114,9 +115,9 @@ class Stores:
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
         if settings.cache_enabled:
-            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s, clock=clock)
             close(nodes.close)
-            self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
+            self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
             notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
             close(notifications.close)
@@ -125,7 +126,7 @@ class Stores:
             if Role.WEB in settings.roles:
                 notifications.start()
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
-        pending = PendingInvalidations(invalidator)
+        self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)
