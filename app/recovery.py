@@ -13,18 +13,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from app.connect_client import ConnectClient
 from app.connector_config import RECOVERY_KEY, config_of
 from app.dates import parse, to_text
 from app.errors import FatalError, TransientError
-from app.ports import ConnectorPosition, EventSink, OutgoingEvent, ReplicationSlots
+from app.ports import ConnectorPosition, ErasureRegister, EventSink, OutgoingEvent, ReplicationSlots
 from app.settings import Settings
 from app.snapshot import GraphSnapshots
 from app.topic_reading import read_to_end, unread
 from cdc.comparison import Differences
-from cdc.published import PublishedView, Thing
+from cdc.published import PublishedView
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Recovery:
     connect: ConnectClient
     slots: ReplicationSlots
     snapshots: GraphSnapshots
+    erasures: ErasureRegister
     drop_caches: Callable[[], Awaitable[bool]]
     events: EventSink
     wait_s: float = 120.0
@@ -118,10 +120,13 @@ class Recovery:
             await asyncio.sleep(_POLL_S)
 
     async def _compare(self, since: datetime | None) -> None:
-        published = await self._published_things()
+        view = await self._published_view()
+        differences = partial(
+            Differences, published=view.living(), erasures=view.erasures, register=self.erasures
+        )
         batch: list[OutgoingEvent] = []
         async with self.snapshots.open(since=since) as reading:
-            async for kind, event in Differences(reading=reading, published=published).events():
+            async for kind, event in differences(reading=reading).events():
                 self.published[kind] += 1
                 batch.append(event)
                 if len(batch) == _BATCH:
@@ -129,12 +134,12 @@ class Recovery:
                     batch = []
         await self.events.publish(batch)
 
-    async def _published_things(self) -> set[Thing]:
+    async def _published_view(self) -> PublishedView:
         view = PublishedView()
         async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events):
             for record in records:
                 view.add(record)
-        return view.living()
+        return view
 
     async def _go_on(self, name: str) -> None:
         await self.connect.apply(name, self._unfinished(_EVERYTHING))

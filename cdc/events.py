@@ -1,13 +1,14 @@
 """Changes become domain events: pure, in the order of the changes.
 
-A field of an event is one that changed, as `{"old": …, "new": …}` (see cdc.event_fields); where none did, there is none.
+A field of an event is one that changed, `{"old": …, "new": …}` (see cdc.event_fields); where none did, there is none.
 
 Whoever was renamed (a placeholder that got its type, an edge or a temporal row that moved to another entity)
 gives two events: the old one ended and the new one began. Each has an idempotency key of its own, with the
 operations `d` and `c`.
 
 What an erasure deletes is told without properties and without the name of who was erased: `entity-<id>`, no type.
-The entity's own row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
+Each event bears its subject's id as a header, so that whoever keeps it knows who `entity-<id>` was. The entity's own
+row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -126,6 +127,8 @@ def _event(
     # An erased entity is named by its id, and yet after all that was told of it before.
     place = _record_key(_named(keys, subject_id)) if subject_id == erased else None
     record = partial(_record, change.source, key=_record_key(subject), partition_key=place)
+    if subject_id > 0:  # a recovery does not know all ids
+        headers.append(("entity_id", str(subject_id)))
     described = [*headers, ("fields_changed", ",".join(sorted(names)))]
     yield record(
         kind, described, idempotency_key(change.source, row, operation), {**data, "properties": fields}

@@ -117,6 +117,7 @@ class Capture:
             connect=self.connect,
             slots=self.stores.slots,
             snapshots=self.stores.snapshots,
+            erasures=self.stores.erasures,
             drop_caches=self.stores.invalidator.drop_all,
             events=sink,
         )

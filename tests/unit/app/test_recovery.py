@@ -12,7 +12,7 @@ from app.errors import FatalError, TransientError
 from app.ports import ConnectorPosition, ConnectorState, OutgoingEvent, SlotState
 from app.recovery import MARGIN, Recovery
 from app.settings import Settings
-from tests.unit.cdc.test_comparison import U1, Reading, entity
+from tests.unit.cdc.test_comparison import U1, Reading, Register, entity
 
 if TYPE_CHECKING:
     from app.connect_client import ConnectClient
@@ -110,6 +110,7 @@ class World:
             connect=cast("ConnectClient", self),
             slots=self,
             snapshots=self,
+            erasures=Register(),
             drop_caches=self.drop_caches,
             events=self,
             wait_s=wait_s,
