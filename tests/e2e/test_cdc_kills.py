@@ -216,11 +216,11 @@ async def kill_in_the_middle_of_a_copy(pipeline: Pipeline, load: RowLoad, name: 
 @pytest.mark.timeout(400)
 async def test_one_kill_of_each(pipeline: Pipeline) -> None:
     """A worker between publishing and acknowledging; Connect, the primary and the broker in the middle of a COPY."""
-    load = RowLoad(pipeline.dsn, writers=3)
+    load = RowLoad(pipeline.dsn, writers=2)
     async with pipeline.running("before-ack:kill:5"):
         await load.start()
         for name in ("connect", "postgres", "kafka"):
-            await kill_in_the_middle_of_a_copy(pipeline, load, name, rows=2_500)
+            await kill_in_the_middle_of_a_copy(pipeline, load, name, rows=1_500)
         await load.stop()
         await require_exact(pipeline)
         assert pipeline.deaths[-signal.SIGKILL] >= 1, "the hook was not reached"
