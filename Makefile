@@ -7,7 +7,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset flink-deploy demo demo-down test test-unit test-integration test-e2e test-chaos test-k6 lint \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -38,10 +38,22 @@ reset: venv ## Stop the stack and remove its data
 
 # --- the main job
 demo: venv ## Everything at once: stack, worker, real purchases through Flink to HTTP and domain events
+	@web/ui/build.sh || true
 	@$(PY) -m load demo --stack $(STACK) --data $(DATA) $(ARGS)
 
 demo-down: venv ## Stop the demo's worker and the stack
 	@$(PY) -m load demo --stop --stack $(STACK)
+
+# --- the page
+ui: venv ## Build Profile Explorer, the page at /, into web/static
+	@web/ui/build.sh
+
+test-ui: venv ## Type check and unit tests of the page
+	@web/ui/build.sh check
+	@web/ui/build.sh test
+
+screenshots: ui ## Pictures of the page for docs/images, of the running demo
+	@$(PY) -m load screenshots $(ARGS)
 
 # --- workers
 run-worker: venv ## All roles in one process, web on 8888
@@ -87,7 +99,7 @@ load: entities-csv ## Two minutes of the k6 mix against the running worker, driv
 # --- tests
 test: venv lint ## Lint, unit, integration and end-to-end tests; sets up what it needs
 	@$(PY) -m infra install
-	@$(MAKE) --no-print-directory test-k6
+	@$(MAKE) --no-print-directory test-k6 ui test-ui
 	$(PY) -m pytest -q -m "not chaos" $(ARGS)
 
 test-unit: venv ## Tests that need no server
@@ -96,7 +108,7 @@ test-unit: venv ## Tests that need no server
 test-integration: venv ## Tests on real servers, in a stack of their own
 	$(PY) -m pytest -q tests/integration $(ARGS)
 
-test-e2e: venv ## A worker as a process, from source events to answers
+test-e2e: ui ## A worker as a process, from source events to answers
 	$(PY) -m pytest -q tests/e2e -m "not chaos" $(ARGS)
 
 test-chaos: venv ## Long fault tests: processes are killed

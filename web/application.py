@@ -12,6 +12,7 @@ from app.settings import Settings
 from web import docs, erasures, exports, graph, health, index, listing, writes
 from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
+from web.page import PAGE, Page
 from web.services import SERVICES, SETTINGS, WebServices
 
 __all__ = ["WebServices", "build"]
@@ -19,7 +20,7 @@ __all__ = ["WebServices", "build"]
 _READ: Final = ("GET", "HEAD")
 
 
-def build(services: WebServices, settings: Settings) -> web.Application:
+def build(services: WebServices, settings: Settings, page: Page | None = None) -> web.Application:
     """Make the application. It owns no connection: what the services hold is closed by who opened it.
 
     A path segment may hold anything but a slash, which is sent as %2F; `sync` and `batch` are not ids.
@@ -32,6 +33,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     application.cleanup_ctx.append(partial(_watch, downloads))
     application[SERVICES] = services
     application[SETTINGS] = settings
+    application[PAGE] = page or Page()
 
     def add(path: str, handler: GuardedHandler, *methods: str, limits: Deadlines = deadlines) -> None:
         resource = application.router.add_resource(path)
@@ -57,6 +59,7 @@ def build(services: WebServices, settings: Settings) -> web.Application:
     add("/openapi.json", docs.openapi, *_READ)
     add("/docs", docs.page, *_READ)
     add("/docs/{asset:[^/]*}", docs.asset, *_READ)
+    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ)
     add("/", index.index, *_READ)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*")
     return application

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from web.page import BUILD_IT, PAGE, wants_html
 from web.problems import PROBLEMS, ProblemError
 
 _HEADERS: Final = {
@@ -13,33 +14,40 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 _TREE: Final = "depth,period,as_of,fields,types"
-_INDEX: Final = msgspec.json.encode(
-    {
-        "name": "User Profile",
-        "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
-        "links": {
-            "graph": f"/v1/graph/{{id}}{{?{_TREE}}}",
-            "graph_by_property": f"/v1/graph/by-property/{{prop}}/value/{{value}}{{?{_TREE},limit,cursor}}",
-            "graph_by_reference": f"/v1/graph/by-reference/{{type}}/{{reference}}{{?{_TREE}}}",
-            "graph_export": "/v1/graph/{id}/export",
-            "graph_batch": f"/v1/graph/batch{{?{_TREE}}}",
-            "entities": "/v1/entities{?type,limit,cursor}",
-            "graph_sync": "/v1/graph/sync{?dry_run}",
-            "temporal_ingest": "/v1/temporal/ingest{?dry_run}",
-            "health": "/healthz",
-            "readiness": "/readyz",
-            "metrics": "/metrics",
-            "openapi": "/openapi.json",
-            "docs": "/docs",
-            "problems": [problem.type for problem in PROBLEMS.values()],
-        },
-    }
-)
+_ROUTES: Final = {
+    "name": "User Profile",
+    "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
+    "links": {
+        "graph": f"/v1/graph/{{id}}{{?{_TREE}}}",
+        "graph_by_property": f"/v1/graph/by-property/{{prop}}/value/{{value}}{{?{_TREE},limit,cursor}}",
+        "graph_by_reference": f"/v1/graph/by-reference/{{type}}/{{reference}}{{?{_TREE}}}",
+        "graph_export": "/v1/graph/{id}/export",
+        "graph_batch": f"/v1/graph/batch{{?{_TREE}}}",
+        "entities": "/v1/entities{?type,limit,cursor}",
+        "graph_sync": "/v1/graph/sync{?dry_run}",
+        "temporal_ingest": "/v1/temporal/ingest{?dry_run}",
+        "page_assets": "/assets/{name}",
+        "health": "/healthz",
+        "readiness": "/readyz",
+        "metrics": "/metrics",
+        "openapi": "/openapi.json",
+        "docs": "/docs",
+        "problems": [problem.type for problem in PROBLEMS.values()],
+    },
+}
 
 
-async def index(_request: web.Request) -> web.Response:
-    """The routes, as URI templates (RFC 6570)."""
-    return web.Response(body=_INDEX, headers=_HEADERS)
+_INDEX: Final = msgspec.json.encode(_ROUTES)
+_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**_ROUTES, "page": BUILD_IT})
+
+
+async def index(request: web.Request) -> web.Response:
+    """Profile Explorer for browsers; for all others the routes, as URI templates (RFC 6570)."""
+    page = request.app[PAGE]
+    if page.built and wants_html(request.headers.get("Accept", "")):
+        return page.index(request)
+    body = _INDEX if page.built else _INDEX_WITHOUT_PAGE
+    return web.Response(body=body, headers={**_HEADERS, "Vary": "Accept"})
 
 
 async def problem(request: web.Request) -> web.Response:

@@ -243,7 +243,30 @@ OPERATIONS: Final = (
         id="getIndex",
         tag="Description",
         summary="The routes",
-        answers={200: Answer(description="URI templates.", schema=ref("Index"))},
+        answers={
+            200: Answer(
+                description="URI templates; a client that names text/html gets Profile Explorer, where it is built.",
+                schema=ref("Index"),
+            )
+        },
+    ),
+    Operation(
+        method="get",
+        path="/assets/{name}",
+        id="getPageAsset",
+        tag="Description",
+        summary="A script, style or picture of Profile Explorer",
+        parameters=(
+            parts.path("name", {"type": "string"}, "The file's name.", "index-4f2a91cc.js"),
+            parts.IF_NONE_MATCH,
+        ),
+        answers={
+            200: Answer(
+                description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)
+            ),
+            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
+        },
+        errors=(*_ANY, "not-found"),
     ),
     Operation(
         method="get",

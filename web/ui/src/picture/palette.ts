@@ -1,0 +1,35 @@
+/** The picture's colours, from the style sheet, so that both themes have one source. */
+
+export interface Palette {
+  readonly surface: string;
+  readonly ground: string;
+  readonly ink: string;
+  readonly muted: string;
+  readonly line: string;
+  readonly strong: string;
+  readonly accent: string;
+  readonly soft: string;
+  readonly warn: string;
+  readonly flash: string;
+  readonly kinds: readonly string[];
+  readonly font: string;
+}
+
+export function paletteOf(element: Element): Palette {
+  const style = getComputedStyle(element);
+  const colour = (name: string): string => style.getPropertyValue(`--${name}`).trim();
+  return {
+    surface: colour("surface"),
+    ground: colour("ground"),
+    ink: colour("ink"),
+    muted: colour("muted"),
+    line: colour("line"),
+    strong: colour("line-strong"),
+    accent: colour("accent"),
+    soft: colour("accent-soft"),
+    warn: colour("warn"),
+    flash: colour("flash"),
+    kinds: Array.from({ length: 8 }, (_, index) => colour(`kind-${index}`)),
+    font: style.fontFamily,
+  };
+}
