@@ -224,6 +224,7 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
             connect=_client(settings),
             slots=stores.slots,
             snapshots=stores.snapshots,
+            erasures=stores.erasures,
             drop_caches=stores.invalidator.drop_all,
             events=events,
         )

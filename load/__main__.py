@@ -49,6 +49,9 @@ COMMANDS = {
     "screenshots": Command(
         module="load.screenshots", summary="pictures of the page's views, of a running worker"
     ),
+    "bench-sizes": Command(
+        module="load.bench_sizes", summary="latency, memory and plans as the database grows"
+    ),
     "demo": Command(module="load.demo.command", summary="the main job from source events to answers"),
 }
 

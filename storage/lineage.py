@@ -9,14 +9,13 @@ connection, so it looks twice a second.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from app.errors import FatalError, TransientError
-from storage.errors import translated
-from storage.pools import Connection
+from storage.pools import Connection, asked
 from storage.queries import query
 from storage.source import Replica
 
@@ -99,13 +98,13 @@ class LineageWatch:
 
     async def _look_at_primary(self) -> None:
         with contextlib.suppress(TransientError, FatalError):
-            async with _asked(self._primary) as connection:
+            async with asked(self._primary, _LOOK_TIMEOUT_S) as connection:
                 await self._lineage.check(connection)
 
     async def _look_at(self, replica: Replica) -> None:
         timeline = self._lineage.identity.timeline
         try:
-            async with _asked(replica.pool) as connection:
+            async with asked(replica.pool, _LOOK_TIMEOUT_S) as connection:
                 row = await connection.fetchrow(query("followed_timeline"))
         except (TransientError, FatalError):
             return
@@ -116,13 +115,3 @@ class LineageWatch:
         if follows != replica.follows:
             logger.warning("%s %s the primary", replica.name, "follows" if follows else "does not follow")
         replica.follows = follows
-
-
-@contextlib.asynccontextmanager
-async def _asked(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    with translated():
-        async with (
-            asyncio.timeout(_LOOK_TIMEOUT_S),
-            pool.acquire(timeout=_LOOK_TIMEOUT_S) as connection,
-        ):
-            yield connection

@@ -77,6 +77,7 @@ class Stores:
     entities: EntityIndex
     placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
+    invalidations: PendingInvalidations
     commit_log: CommitLog
     slots: ReplicationSlots
     snapshots: GraphSnapshots
@@ -121,10 +122,11 @@ class Stores:
             nodes = RedisNodes(
                 settings.redis_nodes,
                 timeout_s=settings.redis_timeout_s,
+                clock=clock,
                 security=RedisSecurity.of(settings),
             )
             close(nodes.close)
-            self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
+            self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
             notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
             close(notifications.close)
@@ -133,7 +135,7 @@ class Stores:
             if Role.WEB in settings.roles:
                 notifications.start()
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
-        pending = PendingInvalidations(invalidator)
+        self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)

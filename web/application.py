@@ -1,6 +1,7 @@
 """The routes, put together."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from app.access import Scope
 from app.settings import Settings
-from web import docs, erasures, exports, graph, health, index, listing, writes
+from web import dead_letters, docs, erasures, events, exports, graph, health, index, listing, writes
 from web.boundary import Bounds, GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.gate import Gate, Room
@@ -30,9 +31,12 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     deadlines = Deadlines(limit_s=settings.web_request_timeout_s, clock=services.clock)
     # A download takes as long as its reader does.
     downloads = Deadlines(limit_s=settings.web_export_timeout_s, clock=services.clock)
+    # A stream has limits of its own, and nobody watches these.
+    streams = Deadlines(limit_s=math.inf, clock=services.clock)
     application = web.Application(client_max_size=settings.web_max_body_bytes)
     application.cleanup_ctx.append(partial(_watch, deadlines))
     application.cleanup_ctx.append(partial(_watch, downloads))
+    application.on_shutdown.append(_end_streams)
     application[SERVICES] = services
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
@@ -42,6 +46,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     usual = Bounds(deadlines=deadlines, room=Room(settings.web_max_in_flight))
     # Each holds a connection to the primary as long as it lasts.
     exported = Bounds(deadlines=downloads, room=Room(settings.web_max_exports))
+    # Their number has a limit of its own.
+    streamed = Bounds(deadlines=streams, room=nullcontext())
     # Probes, scrapes and descriptions are answered by a server that is full, too.
     free = Bounds(deadlines=deadlines, room=nullcontext())
 
@@ -62,6 +68,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     add(by_id, graph.get_by_id, *_READ, needs=read)
     add(by_id, erasures.delete_by_id, "DELETE", needs=erase)
     add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, needs=read, bounds=exported)
+    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, needs=read, bounds=streamed)
+    add("/v1/events", events.get_events, *_READ, needs=read, bounds=streamed)
     add(by_property, graph.get_by_property, *_READ, needs=read)
     add(by_reference, graph.get_by_reference, *_READ, needs=read)
     add(by_reference, erasures.delete_by_reference, "DELETE", needs=erase)
@@ -69,6 +77,13 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     add("/v1/entities", listing.get_entities, *_READ, needs=read)
     add("/v1/graph/sync", writes.post_sync, "POST", needs=write)
     add("/v1/temporal/ingest", writes.post_ingest, "POST", needs=write)
+    add("/v1/dead-letters", dead_letters.get_dead_letters, *_READ, needs=admin)
+    add(
+        "/v1/dead-letters/{topic:[^/]*}/{partition:[^/]*}/{offset:[^/]*}/replay",
+        dead_letters.post_replay,
+        "POST",
+        needs=admin,
+    )
     add("/healthz", health.healthz, *_READ, needs=None, bounds=free)
     add("/readyz", health.readyz, *_READ, needs=None, bounds=free)
     add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
@@ -92,6 +107,11 @@ async def _unrouted(request: web.Request) -> web.StreamResponse:
     if allowed:
         raise web.HTTPMethodNotAllowed(request.method, allowed)
     raise web.HTTPNotFound
+
+
+async def _end_streams(application: web.Application) -> None:
+    """Before requests in flight are waited for."""
+    application[SERVICES].feed.end_streams()
 
 
 async def _watch(deadlines: Deadlines, _application: web.Application) -> AsyncIterator[None]:

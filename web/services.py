@@ -11,7 +11,9 @@ from app.key_ring import KeyRing
 from app.ports import (
     EntityDirectory,
     EntityIndex,
+    EventFeed,
     GraphReader,
+    LetterBox,
     LetterSweeper,
     Probe,
     ProfileEraser,
@@ -43,6 +45,8 @@ class WebServices:
     exporter: ProfileExporter
     directory: EntityDirectory
     entities: EntityIndex
+    feed: EventFeed
+    letter_box: LetterBox
     probes: Sequence[Probe]
     clock: Clock
     tokens: Tokens

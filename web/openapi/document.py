@@ -21,7 +21,8 @@ _TOLD: Final = {
     503: ("Retry-After",),
 }
 _KEY: Final = "key"
-_SCOPES: Final = {"Reads": Scope.READ, "Writes": Scope.WRITE}
+_SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
+_ADMIN: Final = ("/metrics", "/v1/dead-letters")
 _OF_KEYS: Final = ("unauthorized", "forbidden", "too-many-requests", "overloaded")
 
 _INFO: Final = {
@@ -70,7 +71,10 @@ def scope_of(operation: Operation) -> Scope | None:
     """What a key needs for it; None is for everybody."""
     if operation.method == "delete":
         return Scope.ERASE
-    return Scope.ADMIN if operation.path == "/metrics" else _SCOPES.get(operation.tag)
+    if operation.path.startswith(_ADMIN):
+        return Scope.ADMIN
+    # An export is told beside erasures.
+    return Scope.READ if operation.path.endswith("/export") else _SCOPES.get(operation.tag)
 
 
 def _operation(operation: Operation) -> Json:

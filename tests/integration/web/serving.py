@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
@@ -29,10 +30,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(
+async def assembled(
     settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
-) -> AsyncIterator[Served]:
-    """`brokers` are those of the dead letters alone."""
+) -> AsyncIterator[tuple[web.Application, Stores]]:
+    """The application on real stores; `brokers` are those of the dead letters alone."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
     stores = await Stores.open(settings)
@@ -60,14 +61,25 @@ async def serving(
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
-        metrics=lambda: (b"", "text/plain"),
+        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
         keys=keys,
     )
     try:
-        async with TestClient(TestServer(build(services, settings))) as client:
-            yield Served(client, stores)
+        yield build(services, settings), stores
         await shared.close()
     finally:
         sweeping.cancel()
         refreshing.cancel()
         await stores.close()
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
+) -> AsyncIterator[Served]:
+    """A client of it."""
+    async with (
+        assembled(settings, brokers=brokers, keys_refresh_s=keys_refresh_s) as (application, stores),
+        TestClient(TestServer(application)) as client,
+    ):
+        yield Served(client, stores)

@@ -12,21 +12,18 @@ from typing import NamedTuple
 import pytest
 
 from app.access import Scope, digest_of, id_of, new_text
-from app.clock import SystemClock
-from app.key_ring import KeyRing
 from app.models import Batch
 from app.settings import Settings
-from app.shared_writer import SharedWriter
 from app.tokens import Tokens
-from storage.stores import Stores
+from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
-from web.application import WebServices, build
 from web.server import WebServer
+from web.services import SERVICES
 
 pytestmark = pytest.mark.integration
 
 _RUN = "from schemathesis.cli import schemathesis; schemathesis()"
-_LIMIT_S = 170  # some 20 s where nothing else runs
+_LIMIT_S = 170  # some 30 s where nothing else runs
 _EXAMPLES = 6
 # What a schema can't say: unknown parameters are ignored; a token of another database and a cursor of another list are
 # refused; so are names that are longer in bytes, 1.0 for an integer, and ambiguous references. A dry run answers with
@@ -65,57 +62,34 @@ class Service(NamedTuple):
     key: str
 
 
-class NoLetters:
-    async def swept(self, *, wait_s: float) -> None:
-        """There are none."""
-
-
 @pytest.fixture
 async def service(settings: Settings) -> AsyncIterator[Service]:
     """It asks for keys; this one may do everything."""
-    stores = await Stores.open(settings)
-    tokens = Tokens(lambda: stores.database)
-    changes = await stores.writer.write(
-        Batch(
-            properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
-            edges=[edge("a", "b"), edge("b", "a")],
-            temporal=[point("a", "k", "1.50")],
+    async with assembled(settings) as (application, stores):
+        changes = await stores.writer.write(
+            Batch(
+                properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
+                edges=[edge("a", "b"), edge("b", "a")],
+                temporal=[point("a", "k", "1.50")],
+            )
         )
-    )
-    shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
-    key = new_text()
-    await stores.keys.add(
-        key_id=id_of(key) or "",
-        digest=digest_of(key),
-        name="contract",
-        scopes=frozenset(Scope),
-        expires_at=None,
-        rate=None,
-    )
-    keys = KeyRing(stores.keys, SystemClock(), refresh_s=60, outage_s=3600)
-    await keys.read()
-    services = WebServices(
-        reader=stores.reader,
-        writer=shared,
-        preview=stores.preview,
-        eraser=stores.eraser,
-        letters=NoLetters(),
-        exporter=stores.exporter,
-        directory=stores.directory,
-        entities=stores.entities,
-        probes=stores.probes,
-        clock=SystemClock(),
-        tokens=tokens,
-        position=stores.position,
-        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
-        keys=keys,
-    )
-    server = WebServer.from_settings(build(services, settings), settings)
-    await server.start()
-    yield Service(f"http://127.0.0.1:{server.port}", tokens.spell(changes.position), key)
-    await server.stop()
-    await shared.close()
-    await stores.close()
+        key = new_text()
+        await stores.keys.add(
+            key_id=id_of(key) or "",
+            digest=digest_of(key),
+            name="contract",
+            scopes=frozenset(Scope),
+            expires_at=None,
+            rate=None,
+        )
+        keys = application[SERVICES].keys
+        assert keys is not None
+        await keys.read()
+        server = WebServer.from_settings(application, settings)
+        await server.start()
+        token = Tokens(lambda: stores.database).spell(changes.position)
+        yield Service(f"http://127.0.0.1:{server.port}", token, key)
+        await server.stop()
 
 
 @pytest.mark.timeout(200)
