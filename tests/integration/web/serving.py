@@ -12,7 +12,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
 from app.dead_letter_store import DeadLetterStore
+from app.event_feed import ChangeFeed
+from app.event_log import KafkaEventLog
 from app.key_ring import KeyRing
+from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.settings import Settings
 from app.shared_writer import SharedWriter
@@ -48,7 +51,16 @@ async def assembled(
     keys = KeyRing(stores.keys, SystemClock(), refresh_s=keys_refresh_s, outage_s=3600)
     await keys.read()
     refreshing = asyncio.create_task(keys.run())
+    store = partial(DeadLetterStore, brokers or settings.kafka, list(topics))
+    feed = ChangeFeed(
+        names.domain_events,
+        partial(KafkaEventLog, brokers or settings.kafka, names.domain_events),
+        max_streams=settings.web_event_streams,
+        max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+    )
     services = WebServices(
+        feed=feed,
+        letter_box=KafkaLetterBox(list(topics), store),
         reader=stores.reader,
         writer=shared,
         preview=stores.preview,
@@ -68,6 +80,7 @@ async def assembled(
         yield build(services, settings), stores
         await shared.close()
     finally:
+        await feed.close()
         sweeping.cancel()
         refreshing.cancel()
         await stores.close()
