@@ -163,8 +163,9 @@ _ANSWERS: Final[dict[str, Schema]] = {
         description="Whether the worker can serve.",
     ),
     "Index": record(
-        {"name": _TEXT, "description": _TEXT, "links": {"type": "object"}},
-        description="The routes as URI templates (RFC 6570).",
+        {"name": _TEXT, "description": _TEXT, "links": {"type": "object"}, "page": _TEXT},
+        description="The routes as URI templates (RFC 6570); `page` where the one for browsers was not built.",
+        optional=frozenset({"page"}),
     ),
 }
 

@@ -15,6 +15,7 @@ from app.access import Scope, digest_of, id_of, new_text
 from app.models import Batch
 from app.settings import Settings
 from app.tokens import Tokens
+from app.topics import TopicNames
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
 from web.server import WebServer
@@ -43,9 +44,9 @@ enabled = false
 "header.Consistency-Token" = "{token}"
 
 [[operations]]
-include-operation-id = ["findEntitiesByProperty", "listEntities"]
+include-operation-id = ["findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity"]
 [operations.checks.positive_data_acceptance]
-expected-statuses = ["2xx", "3xx", "400", "414"]
+expected-statuses = ["2xx", "3xx", "400", "404", "414"]
 
 [[operations]]
 include-operation-id = ["syncGraph", "ingestTemporal"]
@@ -63,8 +64,9 @@ class Service(NamedTuple):
 
 
 @pytest.fixture
-async def service(settings: Settings) -> AsyncIterator[Service]:
-    """It asks for keys; this one may do everything."""
+async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[Service]:
+    """It asks for keys; this one may do everything. A stream of events ends soon."""
+    settings = settings.model_copy(update={"web_event_stream_s": 0.3})
     async with assembled(settings) as (application, stores):
         changes = await stores.writer.write(
             Batch(
