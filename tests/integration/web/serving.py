@@ -12,6 +12,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
 from app.dead_letter_store import DeadLetterStore
+from app.event_feed import ChangeFeed
+from app.event_log import KafkaEventLog
+from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.settings import Settings
 from app.shared_writer import SharedWriter
@@ -32,7 +35,7 @@ class Served:
 async def assembled(
     settings: Settings, *, brokers: list[str] | None = None
 ) -> AsyncIterator[tuple[web.Application, Stores]]:
-    """The application on real stores; `brokers` are those of the dead letters alone."""
+    """The application on real stores; `brokers` are those of dead letters and of events."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
     stores = await Stores.open(settings)
@@ -44,6 +47,12 @@ async def assembled(
         interval_s=0.5,
     )
     sweeping = asyncio.create_task(sweep.run())
+    feed = ChangeFeed(
+        names.domain_events,
+        partial(KafkaEventLog, brokers or settings.kafka_brokers, names.domain_events),
+        max_streams=settings.web_event_streams,
+        max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+    )
     services = WebServices(
         reader=stores.reader,
         writer=shared,
@@ -53,6 +62,10 @@ async def assembled(
         exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
+        feed=feed,
+        letter_box=KafkaLetterBox(
+            list(topics), partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics))
+        ),
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
@@ -64,6 +77,7 @@ async def assembled(
         await shared.close()
     finally:
         sweeping.cancel()
+        await feed.close()
         await stores.close()
 
 

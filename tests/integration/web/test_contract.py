@@ -13,6 +13,7 @@ import pytest
 from app.models import Batch
 from app.settings import Settings
 from app.tokens import Tokens
+from app.topics import TopicNames
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
 from web.server import WebServer
@@ -40,7 +41,7 @@ enabled = false
 "header.Consistency-Token" = "{token}"
 
 [[operations]]
-include-operation-id = ["findEntitiesByProperty", "listEntities"]
+include-operation-id = ["findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity"]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "400", "414"]
 
@@ -54,9 +55,9 @@ expected-statuses = ["200", "400", "405", "415", "422"]
 
 
 @pytest.fixture
-async def service(settings: Settings) -> AsyncIterator[tuple[str, str]]:
-    """Its address, and a token of it."""
-    async with assembled(settings) as (application, stores):
+async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[tuple[str, str]]:
+    """Its address, and a token of it. Streams of events are over before anybody loses patience."""
+    async with assembled(settings.model_copy(update={"web_event_stream_s": 0.1})) as (application, stores):
         changes = await stores.writer.write(
             Batch(
                 properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
