@@ -7,7 +7,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint audit \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -122,6 +122,11 @@ lint: venv ## ruff, mypy strict, import directions
 	@.venv/bin/ruff format --check -q .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports | tail -n 4
+
+audit: venv ## Known weaknesses of the locked packages; asks an advisory service (needs pip-audit and npm)
+	pip-audit --disable-pip --require-hashes -r requirements.lock
+	@cd load/k6 && npm audit --omit=optional
+	@cd web/ui && npm audit --omit=optional
 
 lock: venv ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock

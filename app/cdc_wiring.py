@@ -35,7 +35,7 @@ class CdcParts:
 
     def processor(self, dead_letters: DeadLetterSink, policy: DeadLetterPolicy) -> RecordProcessor:
         """What makes domain events of changes; its producer closes with the worker's resources."""
-        events = KafkaEventSink(self._settings.kafka_brokers, self._settings.topics.domain_events)
+        events = KafkaEventSink(self._settings.kafka, self._settings.topics.domain_events)
         self._resources.push_async_callback(events.close)
         return CdcProcessor(
             directory=self._stores.directory,
@@ -50,7 +50,7 @@ class CdcParts:
     def start_repeater(self, leave: Terminate) -> None:
         """Repeat invalidations from now on; `leave` is called where that can't go on."""
         self._repeater = CacheRepeater(
-            brokers=self._settings.kafka_brokers,
+            brokers=self._settings.kafka,
             topic=self._settings.topics.cdc,
             group_id=self._settings.app_id,
             invalidator=self._stores.invalidations,
@@ -73,7 +73,9 @@ class CdcParts:
             name=settings.connector_name,
             slot_name=settings.cdc_slot,
             slots=self._stores.slots,
-            connect=ConnectClient(settings.connect_url, timeout_s=_CONNECT_TIMEOUT_S),
+            connect=ConnectClient(
+                settings.connect_url, timeout_s=_CONNECT_TIMEOUT_S, ca_file=settings.connect_ca_file
+            ),
             clock=self._clock,
             interval_s=settings.cdc_watch_interval_s,
             max_lag_s=settings.cdc_max_lag_s,

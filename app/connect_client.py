@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ import aiohttp
 
 from app.errors import FatalError, TransientError
 from app.ports import ConnectorPosition, ConnectorState, TaskState
+from app.tls import tls_context
 
 _CONFLICTS: Final = 50  # a rebalancing worker asks to be called again
 _CONFLICT_PAUSE_S: Final = 0.2
@@ -32,8 +34,14 @@ class ConnectClient:
     refuses, and NoConnectorError where the connector is not there.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 30.0, ca_file: Path | None = None) -> None:
+        """`url` may hold a user and password; `ca_file`, PEM, is of https, by default the system's.
+
+        Raises FatalError where the file can't be used.
+        """
+        self._tls = True if ca_file is None else tls_context("Kafka Connect", ca_file, None, None)
         self._url = url.rstrip("/")
+        self._shown = self._url if "@" not in self._url else f"…@{self._url.rpartition('@')[2]}"
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
 
     async def names(self) -> list[str]:
@@ -141,6 +149,7 @@ class ConnectClient:
                     async with session.request(
                         method,
                         f"{self._url}{path}",
+                        ssl=self._tls,
                         data=None if body is None else json.dumps(body),
                         headers={"Content-Type": "application/json"},
                     ) as response:
@@ -151,7 +160,7 @@ class ConnectClient:
                 return code, answer
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise TransientError(
-                f"Kafka Connect at {self._url} does not answer ({type(error).__name__}): start it, or set "
+                f"Kafka Connect at {self._shown} does not answer ({type(error).__name__}): start it, or set "
                 "PROFILE_CONNECT_URL."
             ) from error
 

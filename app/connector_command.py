@@ -79,7 +79,7 @@ def _time(text: str) -> datetime:
 
 
 def _client(settings: Settings) -> ConnectClient:
-    return ConnectClient(settings.connect_url)
+    return ConnectClient(settings.connect_url, ca_file=settings.connect_ca_file)
 
 
 async def _look(settings: Settings) -> ConnectorReport:
@@ -218,7 +218,7 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
 
     settings = Settings()
     stores = await _open(settings)
-    events = KafkaEventSink(settings.kafka_brokers, settings.topics.domain_events)
+    events = KafkaEventSink(settings.kafka, settings.topics.domain_events)
     try:
         recovery = Recovery(
             settings=settings,

@@ -2,7 +2,7 @@
 
 import re
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from app.settings import Settings
 
@@ -58,6 +58,7 @@ def connector_config(
         "database.user": unquote(dsn.username or ""),
         "database.password": unquote(dsn.password or ""),
         "database.dbname": dsn.path.lstrip("/"),
+        **_tls(dsn.query),
         "topic.prefix": logical_name,
         "plugin.name": "pgoutput",
         "slot.name": slot,
@@ -105,6 +106,13 @@ def connector_config(
         "errors.log.enable": "true",
         "errors.log.include.messages": "false",
     }
+
+
+def _tls(query: str) -> dict[str, str]:
+    """TLS as the DSN's parameters say it. Files are those of the machine of Connect; a key is PKCS #8 in DER there."""
+    asked = dict(parse_qsl(query))
+    names = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+    return {f"database.{name}": asked[name] for name in names if name in asked}
 
 
 def _key_rename(transform: str, field: str, topic_pattern: str) -> dict[str, str]:

@@ -111,7 +111,7 @@ def _filter(args: argparse.Namespace) -> LetterFilter:
 def _store() -> DeadLetterStore:
     settings = Settings()
     names = settings.topics
-    return DeadLetterStore(settings.kafka_brokers, [*names.sources, *names.normalised, names.cdc])
+    return DeadLetterStore(settings.kafka, [*names.sources, *names.normalised, names.cdc])
 
 
 def _run_list(args: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from app.dead_letter_filter import LetterFilter
 from app.durable_producer import DurableProducer, Outgoing
 from app.errors import FatalError, InvalidError, TransientError
 from app.kafka_errors import unreachable
+from app.kafka_security import client_options
 from app.stored_letter import StoredLetter, id_of, read_letter
 from app.topics import DLQ_SUFFIX
 
@@ -62,12 +63,12 @@ class DeadLetterStore:
     """
 
     def __init__(self, brokers: Sequence[str], topics: Sequence[str]) -> None:
-        self._brokers = list(brokers)
+        self._brokers = brokers
         self._topics = list(topics)
         self._producer = DurableProducer(brokers)
         self._connected = False
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
+            **client_options(self._brokers),
             enable_auto_commit=False,
             # Flink writes in transactions. The end of what is committed is the end of a pass, too.
             isolation_level="read_committed",

@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
+from app.kafka_security import client_options
+
 logger = logging.getLogger(__name__)
 
 _MAX_BATCH_BYTES: Final = 256 * 1024
@@ -43,7 +45,7 @@ class DurableProducer:
         max_request_bytes: int = 16 * 1024 * 1024,
         compression: str | None = "lz4",
     ) -> None:
-        self._brokers = list(brokers)
+        self._brokers = brokers
         self._linger_ms = linger_ms
         self._timeout_s = timeout_s
         self._max_request_bytes = max_request_bytes
@@ -89,7 +91,7 @@ class DurableProducer:
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             producer = AIOKafkaProducer(
-                bootstrap_servers=self._brokers,
+                **client_options(self._brokers),
                 enable_idempotence=True,
                 acks="all",
                 linger_ms=self._linger_ms,

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from app.domain_event import DomainEvent, read_event
 from app.errors import FatalError, TransientError
 from app.kafka_errors import unreachable
+from app.kafka_security import client_options
 from app.topic_reading import partitions_of
 
 _ANSWER_S: Final = 5.0
@@ -60,11 +61,11 @@ class KafkaEventLog:
     """Implements EventLog; holds one fetch in memory."""
 
     def __init__(self, brokers: Sequence[str], topic: str) -> None:
-        self._brokers = list(brokers)
+        self._brokers = brokers
         self._topic = topic
         self._partitions: list[TopicPartition] = []
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._brokers,
+            **client_options(self._brokers),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",  # a gap is told, and not passed over

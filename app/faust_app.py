@@ -20,6 +20,7 @@ from mode import Service
 from app import logs
 from app.consumer_loop import EX_SOFTWARE
 from app.errors import ProfileError
+from app.kafka_security import KafkaSecurity
 from app.settings import Settings
 from app.transport import BulkTransport
 
@@ -90,11 +91,25 @@ class ProfileApp(faust.App):  # type: ignore[misc]
         await self.closing()
 
 
+def _credentials(security: KafkaSecurity) -> Any:
+    """In Faust's words; None where the brokers ask for nothing."""
+    context = security.tls()
+    if security.uses_sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            ssl_context=context,
+            mechanism=security.mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)
+
+
 def build(settings: Settings) -> ProfileApp:
     """The app of one set of roles: its id is the consumer group."""
     app = ProfileApp(
         settings.group_id,
         broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
+        broker_credentials=_credentials(settings.kafka.security),
         autodiscover=False,  # it only warns where a module can't be imported, and an agent is gone
         web_enabled=True,
         web_bind=settings.web_host,

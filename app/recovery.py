@@ -95,7 +95,7 @@ class Recovery:
             return group.startswith(app_id) and not group.endswith(_REPEATER_SUFFIX)
 
         deadline = time.monotonic() + self.wait_s
-        while left := await unread(self.settings.kafka_brokers, topic, is_reader):
+        while left := await unread(self.settings.kafka, topic, is_reader):
             if time.monotonic() > deadline:
                 raise FatalError(
                     f"{left} changes of {topic} are not published yet: let a worker with the role cdc run, then "
@@ -136,7 +136,7 @@ class Recovery:
 
     async def _published_view(self) -> PublishedView:
         view = PublishedView()
-        async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events):
+        async for records in read_to_end(self.settings.kafka, self.settings.topics.domain_events):
             for record in records:
                 view.add(record)
         return view

@@ -5,11 +5,12 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.kafka_security import Brokers, KafkaSecurity, Mechanism, Protocol
 from app.topics import TopicNames, TopicSpec
 
 
@@ -51,6 +52,13 @@ class Settings(BaseSettings):
 
     # --- Kafka
     kafka_brokers: CommaList = Field(default=["127.0.0.1:9092"])
+    kafka_security_protocol: Protocol = "PLAINTEXT"
+    kafka_sasl_mechanism: Mechanism = "PLAIN"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    kafka_ca_file: Path | None = Field(default=None, description="PEM; unset: the system's")
+    kafka_client_cert_file: Path | None = None
+    kafka_client_key_file: Path | None = None
     topic_prefix: str = ""
     topic_partitions: int = Field(default=4, ge=1)
     source_topic_partitions: int = Field(default=4, ge=1)
@@ -87,6 +95,12 @@ class Settings(BaseSettings):
     # --- Redis
     redis_nodes: CommaList = Field(default=["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"])
     redis_timeout_s: float = 0.3
+    redis_tls: bool = False
+    redis_ca_file: Path | None = Field(default=None, description="PEM; unset: the system's")
+    redis_client_cert_file: Path | None = None
+    redis_client_key_file: Path | None = None
+    redis_username: str | None = Field(default=None, description="of an ACL; unset: the default user")
+    redis_password: SecretStr | None = None
     cache_enabled: bool = True
     cache_prefix: str = "up"
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
@@ -152,8 +166,28 @@ class Settings(BaseSettings):
     )
     web_allow_non_loopback: bool = Field(
         default=False,
-        description="the API has no authentication yet, so it listens on other hosts only when told so",
+        description="on other hosts it listens where there are API keys, or when told so",
     )
+    auth: Literal["off", "required", "auto"] = Field(
+        default="auto",
+        description="API keys: `auto` asks for them where one was ever made, and on other hosts than loopback",
+    )
+    auth_refresh_s: float = Field(
+        default=2.0, gt=0, description="between readings of the keys: how long a revocation takes"
+    )
+    auth_outage_s: float = Field(
+        default=3_600.0,
+        ge=0,
+        description="how long known keys hold while PostgreSQL can't be asked",
+    )
+    web_rate_per_s: float | None = Field(
+        default=None, gt=0, description="requests of one key in one process; unset: no limit"
+    )
+    web_rate_burst: int = Field(default=100, ge=1, description="requests of one key at once, after a pause")
+    web_max_in_flight: int = Field(
+        default=1_000, ge=1, description="requests in work at once; more are refused with 503"
+    )
+    web_max_exports: int = Field(default=4, ge=1, description="exports at once; each holds a connection")
     web_max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)
     web_max_items: int = Field(
         default=10_000,
@@ -187,6 +221,7 @@ class Settings(BaseSettings):
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"
+    connect_ca_file: Path | None = Field(default=None, description="PEM, of https; unset: the system's")
     connector_name: str = Field(default="user-profile-cdc", min_length=1)
     connect_postgres_dsn: SecretStr | None = Field(
         default=None, description="the primary as Connect reaches it; unset: as PROFILE_POSTGRES_DSN"
@@ -210,6 +245,22 @@ class Settings(BaseSettings):
         default=False,
         description="publish rows that were there before the connector as …_created; a new snapshot repeats",
     )
+
+    @property
+    def kafka(self) -> Brokers:
+        """The brokers, and how to connect to them."""
+        return Brokers(
+            self.kafka_brokers,
+            KafkaSecurity(
+                protocol=self.kafka_security_protocol,
+                mechanism=self.kafka_sasl_mechanism,
+                username=self.kafka_sasl_username,
+                password=self.kafka_sasl_password.get_secret_value(),
+                ca_file=self.kafka_ca_file,
+                certificate_file=self.kafka_client_cert_file,
+                key_file=self.kafka_client_key_file,
+            ),
+        )
 
     @property
     def topics(self) -> TopicNames:

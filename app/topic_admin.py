@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from app.errors import FatalError, TransientError
 from app.kafka_errors import unreachable
+from app.kafka_security import client_options
 from app.topics import TopicSpec
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ async def create_topics(brokers: Sequence[str], specs: Sequence[TopicSpec]) -> l
 
     Raises TransientError (no broker answers, or it could not do it now), or FatalError (it refuses).
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers))
+    admin = AIOKafkaAdminClient(**client_options(brokers))
     try:
         await admin.start()
         cluster = await admin.describe_cluster()

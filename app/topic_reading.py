@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.errors import FatalError, TransientError
 from app.kafka_errors import unreachable
+from app.kafka_security import client_options
 
 _POLL_MS = 1_000
 _STALL_S = 30.0
@@ -22,7 +23,7 @@ async def read_to_end(
     Raises TransientError where Kafka does not answer or nothing comes for 30 s, FatalError where there is no topic.
     """
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(brokers), auto_offset_reset="earliest", isolation_level="read_committed"
+        **client_options(brokers), auto_offset_reset="earliest", isolation_level="read_committed"
     )
     try:
         await consumer.start()
@@ -55,8 +56,8 @@ async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], 
     Of several groups the furthest counts for each partition, since a group of an earlier set of roles stands still.
     Raises TransientError or, where there is no topic, FatalError.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(brokers))
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers))
+    consumer = AIOKafkaConsumer(**client_options(brokers))
+    admin = AIOKafkaAdminClient(**client_options(brokers))
     try:
         await consumer.start()
         await admin.start()
@@ -79,7 +80,7 @@ async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], 
 
 async def partitions_of(brokers: Sequence[str], topic: str) -> list[TopicPartition]:
     """Those of a topic. Raises KafkaError, or FatalError where there is no topic."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers))
+    admin = AIOKafkaAdminClient(**client_options(brokers))
     try:
         await admin.start()
         (told,) = await admin.describe_topics([topic])

@@ -59,6 +59,7 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             clock=SystemClock(),
             metrics=metrics.exposition,
             observe=metrics.HTTP_TIMES.observe,
+            keys=await worker.key_ring(),
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:

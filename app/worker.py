@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app import metrics
+from app.access import Rate
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
@@ -25,6 +26,7 @@ from app.event_log import KafkaEventLog
 from app.faust_app import ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.key_ring import KeyRing
 from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.placeholder_watch import PlaceholderWatch
@@ -124,7 +126,7 @@ class Worker:
             self._watch_placeholders()
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
-            await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
+            await _wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))
         if Role.CDC in consuming:
             from app.cdc_wiring import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
 
@@ -173,7 +175,7 @@ class Worker:
         )
 
     def _dead_letters(self) -> KafkaDeadLetters:
-        dead_letters = KafkaDeadLetters(self.settings.kafka_brokers)
+        dead_letters = KafkaDeadLetters(self.settings.kafka)
         self._resources.push_async_callback(dead_letters.close)
         return dead_letters
 
@@ -224,11 +226,27 @@ class Worker:
         typed = dict.fromkeys((*names.normalised, names.cdc), True)
         topics = {**dict.fromkeys(names.sources, False), **typed}
         sweep = LetterSweep(
-            self.stores.erasures, partial(DeadLetterStore, settings.kafka_brokers, list(topics)), topics
+            self.stores.erasures, partial(DeadLetterStore, settings.kafka, list(topics)), topics
         )
         sweeping = asyncio.create_task(sweep.run(), name="letter-sweep")
         self._resources.callback(sweeping.cancel)
         return sweep
+
+    async def key_ring(self) -> KeyRing:
+        """The API keys, read once now and then again and again until the stores close."""
+        settings = self.settings
+        per_s = settings.web_rate_per_s
+        ring = KeyRing(
+            self.stores.keys,
+            self._clock,
+            refresh_s=settings.auth_refresh_s,
+            outage_s=settings.auth_outage_s,
+            rate=None if per_s is None else Rate(per_s=per_s, burst=settings.web_rate_burst),
+        )
+        await _wait_for("PostgreSQL", ring.read)
+        reading = asyncio.create_task(ring.run(), name="api-keys")
+        self._resources.callback(reading.cancel)
+        return ring
 
     def change_feed(self) -> ChangeFeed:
         """What streams of events come from; it closes before the stores, and after the web server has stopped."""
@@ -236,7 +254,7 @@ class Worker:
         topic = settings.topics.domain_events
         feed = ChangeFeed(
             topic,
-            partial(KafkaEventLog, settings.kafka_brokers, topic),
+            partial(KafkaEventLog, settings.kafka, topic),
             max_streams=settings.web_event_streams,
             max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
         )
@@ -247,7 +265,7 @@ class Worker:
         """The dead letters, for the HTTP API."""
         names = self.settings.topics
         topics = [*names.sources, *names.normalised, names.cdc]
-        return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka_brokers, topics))
+        return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka, topics))
 
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""

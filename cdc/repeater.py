@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from app.clock import Clock, SystemClock
 from app.errors import InvalidError, TransientError
+from app.kafka_security import client_options
 from app.models import Changes
 from app.ports import CommitLog, Invalidator, Record
 from cdc import metrics
@@ -65,7 +66,7 @@ class CacheRepeater:
     ) -> None:
         """`group_id` is the application's; the repeater's is `<group_id>-cache-repeater`."""
         self._group_id = f"{group_id}-cache-repeater"
-        self._brokers = list(brokers)
+        self._brokers = brokers
         self._topic = topic
         self._invalidator = invalidator
         self._commit_log = commit_log
@@ -198,7 +199,7 @@ class CacheRepeater:
     def _kafka_consumer(self) -> Consumer:
         consumer: Consumer = AIOKafkaConsumer(
             self._topic,
-            bootstrap_servers=self._brokers,
+            **client_options(self._brokers),
             group_id=self._group_id,
             isolation_level="read_committed",
             enable_auto_commit=False,

@@ -13,6 +13,7 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 
 from app import dates
+from app.kafka_security import client_options
 from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from app.settings import Role, Settings
 from storage.stores import Stores
@@ -120,7 +121,7 @@ async def fetches(role: Role, settings: Settings) -> AsyncIterator[tuple[AIOKafk
     """A consumer and what it fetched, for ever; the caller commits."""
     consumer = AIOKafkaConsumer(
         topic_of(role, settings),
-        bootstrap_servers=settings.kafka_brokers,
+        **client_options(settings.kafka),
         group_id=settings.group_id,
         auto_offset_reset="earliest",
         enable_auto_commit=False,

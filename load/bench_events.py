@@ -18,6 +18,7 @@ import orjson
 from aiokafka import AIOKafkaProducer
 
 from app import dates
+from app.kafka_security import client_options
 from app.settings import Role
 from load import messages
 from load.events_pipeline import Pipeline, paced, pipeline
@@ -143,7 +144,7 @@ async def _steady(made: Pipeline, args: argparse.Namespace, name: str) -> Sequen
 async def _statements(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Any]:
     """Records of entity-properties, each about an entity of its own, so that no two are one change."""
     count = args.rate * args.seconds
-    producer = AIOKafkaProducer(bootstrap_servers=made.settings.kafka_brokers, linger_ms=1)
+    producer = AIOKafkaProducer(**client_options(made.settings.kafka), linger_ms=1)
     await producer.start()
     try:
         reading = asyncio.create_task(made.arrivals(count, _sent_of(name), timeout_s=args.timeout))

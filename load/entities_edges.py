@@ -19,6 +19,6 @@ def run(args: argparse.Namespace) -> int:
     settings, data = Settings(), world(args)
     topic = settings.topics.entities_edges
     source = messages.entities_edges(data)
-    sent = asyncio.run(send(settings.kafka_brokers, topic, source, total=data.count_nodes()))
+    sent = asyncio.run(send(settings.kafka, topic, source, total=data.count_nodes()))
     print(f"{sent:,} messages sent to {topic}")
     return 0

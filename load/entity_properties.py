@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     fields = messages.count_properties(data.nodes())
     source = messages.entity_properties(data, conflict_rate=args.conflict_rate)
     total = round(fields * (1 + args.conflict_rate))
-    sent = asyncio.run(send(settings.kafka_brokers, topic, source, total=total))
+    sent = asyncio.run(send(settings.kafka, topic, source, total=total))
     print(f"{fields:,} fields, {sent - fields:,} of them told a second time with an older date")
     print(f"{sent:,} messages sent to {topic}")
     return 0

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.connect_client import ConnectClient
 from app.connector_config import config_of
 from app.errors import ProfileError
+from app.kafka_security import client_options
 from app.settings import Role, Settings
 from app.topic_admin import create_topics
 from load.cpu import process_s
@@ -78,11 +79,11 @@ async def pipeline(name: str, roles: Sequence[Role]) -> AsyncIterator[Pipeline]:
     topics = settings.topics
     connect = ConnectClient(settings.connect_url)
     async with AsyncExitStack() as stack:
-        await create_topics(settings.kafka_brokers, settings.topic_specs)
+        await create_topics(settings.kafka, settings.topic_specs)
         logical = f"{settings.topic_prefix}user-profile"
         used = {spec.name for spec in settings.topic_specs}
         heartbeats = {f"{logical}.public.dbz_heartbeat", f"__debezium-heartbeat.{logical}"}
-        stack.push_async_callback(delete_topics, settings.kafka_brokers, used | heartbeats)
+        stack.push_async_callback(delete_topics, settings.kafka, used | heartbeats)
         sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
         stack.push_async_callback(sql.close)
         stack.push_async_callback(_remove, connect, settings, sql)
@@ -92,7 +93,7 @@ async def pipeline(name: str, roles: Sequence[Role]) -> AsyncIterator[Pipeline]:
             own = settings.model_copy(update={"roles": [role]})
             reader = Reader(label=role.value, command=_AGENT, environment=_names(settings))
             agents.append(stack.enter_context(reader_process(reader, own)).pid)
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, fetch_max_wait_ms=_POLL_MS)
+        consumer = AIOKafkaConsumer(**client_options(settings.kafka), fetch_max_wait_ms=_POLL_MS)
         await consumer.start()
         stack.push_async_callback(consumer.stop)
         partitions = [TopicPartition(topics.domain_events, n) for n in range(settings.topic_partitions)]

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
+from app.kafka_security import client_options
 from app.settings import Role, Settings
 from app.topic_admin import create_topics
 from load.bare_loop import topic_of
@@ -54,18 +55,18 @@ async def measure(
     """Send the records to topics of their own, then time the reader. The topics are deleted. Raises LoadError."""
     topic = topic_of(role, settings)
     used = {topic, settings.topics.dead_letters(topic)}
-    await create_topics(settings.kafka_brokers, [spec for spec in settings.topic_specs if spec.name in used])
+    await create_topics(settings.kafka, [spec for spec in settings.topic_specs if spec.name in used])
     try:
-        await send(settings.kafka_brokers, topic, told, total=len(told))
+        await send(settings.kafka, topic, told, total=len(told))
         with reader_process(reader, settings) as process:
             return speed(await _watch(process, settings, topic, len(told), timeout_s=timeout_s))
     finally:
-        await delete_topics(settings.kafka_brokers, used)
+        await delete_topics(settings.kafka, used)
 
 
-async def delete_topics(brokers: list[str], topics: set[str]) -> None:
+async def delete_topics(brokers: Sequence[str], topics: set[str]) -> None:
     """Delete the topics and what is in them."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    admin = AIOKafkaAdminClient(**client_options(brokers))
     await admin.start()
     try:
         await admin.delete_topics(sorted(topics))
@@ -86,7 +87,7 @@ async def committed(admin: AIOKafkaAdminClient, settings: Settings, topic: str) 
 async def _watch(
     process: "subprocess.Popen[bytes]", settings: Settings, topic: str, expected: int, *, timeout_s: float
 ) -> list[Commit]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
     await admin.start()
     commits: list[Commit] = []
     end = time.monotonic() + timeout_s

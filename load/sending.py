@@ -1,6 +1,6 @@
 """Messages to one topic of Kafka, with a progress bar."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from tqdm import tqdm
 
+from app.kafka_security import client_options
 from load.errors import LoadError
 
 _IN_FLIGHT = 5_000
@@ -21,7 +22,7 @@ class Message(NamedTuple):
     timestamp_ms: int
 
 
-async def send(brokers: list[str], topic: str, messages: Iterable[Message], *, total: int) -> int:
+async def send(brokers: Sequence[str], topic: str, messages: Iterable[Message], *, total: int) -> int:
     """Send all in order for each key; returns their number when the broker has acknowledged all.
 
     The topic has to exist, since Kafka would make it with one partition. Raises LoadError.
@@ -30,7 +31,7 @@ async def send(brokers: list[str], topic: str, messages: Iterable[Message], *, t
     try:
         await _require_topic(brokers, topic)
         producer = AIOKafkaProducer(
-            bootstrap_servers=brokers, enable_idempotence=True, linger_ms=20, compression_type="lz4"
+            **client_options(brokers), enable_idempotence=True, linger_ms=20, compression_type="lz4"
         )
         await producer.start()
         try:
@@ -64,8 +65,8 @@ async def _settle(pending: list, bar: tqdm) -> int:  # type: ignore[type-arg]
     return count
 
 
-async def _require_topic(brokers: list[str], topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+async def _require_topic(brokers: Sequence[str], topic: str) -> None:
+    admin = AIOKafkaAdminClient(**client_options(brokers))
     await admin.start()
     try:
         if topic not in await admin.list_topics():

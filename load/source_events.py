@@ -62,7 +62,7 @@ async def _send(settings: Settings, args: argparse.Namespace) -> Counter[str]:
         events, number = build(chunk, origin=args.data, seed=args.seed, first=first)
         first += number
         for topic, messages in zip(settings.topics.sources, events, strict=True):
-            sent[topic] += await send(settings.kafka_brokers, topic, messages, total=len(messages))
+            sent[topic] += await send(settings.kafka, topic, messages, total=len(messages))
     return sent
 
 

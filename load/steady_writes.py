@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaProducer
 
 from app import dates
+from app.kafka_security import client_options
 from app.settings import Settings
 from load import messages
 from load.postgres import connect
@@ -32,7 +33,7 @@ async def write(settings: Settings, rate: int) -> None:
     pool = await connect(settings, 1)
     references = [row["reference"] for row in await pool.fetch(_USERS)]
     await pool.close()
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_brokers, enable_idempotence=True)
+    producer = AIOKafkaProducer(**client_options(settings.kafka), enable_idempotence=True)
     await producer.start()
     rng, loop, sent = random.Random(1), asyncio.get_running_loop(), 0
     began = loop.time()

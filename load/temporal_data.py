@@ -19,6 +19,6 @@ def run(args: argparse.Namespace) -> int:
     settings, data = Settings(), world(args)
     topic = settings.topics.temporal_data
     source = messages.temporal_data(data)
-    sent = asyncio.run(send(settings.kafka_brokers, topic, source, total=data.count_points()))
+    sent = asyncio.run(send(settings.kafka, topic, source, total=data.count_points()))
     print(f"{sent:,} messages sent to {topic}")
     return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from app.kafka_security import client_options
 from app.settings import Role, Settings
 from app.topic_admin import create_topics
 from load.errors import LoadError
@@ -35,7 +36,7 @@ class WriteSide:
         return asyncio.run(self._committed())
 
     async def _committed(self) -> int:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka_brokers)
+        admin = AIOKafkaAdminClient(**client_options(self.settings.kafka))
         await admin.start()
         try:
             return await committed(admin, self.settings, self.settings.topics.entity_properties)
@@ -51,7 +52,7 @@ def write_side(base: Settings, name: str, *, rate: int, core: int | None) -> Ite
     topic = settings.topics.entity_properties
     used = {topic, settings.topics.dead_letters(topic)}
     specs = [spec for spec in settings.topic_specs if spec.name in used]
-    asyncio.run(create_topics(settings.kafka_brokers, specs))
+    asyncio.run(create_topics(settings.kafka, specs))
     agent = next(reader for reader in readers(role) if reader.label == "agent")
     writer = [sys.executable, "-m", "load.steady_writes", str(rate)]
     environment = os.environ | {"PROFILE_TOPIC_PREFIX": settings.topic_prefix}
@@ -62,4 +63,4 @@ def write_side(base: Settings, name: str, *, rate: int, core: int | None) -> Ite
         ):
             yield WriteSide(settings=settings, processes=[reading, writing])
     finally:
-        asyncio.run(delete_topics(settings.kafka_brokers, used))
+        asyncio.run(delete_topics(settings.kafka, used))

@@ -3,6 +3,7 @@
 The message of an InvalidError holds no value: what PostgreSQL says may quote somebody's data.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -47,6 +48,17 @@ def translated() -> Iterator[None]:
         raise TransientError(f"The connection to PostgreSQL broke: {type(error).__name__}.") from error
     except TimeoutError as error:
         raise TransientError("PostgreSQL did not answer in time.") from error
+    except ssl.SSLCertVerificationError as error:
+        # It may be renewed while we run, so that to wait is right.
+        raise TransientError(
+            f"PostgreSQL's certificate is not accepted ({error.verify_message}): check sslmode and sslrootcert of "
+            "PROFILE_POSTGRES_DSN, and the server's certificate."
+        ) from error
+    except FileNotFoundError as error:
+        raise TransientError(
+            "PostgreSQL is not reachable: its socket, or a file that the DSN names (sslrootcert, sslcert, sslkey), is "
+            "not there."
+        ) from error
     except OSError as error:
         raise TransientError(
             f"PostgreSQL is not reachable: {error.strerror or type(error).__name__}."

@@ -143,7 +143,14 @@ class Notifications:
         try:
             for address, (leader, _) in channels.items():
                 channel = self._keys.channel(leader)
-                opened.append((channel, await Subscription.open(address, channel, timeout_s=self._timeout_s)))
+                opened.append(
+                    (
+                        channel,
+                        await Subscription.open(
+                            address, channel, timeout_s=self._timeout_s, security=self._nodes.security
+                        ),
+                    )
+                )
             tasks = [
                 asyncio.create_task(self._hear(*each), name="notifications of a node") for each in opened
             ]

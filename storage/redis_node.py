@@ -14,6 +14,7 @@ from app.errors import TransientError
 from storage.breaker import Breaker
 from storage.redis_connection import Command, Outcome, RedisConnection
 from storage.redis_script import RedisScript
+from storage.redis_security import NONE, RedisSecurity
 from storage.shared_attempt import SharedAttempt
 
 logger = logging.getLogger(__name__)
@@ -29,8 +30,15 @@ class RedisNode:
     """Raises TransientError alone. Nothing is asked twice: what got no reply may have been done."""
 
     def __init__(
-        self, address: Address, scripts: Sequence[RedisScript], clock: Clock, *, timeout_s: float
+        self,
+        address: Address,
+        scripts: Sequence[RedisScript],
+        clock: Clock,
+        *,
+        timeout_s: float,
+        security: RedisSecurity = NONE,
     ) -> None:
+        self._security = security
         self.address = address
         self.breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
         self._scripts = scripts
@@ -58,11 +66,15 @@ class RedisNode:
         raise TransientError("Redis could not be reached a moment ago.")
 
     async def _connect(self) -> None:
-        # The place for TLS and AUTH, if they are ever needed.
+        security = self._security
         connection = RedisConnection(timeout_s=self._timeout_s)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.get_running_loop().create_connection(lambda: connection, *self.address)
+                await asyncio.get_running_loop().create_connection(
+                    lambda: connection, *self.address, ssl=security.tls
+                )
+                if security.auth is not None:
+                    await connection.ask([security.auth])
                 if self._scripts:
                     await connection.ask([script.load for script in self._scripts])
         except OSError as error:

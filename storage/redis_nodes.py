@@ -16,6 +16,7 @@ from app.errors import TransientError
 from storage.redis_connection import Command, Outcome
 from storage.redis_node import RETRY_S, Address, RedisNode
 from storage.redis_script import RedisScript
+from storage.redis_security import NONE, RedisSecurity
 from storage.shared_attempt import SharedAttempt
 
 _SLOTS: Final = 16_384
@@ -34,7 +35,15 @@ class RedisNodes:
     they are needed, are bounded likewise.
     """
 
-    def __init__(self, seeds: Sequence[str], *, timeout_s: float, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[str],
+        *,
+        timeout_s: float,
+        clock: Clock | None = None,
+        security: RedisSecurity = NONE,
+    ) -> None:
+        self.security = security
         self._timeout_s = timeout_s
         self._clock = clock or SystemClock()
         self._scripts: list[RedisScript] = []
@@ -52,7 +61,9 @@ class RedisNodes:
 
     def _node(self, address: Address) -> RedisNode:
         if address not in self._nodes:
-            self._nodes[address] = RedisNode(address, self._scripts, self._clock, timeout_s=self._timeout_s)
+            self._nodes[address] = RedisNode(
+                address, self._scripts, self._clock, timeout_s=self._timeout_s, security=self.security
+            )
         return self._nodes[address]
 
     async def _read_map(self) -> None:

@@ -6,7 +6,9 @@ from typing import Final, Self, cast
 from hiredis import Reader, pack_command
 
 from app.errors import TransientError
+from storage.redis_connection import Command
 from storage.redis_node import Address
+from storage.redis_security import NONE, RedisSecurity
 
 _CHUNK: Final = 64 * 1024
 _MORE: Final = object()
@@ -21,12 +23,16 @@ class Subscription:
         self._replies = Reader(notEnoughData=_MORE)
 
     @classmethod
-    async def open(cls, address: Address, channel: bytes, *, timeout_s: float) -> Self:
+    async def open(
+        cls, address: Address, channel: bytes, *, timeout_s: float, security: RedisSecurity = NONE
+    ) -> Self:
         """Connect and subscribe; return when the node has confirmed it."""
         try:
             async with asyncio.timeout(timeout_s):
-                subscription = cls(*await asyncio.open_connection(*address))
+                subscription = cls(*await asyncio.open_connection(*address, ssl=security.tls))
                 try:
+                    if security.auth is not None:
+                        await subscription._authenticate(security.auth)
                     await subscription._subscribe(channel)
                 except BaseException:
                     subscription.close()
@@ -34,6 +40,11 @@ class Subscription:
         except OSError as error:  # TimeoutError is one
             raise TransientError(f"Redis can't be reached: {type(error).__name__}.") from error
         return subscription
+
+    async def _authenticate(self, auth: Command) -> None:
+        self._writer.write(pack_command(auth))  # type: ignore[arg-type]  # as below
+        if await self._reply() != b"OK":
+            raise TransientError("Redis refuses the user or password.")
 
     async def _subscribe(self, channel: bytes) -> None:
         self._writer.write(pack_command(("SSUBSCRIBE", channel)))  # type: ignore[arg-type]  # its stub knows tuples of one

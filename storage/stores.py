@@ -7,6 +7,7 @@ from typing import Final, Self
 
 import asyncpg
 
+from app.access import KeyStore
 from app.clock import Clock, SystemClock
 from app.hooks import NO_HOOKS, Hooks
 from app.ports import (
@@ -26,6 +27,7 @@ from app.ports import (
 )
 from app.settings import Role, Settings
 from app.snapshot import GraphSnapshots
+from storage.api_keys import PostgresKeys
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
@@ -52,6 +54,7 @@ from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.redis_security import RedisSecurity
 from storage.slots import PostgresSlots
 from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
@@ -67,6 +70,7 @@ class Stores:
     eraser: ProfileEraser
     erasures: ErasureRegister
     exporter: ProfileExporter
+    keys: KeyStore
     preview: ProfilePreview
     reader: GraphReader
     directory: EntityDirectory
@@ -115,7 +119,12 @@ class Stores:
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
         if settings.cache_enabled:
-            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s, clock=clock)
+            nodes = RedisNodes(
+                settings.redis_nodes,
+                timeout_s=settings.redis_timeout_s,
+                clock=clock,
+                security=RedisSecurity.of(settings),
+            )
             close(nodes.close)
             self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
@@ -187,6 +196,7 @@ class Stores:
         self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
+        self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)
         self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
 
     async def _open_pools(

@@ -18,6 +18,7 @@ from app.clock import Clock
 from app.ports import Answer
 from app.tokens import HEADER as TOKEN
 from app.tokens import Tokens
+from web import security_headers
 from web.boundary import CACHE_OUTCOME, SERVER_NAME
 from web.services import WebServices
 from web.tree_response import TreeResponse
@@ -31,8 +32,7 @@ _FOREVER: Final = float("inf")
 
 _CODING: Final = re.compile(r"\s*([\w*-]+)\s*(?:;\s*q\s*=\s*([0-9.]+))?\s*", re.ASCII)
 _BASE: Final = (
-    f"Server: {SERVER_NAME}\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n"
-    "X-Content-Type-Options: nosniff\r\n"
+    f"Server: {SERVER_NAME}\r\nCache-Control: no-cache\r\nVary: Accept-Encoding\r\n{security_headers.LINES}"
 )
 
 

@@ -3,18 +3,20 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, cast
 
 from aiohttp import web
 
+from app.access import Scope
 from app.settings import Settings
 from web import dead_letters, docs, erasures, events, exports, graph, health, index, listing, writes
-from web.boundary import GuardedHandler, guarded
+from web.boundary import Bounds, GuardedHandler, guarded
 from web.deadlines import Deadlines
+from web.gate import Gate, Room
 from web.page import PAGE, Page
-from web.services import SERVICES, SETTINGS, WebServices
+from web.services import GATE, SCOPES, SERVICES, SETTINGS, WebServices
 
 __all__ = ["WebServices", "build"]
 
@@ -39,41 +41,59 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
 
-    def add(path: str, handler: GuardedHandler, *methods: str, limits: Deadlines = deadlines) -> None:
+    application[GATE] = gate = Gate(settings.auth, services.keys, services.clock)
+    application[SCOPES] = scopes = {}
+    usual = Bounds(deadlines=deadlines, room=Room(settings.web_max_in_flight))
+    # Each holds a connection to the primary as long as it lasts.
+    exported = Bounds(deadlines=downloads, room=Room(settings.web_max_exports))
+    # Their number has a limit of its own.
+    streamed = Bounds(deadlines=streams, room=nullcontext())
+    # Probes, scrapes and descriptions are answered by a server that is full, too.
+    free = Bounds(deadlines=deadlines, room=nullcontext())
+
+    def add(
+        path: str, handler: GuardedHandler, *methods: str, needs: Scope | None, bounds: Bounds = usual
+    ) -> None:
         resource = application.router.add_resource(path)
-        surrounded = guarded(handler, resource.canonical, services, limits)
+        surrounded = guarded(handler, resource.canonical, services, gate, bounds, scope=needs)
         for method in methods:
+            scopes[resource.canonical, method] = needs
             # aiohttp knows responses of its own alone; see web.tree_response.
             resource.add_route(method, cast("Any", surrounded))
 
-    add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
-    add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", erasures.delete_by_id, "DELETE")
-    add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, limits=downloads)
-    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, limits=streams)
-    add("/v1/events", events.get_events, *_READ, limits=streams)
-    add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
-    add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)
-    add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", erasures.delete_by_reference, "DELETE")
-    add("/v1/graph/batch", graph.post_batch, "POST")
-    add("/v1/entities", listing.get_entities, *_READ)
-    add("/v1/graph/sync", writes.post_sync, "POST")
-    add("/v1/temporal/ingest", writes.post_ingest, "POST")
-    add("/v1/dead-letters", dead_letters.get_dead_letters, *_READ)
+    read, write, erase, admin = Scope.READ, Scope.WRITE, Scope.ERASE, Scope.ADMIN
+    by_id = "/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}"
+    by_reference = "/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}"
+    by_property = "/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}"
+    add(by_id, graph.get_by_id, *_READ, needs=read)
+    add(by_id, erasures.delete_by_id, "DELETE", needs=erase)
+    add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, needs=read, bounds=exported)
+    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, needs=read, bounds=streamed)
+    add("/v1/events", events.get_events, *_READ, needs=read, bounds=streamed)
+    add(by_property, graph.get_by_property, *_READ, needs=read)
+    add(by_reference, graph.get_by_reference, *_READ, needs=read)
+    add(by_reference, erasures.delete_by_reference, "DELETE", needs=erase)
+    add("/v1/graph/batch", graph.post_batch, "POST", needs=read)
+    add("/v1/entities", listing.get_entities, *_READ, needs=read)
+    add("/v1/graph/sync", writes.post_sync, "POST", needs=write)
+    add("/v1/temporal/ingest", writes.post_ingest, "POST", needs=write)
+    add("/v1/dead-letters", dead_letters.get_dead_letters, *_READ, needs=admin)
     add(
         "/v1/dead-letters/{topic:[^/]*}/{partition:[^/]*}/{offset:[^/]*}/replay",
         dead_letters.post_replay,
         "POST",
+        needs=admin,
     )
-    add("/healthz", health.healthz, *_READ)
-    add("/readyz", health.readyz, *_READ)
-    add("/metrics", health.metrics, *_READ)
-    add("/problems/{name:[^/]*}", index.problem, *_READ)
-    add("/openapi.json", docs.openapi, *_READ)
-    add("/docs", docs.page, *_READ)
-    add("/docs/{asset:[^/]*}", docs.asset, *_READ)
-    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ)
-    add("/", index.index, *_READ)
-    add(r"/{unrouted:[\s\S]*}", _unrouted, "*")
+    add("/healthz", health.healthz, *_READ, needs=None, bounds=free)
+    add("/readyz", health.readyz, *_READ, needs=None, bounds=free)
+    add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
+    add("/problems/{name:[^/]*}", index.problem, *_READ, needs=None, bounds=free)
+    add("/openapi.json", docs.openapi, *_READ, needs=None, bounds=free)
+    add("/docs", docs.page, *_READ, needs=None, bounds=free)
+    add("/docs/{asset:[^/]*}", docs.asset, *_READ, needs=None, bounds=free)
+    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ, needs=None, bounds=free)
+    add("/", index.index, *_READ, needs=None, bounds=free)
+    add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
     return application
 
 

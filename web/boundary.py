@@ -9,14 +9,18 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
 
+from app.access import Scope
 from app.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
-from web import problems
+from web import problems, security_headers
 from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.deadlines import Deadlines
+from web.gate import Gate
 from web.problems import ProblemError
 from web.services import WebServices
 from web.tree_response import TreeResponse
@@ -26,6 +30,7 @@ logger = logging.getLogger(__name__)
 SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
 GIVEN_REQUEST_ID: Final = web.RequestKey("request_id", str)  # for what is told before the handler returns
+KEY_ID: Final = web.RequestKey("key_id", str)  # of the API key that let it in, if any
 ANSWERED_AT: Final = web.RequestKey("answered_at", float)  # of a stream: when its first byte was sent
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
@@ -42,10 +47,28 @@ _BY_STATUS: Final = {
 GuardedHandler = Callable[[web.Request], Awaitable[web.StreamResponse | TreeResponse]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a kind of requests may take: time, and how many there may be at once."""
+
+    deadlines: Deadlines
+    room: AbstractContextManager[None]
+
+
 def guarded(
-    handler: GuardedHandler, route: str, services: WebServices, deadlines: Deadlines
+    handler: GuardedHandler,
+    route: str,
+    services: WebServices,
+    gate: Gate,
+    bounds: Bounds,
+    *,
+    scope: Scope | None,
 ) -> GuardedHandler:
-    """Wrap a handler; `route` is its path's template. The result never raises but for cancellation."""
+    """Wrap a handler; `route` is its path's template. The result never raises but for cancellation.
+
+    `scope` is what a key needs where the gate is closed; None is for everybody.
+    """
+    deadlines, room = bounds.deadlines, bounds.room
     clock = services.clock
     accesses = Accesses(services.observe)
 
@@ -53,7 +76,9 @@ def guarded(
         started = clock.monotonic()
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         try:
-            with deadlines.begin(started):
+            with deadlines.begin(started), room:
+                if scope is not None and gate.closed:
+                    request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
                 response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -64,6 +89,8 @@ def guarded(
         else:
             response.headers[REQUEST_ID] = request_id
             response.headers["Server"] = SERVER_NAME
+            for header, value in security_headers.HEADERS.items():
+                response.headers.setdefault(header, value)
         accesses.note(
             request.method,
             route,
@@ -83,7 +110,12 @@ def _answer(request: web.Request, route: str, request_id: str, error: Exception)
     headers: dict[str, str] = {}
     match error:
         case ProblemError():
-            name, detail, members = error.name, error.detail, dict(error.members)
+            name, detail, members, headers = (
+                error.name,
+                error.detail,
+                dict(error.members),
+                dict(error.headers),
+            )
         case web.HTTPException():
             name, detail, status = _of_http(error, request)
             if "Allow" in error.headers:
@@ -136,7 +168,7 @@ def _of_http(error: web.HTTPException, request: web.Request) -> tuple[str, str, 
 def _log(error: Exception, name: str, method: str, *, route: str, request_id: str) -> None:
     if problems.PROBLEMS[name].status < SERVER_ERROR:
         return
-    level = logging.WARNING if name in ("unavailable", "timeout") else logging.ERROR
+    level = logging.WARNING if name in ("unavailable", "overloaded", "timeout") else logging.ERROR
     if isinstance(error, FatalError):
         level = logging.CRITICAL
     frames = traceback.extract_tb(error.__traceback__)

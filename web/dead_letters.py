@@ -23,7 +23,6 @@ _OFFSET_BITS: Final = 48
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
 }
 _ENCODER: Final = msgspec.json.Encoder()
 _UNKNOWN: Final = ("unknown-topic", "no-such-letter")

@@ -52,8 +52,6 @@ _POLICY: Final = (
 _HEADERS: Final = {
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": _POLICY,
 }
 _FILES: Final = {

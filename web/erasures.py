@@ -15,7 +15,7 @@ from app.errors import TransientError
 from app.models import EntityKey
 from app.tokens import HEADER as TOKEN
 from web import parameters
-from web.boundary import GIVEN_REQUEST_ID
+from web.boundary import GIVEN_REQUEST_ID, KEY_ID
 from web.problems import ProblemError
 from web.receipts import receipt_of
 from web.services import SERVICES, SETTINGS, WebServices
@@ -26,7 +26,6 @@ _LETTERS_WAIT_S: Final = 3.0
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -61,6 +60,7 @@ async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str
         extra={
             "event": "entity_erased",
             "request_id": request[GIVEN_REQUEST_ID],
+            "key_id": request.get(KEY_ID),
             **receipt.model_dump(exclude={"not_reached"}),
         },
     )

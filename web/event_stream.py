@@ -14,7 +14,7 @@ from aiohttp import web
 from app.errors import TransientError
 from app.ports import EventStream, StreamEndedError
 from app.settings import Settings
-from web import parameters
+from web import parameters, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import ANSWERED_AT, GIVEN_REQUEST_ID, SERVER_NAME
 from web.interests import Interest
@@ -35,7 +35,7 @@ async def serve(request: web.Request, interest: Interest) -> web.StreamResponse:
             "Content-Type": "text/event-stream",
             "Cache-Control": "no-store",
             "X-Accel-Buffering": "no",
-            "X-Content-Type-Options": "nosniff",
+            **security_headers.HEADERS,
             "Server": SERVER_NAME,
             REQUEST_ID: request[GIVEN_REQUEST_ID],
         }

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.export import End, ExportLine
-from web import parameters
+from web import parameters, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import GIVEN_REQUEST_ID, SERVER_NAME
 from web.problems import ProblemError
@@ -32,7 +32,7 @@ async def get_export(request: web.Request) -> web.StreamResponse:
                 "Content-Type": "application/x-ndjson",
                 "Content-Disposition": f'attachment; filename="entity-{entity_id}.jsonl"',
                 "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
+                **security_headers.HEADERS,
                 "Server": SERVER_NAME,
                 REQUEST_ID: request[GIVEN_REQUEST_ID],
             }

@@ -2,7 +2,8 @@
 
 aiohttp's parser reads the request, so what is well-formed HTTP is decided in one place; all else that aiohttp does for
 a request takes several times as long as the answer, which is known at once and waits for nothing. What is unusual in
-any way takes the usual way, where everything else is decided: errors, conditions, tokens, other methods.
+any way takes the usual way, where everything else is decided: errors, conditions, tokens, other methods, and keys that
+web.gate does not know at once.
 """
 
 import re
@@ -13,13 +14,16 @@ from urllib.parse import unquote
 
 from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
-from multidict import istr
+from multidict import CIMultiDictProxy, istr
 
+from app.access import Scope
 from app.errors import InvalidError
+from app.key_ring import Grant
 from app.ports import Answer
 from web import parameters
 from web.accesses import Accesses, request_id_of
 from web.answers import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
+from web.gate import Gate
 from web.problems import ProblemError
 from web.services import WebServices
 from web.tree_response import DATE
@@ -41,7 +45,8 @@ _DEPTHS: Final = {str(depth): depth for depth in range(1, parameters.MAX_DEPTH +
 class Express:
     """Answers what it can."""
 
-    def __init__(self, services: WebServices) -> None:
+    def __init__(self, services: WebServices, gate: Gate) -> None:
+        self._gate = gate
         self._reader = services.reader
         self._tokens = services.tokens
         self._clock = services.clock
@@ -55,8 +60,14 @@ class Express:
         for name in _UNUSUAL:
             if name in headers:
                 return None
+        if not self._gate.closed:
+            return self._answer(message.path, headers, None)
+        grant = self._gate.recall(headers, Scope.READ)
+        return None if grant is None else self._answer(message.path, headers, grant)
+
+    def _answer(self, target: str, headers: CIMultiDictProxy[str], grant: Grant | None) -> bytes | None:
         started = self._clock.monotonic()
-        path, _, query = message.path.partition("?")
+        path, _, query = target.partition("?")
         by_id = _PATH_BY_ID.fullmatch(path)
         asked = recognised(query)
         if asked is None:
@@ -75,6 +86,8 @@ class Express:
                 if lines.gzip is None:
                     return None
                 body, encoding = lines.gzip, "Content-Encoding: gzip\r\n"
+        if grant is not None and grant.take(started) > 0:
+            return None
         request_id = request_id_of(headers)
         head = (
             f"HTTP/1.1 200 OK\r\n{lines.text}{age(answer, self._clock)}{encoding}X-Request-Id: {request_id}\r\n"

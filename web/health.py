@@ -16,7 +16,6 @@ PROBE_TIMEOUT_S: Final = 2.0
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
 }
 
 
@@ -47,7 +46,6 @@ async def metrics(request: web.Request) -> web.Response:
         headers={
             "Content-Type": content_type,
             "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
         },
     )
 

@@ -11,7 +11,6 @@ from web.problems import PROBLEMS, ProblemError
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
 }
 _TREE: Final = "depth,period,as_of,fields,types"
 _ROUTES: Final = {

@@ -30,7 +30,6 @@ async def redirect(
             "Location": f"/v1/graph/{target}{below}{'?' if query else ''}{query}",
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # an erasure ends it
-            "X-Content-Type-Options": "nosniff",
         },
     )
 

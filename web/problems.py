@@ -45,6 +45,20 @@ _ALL: Final = (
         meaning="The request is not well-formed HTTP, or its body is not well-formed JSON in UTF-8.",
     ),
     Problem(
+        name="unauthorized",
+        status=401,
+        title="An API key is needed",
+        meaning="Send a key as `Authorization: Bearer <key>`: none came, or it is not known, was revoked, or "
+        "has expired. `python -m app keys create` makes one.",
+    ),
+    Problem(
+        name="forbidden",
+        status=403,
+        title="The API key lacks a scope",
+        meaning="`scope` names what the key would have to be allowed: read, write, erase or admin. Ask for a key "
+        "that has it.",
+    ),
+    Problem(
         name="not-found",
         status=404,
         title="There is no such resource",
@@ -102,6 +116,12 @@ _ALL: Final = (
         "target_type in the relationship. Nothing of the request was written.",
     ),
     Problem(
+        name="too-many-requests",
+        status=429,
+        title="The API key asks too often",
+        meaning="It has used up its rate of requests. The header Retry-After says when to try again.",
+    ),
+    Problem(
         name="headers-too-large",
         status=431,
         title="The headers are too large",
@@ -129,6 +149,13 @@ _ALL: Final = (
         "a write is safe.",
     ),
     Problem(
+        name="overloaded",
+        status=503,
+        title="The server has too much to do",
+        meaning="Nothing of the request was done. The header Retry-After says when to try again; other workers may "
+        "have room.",
+    ),
+    Problem(
         name="timeout",
         status=504,
         title="The request took too long",
@@ -145,6 +172,7 @@ class ProblemError(Exception):
     name: str
     detail: str
     members: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def invalid_parameter(parameter: str, detail: str) -> ProblemError:
@@ -184,7 +212,6 @@ def response(
         headers={
             "Content-Type": CONTENT_TYPE,
             "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
             **(headers or {}),
         },
     )

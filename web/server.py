@@ -23,11 +23,11 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from app.errors import FatalError
 from app.settings import Settings
-from web import problems
+from web import problems, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import SERVER_NAME
 from web.express import Express
-from web.services import SERVICES
+from web.services import GATE, SERVICES
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ MAX_HEADER_BYTES: Final = (
 )
 MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
+FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _BACKLOG: Final = 1024
 _FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
@@ -86,12 +87,9 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen. Raises FatalError where the host is not allowed or the port is taken."""
-        if not self._allow_non_loopback and not _is_loopback(self._host):
-            raise FatalError(
-                f"The web server does not listen on {self._host or 'all hosts'}: it has no authentication. "
-                "Set PROFILE_WEB_HOST=127.0.0.1, or PROFILE_WEB_ALLOW_NON_LOOPBACK=true where the network "
-                "in front of it keeps strangers out."
-            )
+        self._application[GATE].listen(
+            self._host, loopback=_is_loopback(self._host), allowed=self._allow_non_loopback
+        )
         runner = _ProblemRunner(
             self._application,
             access_log=None,  # the boundary logs
@@ -186,7 +184,7 @@ class _ProblemRunner(web.AppRunner):
         assert self._app is not None  # noqa: S101 - an AppRunner has one
         return _ProblemServer(
             server.request_handler,
-            express=Express(self._app[SERVICES]),
+            express=Express(self._app[SERVICES], self._app[GATE]),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),
@@ -210,7 +208,7 @@ class _ProblemServer(web.Server):
 class _ProblemHandler(web.RequestHandler):
     """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
 
-    __slots__ = ("_closes_at_first", "_express")
+    __slots__ = ("_closes_at_first", "_express", "_first_request")
 
     def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -253,6 +251,16 @@ class _ProblemHandler(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._closes_at_first = self._next_keepalive_close_time
+        # aiohttp limits the time of idle connections alone, from their first answer on.
+        self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._first_request.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self.awaits_first_request and self.transport is not None:
+            self.transport.abort()
 
     @property
     def awaits_first_request(self) -> bool:
@@ -276,7 +284,7 @@ class _ProblemHandler(web.RequestHandler):
             detail,
             request_id=request_id,
             instance="/",
-            headers={REQUEST_ID: request_id, "Server": SERVER_NAME},
+            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
         )
         response.force_close()
         return response

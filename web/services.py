@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from app.access import Scope
 from app.clock import Clock
+from app.key_ring import KeyRing
 from app.ports import (
     EntityDirectory,
     EntityIndex,
@@ -21,6 +23,7 @@ from app.ports import (
 )
 from app.settings import Settings
 from app.tokens import Tokens
+from web.gate import Gate
 
 Observe = Callable[[str, int, float, str], None]
 
@@ -31,7 +34,7 @@ class WebServices:
 
     `position` is the primary's WAL position, None while it is down. `metrics` returns a Prometheus page and its content
     type. `observe` is told each answered request: its route template, status, seconds and cache outcome (`hit`,
-    `miss`, `bypass` or `-`).
+    `miss`, `bypass` or `-`). Without `keys` the server is for this machine alone.
     """
 
     reader: GraphReader
@@ -50,7 +53,11 @@ class WebServices:
     position: Callable[[], Awaitable[int | None]]
     metrics: Callable[[], tuple[bytes, str]]
     observe: Observe | None = None
+    keys: KeyRing | None = None
 
 
 SERVICES = web.AppKey("services", WebServices)
 SETTINGS = web.AppKey("settings", Settings)
+GATE = web.AppKey("gate", Gate)
+# By path template and method; None is for everybody.
+SCOPES: web.AppKey[dict[tuple[str, str], Scope | None]] = web.AppKey("scopes", dict)

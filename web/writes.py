@@ -22,7 +22,6 @@ _ACCEPTED: Final = b'{"status":"sync request accepted for processing"}'
 _HEADERS: Final = {
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
 }
 
 

@@ -124,7 +124,7 @@ async def _settle(console: Console, settings: Settings) -> None:
     deadline = asyncio.get_running_loop().time() + SETTLE_TIMEOUT_S
     before: dict[str, int] = {}
     while asyncio.get_running_loop().time() < deadline:
-        sizes = await counts.topic_sizes(settings.kafka_brokers, names)
+        sizes = await counts.topic_sizes(settings.kafka, names)
         if sizes == before:
             break
         before = sizes
@@ -147,7 +147,7 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
     console.say(f"A domain event of {topics.domain_events}:")
     async with asyncio.timeout(EVENT_TIMEOUT_S):
         event = await counts.event_about(
-            settings.kafka_brokers, topics.domain_events, key, preferred="entity_properties_updated"
+            settings.kafka, topics.domain_events, key, preferred="entity_properties_updated"
         )
     if event is None:
         raise DemoError(
@@ -160,7 +160,7 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
     console.say("Counts of each stage:")
     stages = (*topics.sources, *topics.normalised, topics.cdc, topics.domain_events)
     dead = tuple(topics.dead_letters(name) for name in (*topics.sources, *topics.normalised, topics.cdc))
-    sizes = await counts.topic_sizes(settings.kafka_brokers, (*stages, *dead))
+    sizes = await counts.topic_sizes(settings.kafka, (*stages, *dead))
     for name in stages:
         console.say(f"  {name:<36}{sizes[name]:>10,} offsets")
     console.say(f"  {'dead letters':<36}{sum(sizes[name] for name in dead):>10,} offsets")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.kafka_security import client_options
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowCounts:
@@ -43,7 +45,7 @@ async def rows(dsn: str, *, known: Sequence[str]) -> RowCounts:
 
 async def topic_sizes(brokers: Sequence[str], topics: Sequence[str]) -> dict[str, int]:
     """Offsets written to each topic, transaction markers included."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=list(brokers), enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(brokers), enable_auto_commit=False)
     await consumer.start()
     try:
         sizes: dict[str, int] = {}
@@ -66,7 +68,7 @@ async def event_about(
     """Headers and body of an event with this key: the first of the preferred type, else any; or None."""
     consumer = AIOKafkaConsumer(
         topic,
-        bootstrap_servers=list(brokers),
+        **client_options(brokers),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",

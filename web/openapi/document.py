@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.access import Scope
 from web.openapi import examples
 from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
 from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
@@ -13,7 +14,16 @@ from web.problems import CONTENT_TYPE, PROBLEMS, Problem
 
 Json = dict[str, Any]
 
-RETRIED: Final = (503,)
+_TOLD: Final = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+_KEY: Final = "key"
+_SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
+_ADMIN: Final = ("/metrics", "/v1/dead-letters")
+_OF_KEYS: Final = ("unauthorized", "forbidden", "too-many-requests", "overloaded")
 
 _INFO: Final = {
     "title": "User Profile",
@@ -23,6 +33,13 @@ _INFO: Final = {
     "(RFC 9457) whose `type` is a path of this server that explains it. A header Consistency-Token of one answer, "
     "sent with the next request, keeps a session from going back in time.",
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+}
+
+_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key of `python -m app keys create`; an operation names the scope that it needs. A server on "
+    "loopback for which no key was ever made asks for none.",
 }
 
 
@@ -43,10 +60,21 @@ def document() -> bytes:
             "components": {
                 "schemas": components(),
                 "headers": HEADERS,
+                "securitySchemes": {_KEY: _SCHEME},
                 "parameters": {REQUEST_ID: REQUEST_ID_IN},
             },
         }
     )
+
+
+def scope_of(operation: Operation) -> Scope | None:
+    """What a key needs for it; None is for everybody."""
+    if operation.method == "delete":
+        return Scope.ERASE
+    if operation.path.startswith(_ADMIN):
+        return Scope.ADMIN
+    # An export is told beside erasures.
+    return Scope.READ if operation.path.endswith("/export") else _SCOPES.get(operation.tag)
 
 
 def _operation(operation: Operation) -> Json:
@@ -57,6 +85,9 @@ def _operation(operation: Operation) -> Json:
         "parameters": [*operation.parameters, {"$ref": f"#/components/parameters/{REQUEST_ID}"}],
         "responses": _responses(operation),
     }
+    scope = scope_of(operation)
+    if scope is not None:
+        described["security"] = [{_KEY: [scope]}]
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:
@@ -68,7 +99,7 @@ def _operation(operation: Operation) -> Json:
 def _responses(operation: Operation) -> Json:
     responses: Json = {str(status): _answer(answer) for status, answer in operation.answers.items()}
     by_status: dict[int, list[Problem]] = {}
-    for name in operation.errors:
+    for name in (*operation.errors, *(_OF_KEYS if scope_of(operation) is not None else ())):
         by_status.setdefault(PROBLEMS[name].status, []).append(PROBLEMS[name])
     for status, problems in sorted(by_status.items()):
         if str(status) not in responses:
@@ -103,7 +134,7 @@ def _problems(status: int, problems: list[Problem]) -> Json:
     }
     return {
         "description": "; ".join(problem.title for problem in problems) + ".",
-        "headers": _headers(*(["Retry-After"] if status in RETRIED else [])),
+        "headers": _headers(*_TOLD.get(status, ())),
         "content": {CONTENT_TYPE: {"schema": ref("Problem"), "examples": shown}},
     }
 

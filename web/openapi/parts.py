@@ -204,6 +204,7 @@ HEADERS: Final[dict[str, Part]] = {
     },
     "Link": _header("The next page; absent on the last one.", pattern='; rel="next"$'),
     "Retry-After": _header("Seconds.", pattern="^[0-9]+$"),
+    "WWW-Authenticate": _header("The scheme, and what is missing (RFC 6750).", pattern="^Bearer "),
     "Allow": _header("The methods that are."),
     "Content-Disposition": _header("The name of a file to keep it in.", pattern="^attachment; filename="),
     "Location": _header("Where the entity is now."),

@@ -14,6 +14,7 @@ from app.clock import SystemClock
 from app.dead_letter_store import DeadLetterStore
 from app.event_feed import ChangeFeed
 from app.event_log import KafkaEventLog
+from app.key_ring import KeyRing
 from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.settings import Settings
@@ -33,7 +34,7 @@ class Served:
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, *, brokers: list[str] | None = None
+    settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
 ) -> AsyncIterator[tuple[web.Application, Stores]]:
     """The application on real stores; `brokers` are those of dead letters and of events."""
     names = settings.topics
@@ -42,18 +43,24 @@ async def assembled(
     shared = SharedWriter(stores.writer, max_rows=settings.window_max_records)
     sweep = LetterSweep(
         stores.erasures,
-        partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics)),
+        partial(DeadLetterStore, brokers or settings.kafka, list(topics)),
         topics,
         interval_s=0.5,
     )
     sweeping = asyncio.create_task(sweep.run())
+    keys = KeyRing(stores.keys, SystemClock(), refresh_s=keys_refresh_s, outage_s=3600)
+    await keys.read()
+    refreshing = asyncio.create_task(keys.run())
+    store = partial(DeadLetterStore, brokers or settings.kafka, list(topics))
     feed = ChangeFeed(
         names.domain_events,
-        partial(KafkaEventLog, brokers or settings.kafka_brokers, names.domain_events),
+        partial(KafkaEventLog, brokers or settings.kafka, names.domain_events),
         max_streams=settings.web_event_streams,
         max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
     )
     services = WebServices(
+        feed=feed,
+        letter_box=KafkaLetterBox(list(topics), store),
         reader=stores.reader,
         writer=shared,
         preview=stores.preview,
@@ -62,30 +69,32 @@ async def assembled(
         exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
-        feed=feed,
-        letter_box=KafkaLetterBox(
-            list(topics), partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics))
-        ),
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
         metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+        keys=keys,
     )
     try:
         yield build(services, settings), stores
         await shared.close()
     finally:
-        sweeping.cancel()
+        for task in (sweeping, refreshing):
+            task.cancel()
+        # They close their connections on the way out.
+        await asyncio.gather(sweeping, refreshing, return_exceptions=True)
         await feed.close()
         await stores.close()
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
+async def serving(
+    settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
+) -> AsyncIterator[Served]:
     """A client of it."""
     async with (
-        assembled(settings, brokers=brokers) as (application, stores),
+        assembled(settings, brokers=brokers, keys_refresh_s=keys_refresh_s) as (application, stores),
         TestClient(TestServer(application)) as client,
     ):
         yield Served(client, stores)

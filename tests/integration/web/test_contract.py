@@ -7,9 +7,11 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from app.access import Scope, digest_of, id_of, new_text
 from app.models import Batch
 from app.settings import Settings
 from app.tokens import Tokens
@@ -17,6 +19,7 @@ from app.topics import TopicNames
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
 from web.server import WebServer
+from web.services import SERVICES
 
 pytestmark = pytest.mark.integration
 
@@ -54,9 +57,15 @@ expected-statuses = ["200", "400", "405", "415", "422"]
 """
 
 
+class Service(NamedTuple):
+    address: str
+    token: str
+    key: str
+
+
 @pytest.fixture
-async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[tuple[str, str]]:
-    """Its address, and a token of it. Streams of events are over before anybody loses patience."""
+async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[Service]:
+    """It asks for keys; this one may do everything. Streams of events are over before anybody loses patience."""
     async with assembled(settings.model_copy(update={"web_event_stream_s": 0.1})) as (application, stores):
         changes = await stores.writer.write(
             Batch(
@@ -65,16 +74,28 @@ async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[tuple
                 temporal=[point("a", "k", "1.50")],
             )
         )
+        key = new_text()
+        await stores.keys.add(
+            key_id=id_of(key) or "",
+            digest=digest_of(key),
+            name="contract",
+            scopes=frozenset(Scope),
+            expires_at=None,
+            rate=None,
+        )
+        keys = application[SERVICES].keys
+        assert keys is not None
+        await keys.read()
         server = WebServer.from_settings(application, settings)
         await server.start()
         token = Tokens(lambda: stores.database).spell(changes.position)
-        yield f"http://127.0.0.1:{server.port}", token
+        yield Service(f"http://127.0.0.1:{server.port}", token, key)
         await server.stop()
 
 
 @pytest.mark.timeout(200)
-async def test_the_service_keeps_to_its_description(service: tuple[str, str], tmp_path: Path) -> None:
-    address, token = service
+async def test_the_service_keeps_to_its_description(service: Service, tmp_path: Path) -> None:
+    address, token, key = service
     config = tmp_path / "schemathesis.toml"
     config.write_text(_CONFIG.replace("{token}", token))
     told = tmp_path / "told.txt"
@@ -82,6 +103,7 @@ async def test_the_service_keeps_to_its_description(service: tuple[str, str], tm
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "ignore", "-c", _RUN, "--config-file", str(config), "run"),
             *("--generation-deterministic", "--max-examples", str(_EXAMPLES), "--no-color"),
+            *("--header", f"Authorization: Bearer {key}"),
             f"{address}/openapi.json",
             cwd=tmp_path,
             stdout=output,

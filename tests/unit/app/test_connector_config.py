@@ -62,3 +62,14 @@ def test_it_is_made_from_the_settings() -> None:
 def test_a_snapshot_is_taken_on_demand_alone(snapshot: bool, mode: str) -> None:
     config = connector_config(database_dsn="postgresql://u:p@127.0.0.1/db", cdc_topic="t", snapshot=snapshot)
     assert config["snapshot.mode"] == mode
+
+
+def test_tls_of_the_dsn_is_the_connectors_too() -> None:
+    config = connector_config(
+        database_dsn="postgresql://u:p@h:5432/d?sslmode=verify-full&sslrootcert=%2Fetc%2Fca.crt&application_name=x",
+        cdc_topic="cdc",
+    )
+    assert config["database.sslmode"] == "verify-full"
+    assert config["database.sslrootcert"] == "/etc/ca.crt"
+    assert config["database.dbname"] == "d"
+    assert not any(name.startswith("database.application") for name in config)

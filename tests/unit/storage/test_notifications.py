@@ -16,6 +16,7 @@ from storage.memory_cache import MemoryCache
 from storage.notifications import EVERYTHING, SILENCE_S, Memory, Message, Notifications
 from storage.redis_connection import Command
 from storage.redis_node import Address
+from storage.redis_security import NONE, RedisSecurity
 from tests.unit.storage.fakes import ManualClock
 
 KEYSPACE = Keyspace("up:1.1.1")
@@ -27,6 +28,8 @@ LEADERS = (0, 1)  # the groups whose channels are the nodes'
 
 class FakeNodes:
     """Two nodes; groups alternate between them. What is published reaches the subscriptions, unless `deaf`."""
+
+    security = NONE
 
     def __init__(self) -> None:
         self.map_version = 1
@@ -64,9 +67,12 @@ class FakeSubscription:
         self.inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     @classmethod
-    async def open(cls, address: Address, channel: bytes, *, timeout_s: float) -> Self:
+    async def open(
+        cls, address: Address, channel: bytes, *, timeout_s: float, security: RedisSecurity
+    ) -> Self:
         assert address in NODES
         assert timeout_s > 0
+        assert security is NONE
         if cls.nodes.down:
             raise TransientError("down")
         subscription = cls(channel)

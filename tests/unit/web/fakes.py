@@ -12,6 +12,7 @@ from app.erasure import ErasureReceipt
 from app.errors import InvalidError
 from app.event_feed import ChangeFeed
 from app.export import ExportLine
+from app.key_ring import KeyRing
 from app.models import Batch, Changes, EntityKey
 from app.ports import Answer, DependencyState, LetterPage
 from app.preview import Difference, Preview
@@ -382,6 +383,7 @@ class World:
     max_event_bytes: int = 1 << 20
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
+    keys: KeyRing | None = None
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
 
     async def position(self) -> int | None:
@@ -407,4 +409,5 @@ class World:
             position=self.position,
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
             observe=lambda *seen: self.observed.append(seen),
+            keys=self.keys,
         )

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from app.access import Rate, Scope
 from app.settings import Settings
+from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from tests.unit.web.test_tree_response import exchange, parts
 from web import parameters
@@ -228,3 +230,57 @@ def test_the_common_queries_are_recognised() -> None:
     assert recognised("period=2025-01-15T12%3A00%3A00Z&depth=4") == (4, at_noon)
     for query in ("depth=11", "depth=0", "depth=2&depth=2", "limit=3", "period=2025-02-30", "depth", "&"):
         assert recognised(query) is None
+
+
+@pytest.fixture
+async def keys() -> FakeKeys:
+    return FakeKeys()
+
+
+@pytest.fixture
+async def guarded(world: World, web_settings: Settings, keys: FakeKeys) -> AsyncIterator[int]:
+    """The port of a server that asks for keys, with an answer in memory."""
+    keys.make()
+    world.keys = ring_of(keys, StillClock())
+    await world.keys.read()
+    world.reader.in_memory = True
+    server = WebServer(build(world.services(), web_settings), port=0)
+    await server.start()
+    yield server.port
+    await server.stop()
+
+
+@pytest.mark.parametrize("path", [BY_ID, BY_PROPERTY])
+async def test_without_a_good_key_nothing_is_answered_from_memory(
+    guarded: int, world: World, keys: FakeKeys, path: str
+) -> None:
+    stranger, wrong = FakeKeys().make(Scope.READ), keys.make(Scope.WRITE, Scope.ERASE, Scope.ADMIN)
+    revoked = keys.make(Scope.READ)
+    await keys.revoke(revoked.split("_")[1])
+    assert world.keys is not None
+    await world.keys.read()
+    for sent in ("", f"Bearer {stranger}", f"Bearer {wrong}", f"Bearer {revoked}", f"Basic {wrong}"):
+        for answer in await ask(guarded, path, f"Authorization: {sent}\r\n" if sent else ""):
+            assert parts(answer)[0] in ("HTTP/1.1 401 Unauthorized", "HTTP/1.1 403 Forbidden")
+            assert TREE not in answer
+    assert not any(call[0] in ("recall", "recall_by_property") for call in world.reader.calls)
+
+
+async def test_a_good_key_is_answered_from_memory(guarded: int, world: World, keys: FakeKeys) -> None:
+    text = keys.make(Scope.READ)
+    assert world.keys is not None
+    await world.keys.read()
+    first, second = await ask(guarded, BY_ID, f"Authorization: Bearer {text}\r\n")
+    assert [parts(first)[0], parts(second)[0]] == ["HTTP/1.1 200 OK"] * 2
+    assert world.reader.calls[-1] == SEEN
+
+
+async def test_answers_from_memory_count_against_the_rate(guarded: int, world: World, keys: FakeKeys) -> None:
+    text = keys.make(Scope.READ, rate=Rate(per_s=0.01, burst=3))
+    assert world.keys is not None
+    await world.keys.read()
+    found = [
+        answer for _ in range(3) for answer in await ask(guarded, BY_ID, f"Authorization: Bearer {text}\r\n")
+    ]
+    assert [parts(answer)[0].split(" ")[1] for answer in found] == ["200"] * 3 + ["429"] * 3
+    assert SEEN in world.reader.calls

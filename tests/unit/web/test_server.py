@@ -1,6 +1,7 @@
 """The socket: where it listens, how it stops, what it does with broken requests."""
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -195,3 +196,41 @@ async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, w
     await writer.wait_closed()
     await asyncio.sleep(0.4)
     assert len(world.writer.batches) == 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_first_request_that_does_not_come_ends_the_connection(
+    server: WebServer, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("web.server.FIRST_REQUEST_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(sent)
+    async with asyncio.timeout(10):
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_first_request_in_time_keeps_the_connection(
+    server: WebServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.server.FIRST_REQUEST_S", 0.1)
+    world.reader.delay_s = 0.15
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for _ in range(3):
+        writer.write(b"GET /v1/graph/7 HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(TREE)).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"entities":', b'{"entities":[{"properties":{"a":'])
+async def test_json_that_is_nested_too_deeply_is_refused(server: WebServer, opening: bytes) -> None:
+    body = opening * (4_000 // len(opening))
+    head, answer = await raw_exchange(
+        server.port,
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+    )
+    assert head.split(b" ")[1] in (b"400", b"422")
+    assert json.loads(answer)["type"].startswith("/problems/")

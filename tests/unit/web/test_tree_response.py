@@ -7,6 +7,7 @@ import pytest
 
 from app.settings import Settings
 from tests.unit.web.fakes import TREE, World
+from web import security_headers
 from web.application import build
 from web.server import WebServer
 
@@ -51,7 +52,7 @@ async def test_one_answer(port: int, world: World) -> None:
         "Server": "user-profile",
         "Cache-Control": "no-cache",
         "Vary": "Accept-Encoding",
-        "X-Content-Type-Options": "nosniff",
+        **security_headers.HEADERS,
         "Cache-Status": "user-profile; hit",
         "Consistency-Token": "7.2.3-ff",
         "Content-Type": "application/json",

@@ -1,0 +1,15 @@
+-- API keys: what is stored of them, see app/access.py.
+
+-- name: api_keys
+-- Every key, the newest last.
+SELECT id, digest, name, scopes, created_at, expires_at, revoked_at, rate_per_s, rate_burst
+FROM api_keys ORDER BY created_at, id;
+
+-- name: add_api_key
+-- $1 id, $2 digest, $3 name, $4 scopes, $5 expiry or null, $6 and $7 its own rate or null.
+INSERT INTO api_keys (id, digest, name, scopes, expires_at, rate_per_s, rate_burst)
+VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- name: revoke_api_key
+-- The first date stays. $1 id. No row: there is no such key.
+UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING revoked_at;

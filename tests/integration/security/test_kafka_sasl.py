@@ -1,0 +1,166 @@
+"""A broker that asks for SASL/PLAIN, in the clear and over TLS: every client of ours, and Faust's transport."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+
+from app import faust_app
+from app.durable_producer import DurableProducer, Outgoing
+from app.errors import ProfileError, TransientError
+from app.kafka_security import Brokers, KafkaSecurity, client_options
+from app.settings import Settings
+from app.topic_admin import create_topics
+from app.topic_reading import read_to_end
+from app.topics import TopicSpec
+from infra.errors import NotReadyError
+from infra.services.kafka import KafkaService
+from infra.settings import InfraSettings
+from tests.integration.security.conftest import Certificates, free_port
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+_USERS = 'username="broker" password="b" user_broker="b" user_profile="a-password";'
+
+
+class SaslKafka(KafkaService):
+    """The stack's broker with two listeners that ask who comes."""
+
+    def __init__(self, settings: InfraSettings, certificates: Certificates, tls_port: int) -> None:
+        super().__init__(settings)
+        self._certificates = certificates
+        self._tls_port = tls_port
+
+    def configure(self) -> None:
+        super().configure()
+        found = self._certificates
+        store = self._config.parent / "server.pem"
+        store.write_text(found.key("server").read_text() + found.certificate("server").read_text())
+        plain = f"SASL_PLAINTEXT://127.0.0.1:{self.settings.kafka_port}"
+        tls = f"SASL_SSL://127.0.0.1:{self._tls_port}"
+        controller = f"CONTROLLER://127.0.0.1:{self.settings.kafka_controller_port}"
+        changed = {
+            "listeners": f"{plain},{tls},{controller}",
+            "advertised.listeners": f"{plain},{tls},{controller}",
+            "inter.broker.listener.name": "SASL_PLAINTEXT",
+            "listener.security.protocol.map": (
+                "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
+            ),
+        }
+        lines = [
+            line for line in self._config.read_text().splitlines() if line.partition("=")[0] not in changed
+        ]
+        lines += [f"{name}={value}" for name, value in changed.items()]
+        lines += [
+            "sasl.enabled.mechanisms=PLAIN",
+            "sasl.mechanism.inter.broker.protocol=PLAIN",
+            f"listener.name.sasl_plaintext.plain.sasl.jaas.config={_LOGIN} {_USERS}",
+            f"listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN} {_USERS}",
+            "ssl.keystore.type=PEM",
+            f"ssl.keystore.location={store}",
+        ]
+        self._config.write_text("\n".join(lines) + "\n")
+
+    async def _describe(self) -> None:
+        brokers = Brokers([self.settings.kafka_broker], security("SASL_PLAINTEXT"))
+        client = AIOKafkaAdminClient(**client_options(brokers), request_timeout_ms=5_000)
+        try:
+            await client.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise NotReadyError(str(error)) from error
+        finally:
+            await client.close()
+
+
+def security(
+    protocol: str, certificates: Certificates | None = None, password: str = "a-password"
+) -> KafkaSecurity:
+    settings = Settings.model_validate(
+        {
+            "kafka_security_protocol": protocol,
+            "kafka_sasl_username": "profile",
+            "kafka_sasl_password": password,
+            "kafka_ca_file": None if certificates is None else certificates.ca,
+        }
+    )
+    return settings.kafka.security
+
+
+@pytest.fixture(scope="module")
+def ports(scratch: Path, certificates: Certificates) -> Iterator[tuple[int, int]]:
+    """Of SASL in the clear, and over TLS."""
+    settings = InfraSettings(
+        data_root=scratch / "kafka",
+        kafka_port=free_port(),
+        kafka_controller_port=free_port(),
+        kafka_heap_mb=256,
+    )
+    tls_port = free_port()
+    service = SaslKafka(settings, certificates, tls_port)
+    service.install()
+    service.configure()
+    service.start()
+    try:
+        service.wait_ready()
+        yield settings.kafka_port, tls_port
+    finally:
+        service.stop()
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+async def test_every_client_comes_with_its_password(
+    ports: tuple[int, int], certificates: Certificates, protocol: str
+) -> None:
+    port = ports[protocol == "SASL_SSL"]
+    brokers = Brokers([f"127.0.0.1:{port}"], security(protocol, certificates))
+    topic = f"t-{protocol}"
+    assert await create_topics(brokers, [TopicSpec(name=topic, partitions=1)]) == [topic]
+    producer = DurableProducer(brokers)
+    await producer.publish(
+        [Outgoing(topic=topic, key=b"k", value=b"v", headers=[], timestamp_ms=1_700_000_000_000)]
+    )
+    await producer.close()
+    found = [record.value async for records in read_to_end(brokers, topic) for record in records]
+    assert found == [b"v"]
+
+
+async def test_fausts_transport_is_told_the_same(ports: tuple[int, int], certificates: Certificates) -> None:
+    settings = Settings.model_validate(
+        {
+            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_username": "profile",
+            "kafka_sasl_password": "a-password",
+            "kafka_ca_file": certificates.ca,
+        }
+    )
+    conf = faust_app.build(settings).conf
+    # As Faust's driver makes the options of its consumer and producer.
+    client = AIOKafkaAdminClient(
+        bootstrap_servers=settings.kafka_brokers,
+        **credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
+    )
+    await client.start()
+    assert (await client.describe_cluster())["brokers"]
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("protocol", "password", "trusts"),
+    [("PLAINTEXT", "", True), ("SASL_PLAINTEXT", "wrong", True), ("SASL_SSL", "a-password", False)],
+)
+async def test_what_is_not_as_it_should_be_is_refused(
+    ports: tuple[int, int], certificates: Certificates, protocol: str, password: str, *, trusts: bool
+) -> None:
+    port = ports[protocol == "SASL_SSL"]
+    known = security(protocol, certificates if trusts else None, password)
+    with pytest.raises(ProfileError) as refused:
+        async with asyncio.timeout(60):
+            await create_topics(Brokers([f"127.0.0.1:{port}"], known), [TopicSpec(name="t", partitions=1)])
+    assert isinstance(refused.value, TransientError)
+    assert "a-password" not in f"{refused.value}{known!r}"

@@ -1,0 +1,139 @@
+"""Keys from the command line to an answer, on real servers."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from app.access import digest_of
+from app.clock import SystemClock
+from app.errors import TransientError
+from app.key_ring import KeyRing
+from app.settings import Settings
+from load.web_worker import web_worker
+from storage.stores import Stores
+from tests.integration.web.serving import Served, serving
+
+if TYPE_CHECKING:
+    import asyncpg
+
+pytestmark = pytest.mark.integration
+
+REFRESH_S = 0.3
+BOUND_S = 10.0  # generous: the machine may be busy
+
+
+async def keys(settings: Settings, *arguments: str) -> tuple[int, str, str]:
+    """Run the command; its code, stdout and stderr."""
+    replicas = ",".join(dsn.get_secret_value() for dsn in settings.postgres_replica_dsns)
+    environment = {
+        **os.environ,
+        "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_REPLICA_DSNS": replicas,
+        "PROFILE_LOG_FORMAT": "json",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "keys", *arguments),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode().strip(), error.decode().strip()
+
+
+@pytest.fixture
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    async with serving(settings, keys_refresh_s=REFRESH_S) as found:
+        yield found
+
+
+async def status(served: Served, text: str | None, method: str = "GET", path: str = "/v1/entities") -> int:
+    headers = {} if text is None else {"Authorization": f"Bearer {text}"}
+    async with served.client.request(method, path, headers=headers) as response:
+        return response.status
+
+
+async def until(served: Served, text: str | None, wanted: int) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while await status(served, text) != wanted:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(120)
+async def test_from_the_first_key_to_the_last(
+    served: Served, settings: Settings, db: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    assert await status(served, None) == 200
+    code, text, told = await keys(settings, "create", "--name", "ana", "--scope", "read,write")
+    assert code == 0
+    assert text.startswith("upk_")
+    assert '"event":"key_created"' in told
+    assert text not in told
+    await until(served, None, 401)
+    await until(served, text, 200)
+    assert await status(served, text, "DELETE", "/v1/graph/1") == 403
+    assert await status(served, text, "GET", "/metrics") == 403
+
+    row = await db.fetchrow("SELECT * FROM api_keys")
+    assert row is not None
+    assert row["digest"] == digest_of(text)
+    assert text.split("_")[2] not in str(dict(row))
+
+    key_id = text.split("_")[1]
+    code, listed, _ = await keys(settings, "list")
+    assert code == 0
+    assert listed.split("\t")[:3] == [key_id, "good", "read,write"]
+    assert text.split("_")[2] not in listed
+
+    code, _, told = await keys(settings, "revoke", key_id)
+    assert code == 0
+    assert '"event":"key_revoked"' in told
+    await until(served, text, 401)
+    assert await status(served, None) == 401  # the last key is gone, and nobody is let in for that
+    assert (await keys(settings, "revoke", "0" * 12))[0] == 1
+    assert "revoked" in (await keys(settings, "list"))[1]
+
+
+async def test_a_store_that_is_away_is_transient(settings: Settings) -> None:
+    stores = await Stores.open(settings)
+    ring = KeyRing(stores.keys, SystemClock(), refresh_s=1, outage_s=60)
+    await ring.read()
+    await stores.close()
+    with pytest.raises(TransientError):
+        await ring.read()
+    assert ring.is_known
+
+
+@pytest.mark.timeout(150)
+async def test_a_worker_asks_for_keys(settings: Settings) -> None:
+    code, text, _ = await keys(
+        settings, "create", "--name", "probe", "--scope", "admin,read", "--rate", "1000"
+    )
+    assert code == 0
+    environment = {
+        "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
+            d.get_secret_value() for d in settings.postgres_replica_dsns
+        ),
+        "PROFILE_REDIS_NODES": ",".join(settings.redis_nodes),
+        "PROFILE_KAFKA_BROKERS": ",".join(settings.kafka_brokers),
+        "PROFILE_CACHE_PREFIX": settings.cache_prefix,
+        "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
+        "PROFILE_APP_ID": settings.app_id,
+    }
+    with ExitStack() as running:
+        server = await asyncio.to_thread(running.enter_context, web_worker(environment))
+        async with aiohttp.ClientSession(server.url) as session:
+            for path, wanted in (("/metrics", 401), ("/v1/entities", 401), ("/healthz", 200)):
+                async with session.get(path) as response:
+                    assert response.status == wanted
+            for path in ("/metrics", "/v1/entities"):
+                async with session.get(path, headers={"Authorization": f"Bearer {text}"}) as response:
+                    assert response.status == 200
