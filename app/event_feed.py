@@ -51,6 +51,7 @@ class ChangeFeed:
         self._streams: set[_Stream] = set()
         self._followers = 0
         self._tail: EventTail | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._ended = False
 
     @asynccontextmanager
@@ -78,11 +79,19 @@ class ChangeFeed:
             metrics.EVENT_STREAMS.set(self._followers)
             if self._followers == 0:
                 self._tail = None
-            try:
-                await stream.close()
-            finally:
-                if self._tail is not tail:
-                    await tail.stop()
+            # Whoever is impatient with this one does not leave connections behind.
+            leaving = asyncio.create_task(self._leave(stream, tail, last=self._tail is not tail))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+            await asyncio.shield(leaving)
+
+    @staticmethod
+    async def _leave(stream: "_Stream", tail: EventTail, *, last: bool) -> None:
+        try:
+            await stream.close()
+        finally:
+            if last:
+                await tail.stop()
 
     def _started(self) -> EventTail:
         ring = EventRing(max_events=self._max_events, max_bytes=self._max_bytes)
@@ -101,6 +110,7 @@ class ChangeFeed:
         tail, self._tail = self._tail, None
         if tail is not None:
             await tail.stop()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
 
     def _wake(self) -> None:
         for stream in self._streams:

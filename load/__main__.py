@@ -43,6 +43,9 @@ COMMANDS = {
     "bench-events": Command(
         module="load.bench_events", summary="changes/s from a commit to its domain event, and the time of one"
     ),
+    "bench-jobs": Command(
+        module="load.bench_jobs", summary="time of a record from a source topic through Flink"
+    ),
     "bench-reads": Command(
         module="load.bench_reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),

@@ -23,6 +23,8 @@ AFTER_S: Final = 1.0
 P99_MS: Final = 250.0
 WORST_MS: Final = 2_000.0
 HUNG_MS: Final = 3_000.0  # where each reader waits once for a server of PostgreSQL that says nothing
+MET_S: Final = 2.0  # by then all have met it; later on single probes wait for it
+PROBES: Final = 6
 NOISE: Final = (
     5.0  # on a machine that is busy with something else, times are judged by those before the fault
 )
@@ -113,6 +115,10 @@ class Fault:
         assert not (bad := failed(self.load.reads)), (bad[:3], self.complaints)
         assert during.reads > 100, str(during)
         assert during.p99 < max(HUNG_MS if hung else P99_MS, NOISE * before.p99), str(during)
+        if hung:
+            later = [read for read in self.during if read.started > self.began + MET_S]
+            slow = [read for read in later if read.elapsed_s > MET_S / 2]
+            assert len(slow) <= max(PROBES, len(later) // 30), f"{len(slow)} of {len(later)} waited again"
         assert during.worst < max(HUNG_MS if hung else WORST_MS, NOISE * before.worst), str(during)
 
 

@@ -220,6 +220,8 @@ async def test_no_answer_is_older_than_a_notification_takes(  # noqa: PLR0915 - 
     notified, repeated = (history.delays(interrupted=each) for each in (False, True))
     print(  # noqa: T201
         f"\nseed {seed}; notification delay: {notified}\nkilled after the commit, by CDC: {repeated}\n"
+        f"{traffic.statuses['POST 202']} POSTs, {traffic.statuses['GET 200']} reads, "
+        f"{traffic.statuses['POST 503']} and {traffic.statuses['GET 503']} refused\n"
         f"{dict(hits)}\n{dict(traffic.statuses)}\n{dict(traffic.outcomes)}\n"
         f"lag of the held replica: up to {max(lag):.1f} s"
     )

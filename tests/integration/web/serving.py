@@ -36,7 +36,7 @@ class Served:
 async def assembled(
     settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
 ) -> AsyncIterator[tuple[web.Application, Stores]]:
-    """The application on real stores; `brokers` are those of the dead letters alone."""
+    """The application on real stores; `brokers` are those of dead letters and of events."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
     stores = await Stores.open(settings)
@@ -80,9 +80,11 @@ async def assembled(
         yield build(services, settings), stores
         await shared.close()
     finally:
+        for task in (sweeping, refreshing):
+            task.cancel()
+        # They close their connections on the way out.
+        await asyncio.gather(sweeping, refreshing, return_exceptions=True)
         await feed.close()
-        sweeping.cancel()
-        refreshing.cancel()
         await stores.close()
 
 

@@ -65,9 +65,8 @@ class Service(NamedTuple):
 
 @pytest.fixture
 async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[Service]:
-    """It asks for keys; this one may do everything. A stream of events ends soon."""
-    settings = settings.model_copy(update={"web_event_stream_s": 0.3})
-    async with assembled(settings) as (application, stores):
+    """It asks for keys; this one may do everything. Streams of events are over before anybody loses patience."""
+    async with assembled(settings.model_copy(update={"web_event_stream_s": 0.1})) as (application, stores):
         changes = await stores.writer.write(
             Batch(
                 properties=[prop("a", "name", '"A"'), prop("b", "email", '"b@example.com"')],
