@@ -118,6 +118,7 @@ class Worker:
         await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
         self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
+        metrics.STORES.figures = self._stores.figures
         if Role.WEB in settings.roles and settings.audit_interval_s:
             self._watch_cache()
         if settings.placeholder_interval_s:
@@ -324,6 +325,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             clock=SystemClock(),
             metrics=metrics.exposition,
             observe=metrics.HTTP_TIMES.observe,
+            observe_express=metrics.HTTP_TIMES.observe_express,
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:

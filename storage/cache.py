@@ -18,6 +18,7 @@ from typing import Final, Protocol, cast
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.metrics import READ_FAILURES, READ_SECONDS
 from app.models import Changes
 from storage.breaker import Breaker
 from storage.keyspace import CacheKey, Keyspace
@@ -128,6 +129,7 @@ class RedisCache:
         self._keys = keyspace
         self._slots = keyspace.slots
         self._ttl_s = ttl_s
+        self._clock = clock
         self._breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
 
     @property
@@ -140,9 +142,11 @@ class RedisCache:
             return []
         if not self._breaker.allow():
             return None
+        started = self._clock.monotonic()
         try:
             replies = await self._nodes.run(commands)
         except TransientError as error:
+            READ_FAILURES.add("redis")
             was_closed = self._breaker.closed
             self._breaker.failed()
             if was_closed and not self._breaker.closed:
@@ -151,6 +155,7 @@ class RedisCache:
         if not self._breaker.closed:
             logger.info("The cache is used again.")
         self._breaker.succeeded()
+        READ_SECONDS.observe(self._clock.monotonic() - started, "redis")
         return replies
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:

@@ -1,6 +1,7 @@
 """Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Final, Self
@@ -26,6 +27,7 @@ from app.ports import (
 )
 from app.settings import Role, Settings
 from app.snapshot import GraphSnapshots
+from app.store_metrics import StoreFigures
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
 from storage.cache import CacheLevel, NoCache, RedisCache
@@ -52,6 +54,7 @@ from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
+from storage.server_watch import ServerWatch, pool_figures
 from storage.slots import PostgresSlots
 from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
@@ -80,6 +83,7 @@ class Stores:
     cache: CacheLevel
     database: str  # what the positions of tokens belong to now, see storage.lineage
     probes: list[Probe]
+    figures: Callable[[], StoreFigures]  # for /metrics; asks no server
 
     def __init__(self) -> None:
         self._resources = AsyncExitStack()
@@ -153,7 +157,24 @@ class Stores:
             source.moved()
 
         self._lineage.on_move(moved, [writer, primary])
+        servers = ServerWatch(primary, replicas, clock)
+        pools = {"writer": writer, "primary": primary} | {replica.name: replica.pool for replica in replicas}
+
+        def figures() -> StoreFigures:
+            return StoreFigures(
+                pools=[pool_figures(name, pool) for name, pool in pools.items()],
+                replicas=servers.figures(),
+                primary_answers=source.primary_answers,
+                redis_used=self.cache.available if isinstance(self.cache, RedisCache) else None,
+                memory_on=memory.is_on,
+                memory_bytes=memory.size_bytes,
+                memory_entries=len(memory),
+                invalidations_pending=len(pending),
+            )
+
+        self.figures = figures
         if Role.WEB in settings.roles:
+            close(_cancel, asyncio.create_task(servers.run(), name="server-watch"))
             watch = LineageWatch(self._lineage, primary, replicas)
             close(_cancel, asyncio.create_task(watch.run(), name="lineage-watch"))
         self.auditor = CacheAuditor(

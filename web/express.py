@@ -45,7 +45,7 @@ class Express:
         self._reader = services.reader
         self._tokens = services.tokens
         self._clock = services.clock
-        self._accesses = Accesses(services.observe)
+        self._accesses = Accesses(services.observe_express or services.observe)
 
     def answer(self, message: RawRequestMessage) -> bytes | None:
         """The whole response to a request without a body; None where it has to take the usual way."""
