@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 from mode import Service
 
-from app import metrics
+from app import metrics, tracing
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
 from app.connect_client import ConnectClient
@@ -29,6 +30,7 @@ from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
 from app.letter_sweep import LetterSweep
+from app.log_events import LogEvent
 from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
@@ -64,6 +66,13 @@ class Worker:
         self._clock = SystemClock()
         self._hooks = Hooks(settings.hooks, settings.hooks_hold)
         self._resources = AsyncExitStack()
+        if settings.otel_endpoint is not None:
+            stop = tracing.start(
+                settings.otel_endpoint,
+                ratio=settings.otel_sample_ratio,
+                instance=f"{settings.group_id}-{os.getpid()}",
+            )
+            self._resources.callback(stop)
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
@@ -106,7 +115,9 @@ class Worker:
                 await self._loops[role].add(event)
             if not app.should_stop:
                 # Faust would acknowledge what comes now and never deliver it.
-                logger.critical("The stream of %s ended while the worker runs", role)
+                logger.critical(
+                    "The stream of %s ended while the worker runs", role, extra=LogEvent.STREAM_ENDED.extra
+                )
                 self._leave(EX_SOFTWARE)
 
         topic = app.topic(self._topic(role), key_serializer="raw", value_serializer="raw")
@@ -241,7 +252,11 @@ class Worker:
 
     def _repeater_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.critical("The cache repeater stops the process, without committing: %s", error)
+            logger.critical(
+                "The cache repeater stops the process, without committing: %s",
+                error,
+                extra=LogEvent.WORKER_STOPPED_UNCOMMITTED.extra,
+            )
             self._leave(EX_SOFTWARE)
 
     async def _drain(self) -> None:
@@ -331,7 +346,7 @@ class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         try:
             await self._server.start()
         except FatalError as error:
-            logger.critical("The worker can't start: %s", error)
+            logger.critical("The worker can't start: %s", error, extra=LogEvent.WORKER_START_FAILED.extra)
             terminate(EX_SOFTWARE)
 
     async def on_stop(self) -> None:

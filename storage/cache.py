@@ -18,6 +18,7 @@ from typing import Final, Protocol, cast
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.metrics import READ_FAILURES, READ_SECONDS
 from app.models import Changes
 from storage.breaker import Breaker
@@ -150,7 +151,9 @@ class RedisCache:
             was_closed = self._breaker.closed
             self._breaker.failed()
             if was_closed and not self._breaker.closed:
-                logger.warning("The cache is not used for now: %s", error)
+                logger.warning(
+                    "The cache is not used for now: %s", error, extra=LogEvent.CACHE_UNAVAILABLE.extra
+                )
             return None
         if not self._breaker.closed:
             logger.info("The cache is used again.")

@@ -14,6 +14,7 @@ import asyncpg
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.errors import translated
@@ -183,7 +184,9 @@ class ReadSource:
                     found = await ask(connection, least)
         except TransientError as error:
             if replica.breaker.closed:
-                logger.warning("%s is left out for now: %s", replica.name, error)
+                logger.warning(
+                    "%s is left out for now: %s", replica.name, error, extra=LogEvent.REPLICA_LEFT_OUT.extra
+                )
             READ_FAILURES.add("replica")
             replica.breaker.failed()
             raise

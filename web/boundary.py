@@ -13,7 +13,9 @@ from typing import Final
 
 from aiohttp import web
 
+from app import tracing
 from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
+from app.log_events import LogEvent
 from web import problems
 from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.deadlines import Deadlines
@@ -73,7 +75,7 @@ def guarded(
         )
         return response
 
-    return handle
+    return tracing.traced(handle, route)
 
 
 def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:
@@ -144,5 +146,5 @@ def _log(error: Exception, name: str, method: str, *, route: str, request_id: st
         route,
         type(error).__name__,
         place,
-        extra={"request_id": request_id},
+        extra={"request_id": request_id, **LogEvent.REQUEST_FAILED.extra},
     )

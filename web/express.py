@@ -15,6 +15,7 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from multidict import istr
 
+from app import tracing
 from app.errors import InvalidError
 from app.ports import Answer
 from web import parameters
@@ -45,6 +46,8 @@ class Express:
         self._reader = services.reader
         self._tokens = services.tokens
         self._clock = services.clock
+        # Where traces are made, who brings one finds this request in it.
+        self._unusual = (*_UNUSUAL, istr(tracing.TRACEPARENT)) if tracing.is_on() else _UNUSUAL
         self._accesses = Accesses(services.observe_express or services.observe)
 
     def answer(self, message: RawRequestMessage) -> bytes | None:
@@ -52,7 +55,7 @@ class Express:
         headers = message.headers
         if message.method != "GET" or message.should_close or message.version != HttpVersion11:
             return None
-        for name in _UNUSUAL:
+        for name in self._unusual:
             if name in headers:
                 return None
         started = self._clock.monotonic()
