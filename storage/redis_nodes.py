@@ -147,6 +147,13 @@ class RedisNodes:
         await asyncio.gather(*(node.ask([("PING",)]) for node in nodes))
         return len(nodes)
 
+    async def ask_each(self, commands: Sequence[Command]) -> dict[str, list[object]]:
+        """The replies of each node that holds slots, by its address."""
+        await self._refresh.wait()
+        nodes = self._primaries()
+        replies = await asyncio.gather(*(node.ask(commands) for node in nodes))
+        return {":".join(map(str, node.address)): told for node, told in zip(nodes, replies, strict=True)}
+
     async def unlink_matching(self, pattern: str) -> None:
         """Remove every key whose name matches a glob pattern and that is there all the while; not bounded in time."""
         await self._refresh.wait()
