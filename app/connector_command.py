@@ -28,9 +28,10 @@ _RECOVER: Final = """\
 The way back after the slot was lost or dropped. Let workers with the role cdc run. It stops the connector, waits until
 all that it had brought is published, makes a new slot, empties the caches, compares the database with the published
 events, and publishes the difference: what is there and was written since the last known position, or was never
-published, as …_created with all that it holds; what is gone, as …_deleted; all of them with a header recovered. Then
-the connector goes on from the new slot. It reads all domain events and all tables and keeps a few hundred bytes in
-memory for each thing that was ever published. It may be repeated after any failure.
+published, as …_created with all that it holds; what is gone, as …_deleted; who was erased, as erased, without the name;
+all of them with a header recovered. Then the connector goes on from the new slot. It reads all domain events and all
+tables and keeps a few hundred bytes in memory for each thing that was ever published. It may be repeated after any
+failure.
 """
 
 
@@ -224,6 +225,7 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
             connect=_client(settings),
             slots=stores.slots,
             snapshots=stores.snapshots,
+            erasures=stores.erasures,
             drop_caches=stores.invalidator.drop_all,
             events=events,
         )

@@ -68,7 +68,8 @@ def connector_config(
             rf"public\.{table}" for table in ("entities", "edges", "temporal_properties", "dbz_heartbeat")
         ),
         "snapshot.mode": "initial" if snapshot else "no_data",
-        # A slot that somebody made anew is further than what was published: stop, rather than leave a gap.
+        # A slot that somebody made anew is further than what was published: Debezium stops, rather than go on past the
+        # gap, as it does in silence by trust_slot and trust_greater_lsn.
         "offset.mismatch.strategy": "trust_offset",
         "poll.interval.ms": "50",
         # A quiet database on a busy server would otherwise hold back WAL without end.

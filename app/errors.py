@@ -13,6 +13,10 @@ class TransientError(ProfileError):
     """The same call may succeed later: a lost connection, a deadlock, a server in recovery."""
 
 
+class BusyError(TransientError):
+    """This process does as much of it as it may. The message is fit for the client."""
+
+
 class InvalidError(ProfileError):
     """The input can't be accepted, now or later: a dead letter (topics) or a 422 (HTTP).
 

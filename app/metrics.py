@@ -62,6 +62,10 @@ CONNECTOR_LAG: Final = Gauge(
 CONNECTOR_RESTARTS: Final = Counter(
     "profile_cdc_connector_restarts", "Times that this worker started failed tasks of the connector again"
 )
+EVENT_STREAMS: Final = Gauge("profile_event_streams", "Clients that follow the change feed now")
+EVENT_STREAMS_BEHIND: Final = Counter(
+    "profile_event_streams_behind", "Streams of events that ended since their client was too slow"
+)
 HTTP_TIMES: Final = HttpTimes(
     "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
 )

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from app.audit import AuditReport
+from app.domain_event import DomainEvent
 from app.erasure import ErasureReceipt, Named
 from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
 from app.selection import Selection
+from app.stored_letter import StoredLetter
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
@@ -247,8 +249,13 @@ class PlaceholderMerger(Protocol):
 class Invalidator(Protocol):
     """Drops from the caches what a commit changed."""
 
-    async def invalidate(self, changes: Changes) -> bool:
-        """Try once, now; true when every cache node took it. Idempotent. Never raises."""
+    @property
+    def behind(self) -> bool:
+        """Whether a cache node has not taken yet what was submitted."""
+        ...
+
+    async def submit(self, changes: Changes) -> None:
+        """Try once, now; what a node does not take is tried again in the background. Idempotent. Never raises."""
         ...
 
 
@@ -448,6 +455,29 @@ class DeadLetterSink(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetterPage:
+    """Dead letters that stand, in order; `next_after` is where the next page begins, None on the last one."""
+
+    letters: Sequence[StoredLetter]
+    next_after: tuple[int, int] | None = None  # the number of the topic, and an offset of its dead letters
+
+
+class LetterBox(Protocol):
+    """The dead letters. Each call raises TransientError (Kafka does not answer) or BusyError."""
+
+    async def page(self, topic: str | None, *, limit: int, after: tuple[int, int] | None) -> LetterPage:
+        """Those of one original topic or of all. Raises InvalidError for a topic that has none."""
+        ...
+
+    async def replay(self, letter_id: str) -> str | None:
+        """Send the record of `topic/partition/offset` to its topic again, and remove the letter.
+
+        Returns why the letter stays, None where it was replayed. Raises InvalidError where there is no such letter.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingEvent:
     """A record of the domain-events topic; it goes to the partition of `partition_key`, by default that of its key."""
 
@@ -464,3 +494,53 @@ class EventSink(Protocol):
     async def publish(self, events: Sequence[OutgoingEvent]) -> None:
         """Send in order; return when the broker has acknowledged all of them. Raises TransientError."""
         ...
+
+
+class EventStream(Protocol):
+    """Domain events for one reader, from its position on: in the order of each partition, each once."""
+
+    @property
+    def cursor(self) -> str:
+        """The position after what was taken. Whoever asks for it later gets what follows, and nothing twice."""
+        ...
+
+    @property
+    def gap(self) -> str | None:
+        """Why events are missing between the reader's position and the first one here; None where none are."""
+        ...
+
+    @property
+    def waits_for(self) -> str | None:
+        """What keeps new events away; None where nothing does."""
+        ...
+
+    def take(self, wanted: Callable[[DomainEvent], bool]) -> DomainEvent | None:
+        """The next event that is wanted; None where none is here yet.
+
+        Raises StreamEndedError where the reader fell behind, or the process stops.
+        """
+        ...
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when there may be more to take, or after so long. Raises as `take` does, and TransientError."""
+        ...
+
+
+class EventFeed(Protocol):
+    """The domain events as they come."""
+
+    def follow(self, after: str | None) -> AbstractAsyncContextManager[EventStream]:
+        """A stream from this cursor on, by default from now on.
+
+        Raises InvalidError (it is no cursor), BusyError (there are as many streams as there may be) or TransientError
+        (Kafka does not answer).
+        """
+        ...
+
+    def end_streams(self) -> None:
+        """Make every stream raise StreamEndedError, and begin no other one."""
+        ...
+
+
+class StreamEndedError(Exception):
+    """A stream is over; its reader may follow again from its cursor. The message says why."""

@@ -13,24 +13,27 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from app.connect_client import ConnectClient
 from app.connector_config import RECOVERY_KEY, config_of
 from app.dates import parse, to_text
 from app.errors import FatalError, TransientError
-from app.ports import ConnectorPosition, EventSink, OutgoingEvent, ReplicationSlots
+from app.ports import ConnectorPosition, ErasureRegister, EventSink, OutgoingEvent, ReplicationSlots
 from app.settings import Settings
 from app.snapshot import GraphSnapshots
 from app.topic_reading import read_to_end, unread
 from cdc.comparison import Differences
-from cdc.published import PublishedView, Thing
+from cdc.published import PublishedView
 
 logger = logging.getLogger(__name__)
 
 # Before the last position that is known: the times of commits follow their order only nearly.
 MARGIN: Final = timedelta(minutes=2)
 _EVERYTHING: Final = "everything"
+# Where the slot is there and the position is not, only this mode begins at the slot.
+_AT_THE_SLOT: Final = {"snapshot.mode": "no_data"}
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.5
 _REPEATER_SUFFIX: Final = "-cache-repeater"
@@ -44,6 +47,7 @@ class Recovery:
     connect: ConnectClient
     slots: ReplicationSlots
     snapshots: GraphSnapshots
+    erasures: ErasureRegister
     drop_caches: Callable[[], Awaitable[bool]]
     events: EventSink
     wait_s: float = 120.0
@@ -69,9 +73,9 @@ class Recovery:
 
     async def _begin(self, name: str, since: datetime | None, *, everything: bool) -> datetime | None:
         """Stop the connector, which is made where it is gone; return since when changes count as missed."""
-        config = config_of(self.settings)
         if await self.connect.state(name) is None:
-            await self.connect.create_stopped(name, config)
+            # Without a note of a recovery: a position of before may be there still, and tells since when.
+            await self.connect.create_stopped(name, config_of(self.settings) | _AT_THE_SLOT)
         else:
             await self.connect.stop(name)
         await self.connect.wait_for(name, "STOPPED")
@@ -79,7 +83,7 @@ class Recovery:
         if not everything and since is None:
             since = _since(begun, await self.connect.position(name))
         note = _EVERYTHING if since is None else to_text(since)
-        await self.connect.apply(name, config | {RECOVERY_KEY: note})
+        await self.connect.apply(name, self._unfinished(note))
         logger.info("The connector is stopped; rows written since %s are told again.", note)
         return since
 
@@ -116,10 +120,13 @@ class Recovery:
             await asyncio.sleep(_POLL_S)
 
     async def _compare(self, since: datetime | None) -> None:
-        published = await self._published_things()
+        view = await self._published_view()
+        differences = partial(
+            Differences, published=view.living(), erasures=view.erasures, register=self.erasures
+        )
         batch: list[OutgoingEvent] = []
         async with self.snapshots.open(since=since) as reading:
-            async for kind, event in Differences(reading=reading, published=published).events():
+            async for kind, event in differences(reading=reading).events():
                 self.published[kind] += 1
                 batch.append(event)
                 if len(batch) == _BATCH:
@@ -127,21 +134,24 @@ class Recovery:
                     batch = []
         await self.events.publish(batch)
 
-    async def _published_things(self) -> set[Thing]:
+    async def _published_view(self) -> PublishedView:
         view = PublishedView()
         async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events):
             for record in records:
                 view.add(record)
-        return view.living()
+        return view
 
     async def _go_on(self, name: str) -> None:
-        config = config_of(self.settings)
-        # The slot is there and the position is not: only this mode begins at the slot without reading all tables.
-        await self.connect.apply(name, config | {"snapshot.mode": "no_data", RECOVERY_KEY: _EVERYTHING})
+        await self.connect.apply(name, self._unfinished(_EVERYTHING))
         await self.connect.resume(name)
         await self.connect.wait_running(name)
         await self._until_true("a heartbeat", lambda: self._has_position(name))
-        await self.connect.register(name, config)
+        # With a position no mode takes a snapshot, so the settings' own may be told now.
+        await self.connect.register(name, config_of(self.settings))
+
+    def _unfinished(self, since: str) -> dict[str, str]:
+        """The configuration until the end: whoever starts this connector by hand gets no snapshot of all tables."""
+        return config_of(self.settings) | _AT_THE_SLOT | {RECOVERY_KEY: since}
 
     async def _has_position(self, name: str) -> bool:
         return await self.connect.position(name) is not None

@@ -179,6 +179,16 @@ class Settings(BaseSettings):
         default=2, ge=1, description="transactions of POSTs at a time; what comes meanwhile shares the next"
     )
     web_export_timeout_s: float = Field(default=300.0, gt=0, description="of a whole export")
+    web_event_streams: int = Field(default=100, ge=1, description="clients that follow events at a time")
+    web_event_buffer_mb: int = Field(
+        default=8,
+        ge=1,
+        description="latest events in memory; who reads more slowly than they go is sent away",
+    )
+    web_event_heartbeat_s: float = Field(default=15.0, gt=0, description="between comments in a quiet stream")
+    web_event_stream_s: float = Field(
+        default=3600.0, gt=0, description="a stream ends after so long; its client goes on with a new one"
+    )
     backup_retention_days: int | None = Field(
         default=None,
         ge=0,

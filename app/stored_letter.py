@@ -1,9 +1,12 @@
 """A dead letter as it lies in its topic: the inverse of `app.dead_letters`."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from app.ports import Record
 from app.topics import DLQ_SUFFIX
+
+if TYPE_CHECKING:
+    from app.ports import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ def id_of(stored_key: bytes) -> str:
     return stored_key.decode(errors="backslashreplace")
 
 
-def read_letter(record: Record) -> StoredLetter:
+def read_letter(record: "Record") -> StoredLetter:
     """Read a record of a dead-letter topic, whoever wrote it.
 
     Flink's letters bear the headers of the service's own, in another order. A header that is missing or that

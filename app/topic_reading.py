@@ -26,7 +26,7 @@ async def read_to_end(
     )
     try:
         await consumer.start()
-        partitions = await _partitions(brokers, topic)
+        partitions = await partitions_of(brokers, topic)
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
@@ -60,7 +60,7 @@ async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], 
     try:
         await consumer.start()
         await admin.start()
-        partitions = await _partitions(brokers, topic)
+        partitions = await partitions_of(brokers, topic)
         starts = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
         reached = dict(starts)
@@ -77,7 +77,8 @@ async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], 
         await admin.close()
 
 
-async def _partitions(brokers: Sequence[str], topic: str) -> list[TopicPartition]:
+async def partitions_of(brokers: Sequence[str], topic: str) -> list[TopicPartition]:
+    """Those of a topic. Raises KafkaError, or FatalError where there is no topic."""
     admin = AIOKafkaAdminClient(bootstrap_servers=list(brokers))
     try:
         await admin.start()

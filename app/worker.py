@@ -4,31 +4,29 @@ A worker has the roles of PROFILE_ROLES. Only their agents are registered; each 
 """
 
 import asyncio
-import contextlib
 import importlib
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final, TypeVar
-
-from mode import Service
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app import metrics, tracing
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
-from app.connect_client import ConnectClient
-from app.connector_watch import ConnectorWatch
 from app.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letter_store import DeadLetterStore
 from app.dead_letters import KafkaDeadLetters
 from app.erased_letters import ErasureAwareLetters
 from app.errors import FatalError
-from app.faust_app import FAUST_WEB_PORT, ProfileApp, build, terminate
+from app.event_feed import ChangeFeed
+from app.event_log import KafkaEventLog
+from app.faust_app import ProfileApp, build, terminate
 from app.hooks import Hooks
 from app.ingest import IngestProcessor
+from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.log_events import LogEvent
 from app.placeholder_watch import PlaceholderWatch
@@ -37,12 +35,14 @@ from app.progress import Offsets, Partition, ProgressWatch
 from app.retry import RetryPolicy
 from app.settings import Role, Settings
 from app.shared_writer import SharedWriter
-from app.tokens import Tokens
 from app.topic_admin import create_topics
+from app.web_service import WebService
 from app.window import WindowLimits
-from storage.lookups import lookups_of
 from storage.migrator import require_current
 from storage.stores import Stores
+
+if TYPE_CHECKING:
+    from app.cdc_wiring import CdcParts
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ class Worker:
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
-        self._repeater: Any = None
-        self._connector: ConnectorWatch | None = None
+        self._cdc: CdcParts | None = None
+        self._connector: Probe | None = None
         self.app = self._faust_app()
 
     @property
@@ -91,7 +91,7 @@ class Worker:
         app = build(self.settings)
         app.opening, app.draining, app.closing = self._open, self._drain, self._close
         if Role.WEB in roles:
-            app.web_service = _WebService(self)
+            app.web_service = WebService(self)
         # Reads depend on PostgreSQL and Redis alone.
         app.producer_only = roles == [Role.WEB]
         for role in roles:
@@ -137,14 +137,18 @@ class Worker:
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka_brokers, settings.topic_specs))
+        if Role.CDC in consuming:
+            from app.cdc_wiring import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
+
+            self._cdc = CdcParts(settings, self._stores, self._resources, self._clock)
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()
         if consuming:
             self._watch_progress()
-        if Role.CDC in consuming:
-            self._start_repeater()
-            self._watch_connector()
+        if self._cdc is not None:
+            self._cdc.start_repeater(self._leave)
+            self._connector = self._cdc.watch_connector()
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
@@ -155,8 +159,8 @@ class Worker:
             max_run=settings.dead_letter_max_run,
         )
         processor: RecordProcessor
-        if role is Role.CDC:
-            processor = self._cdc_processor(dead_letters, policy)
+        if self._cdc is not None and role is Role.CDC:
+            processor = self._cdc.processor(dead_letters, policy)
         else:
             module, name = _INGESTING[role]
             decoder = getattr(importlib.import_module(module), name)(settings)
@@ -185,22 +189,6 @@ class Worker:
         self._resources.push_async_callback(dead_letters.close)
         return dead_letters
 
-    def _cdc_processor(self, dead_letters: KafkaDeadLetters, policy: DeadLetterPolicy) -> RecordProcessor:
-        from cdc.processor import CdcProcessor  # noqa: PLC0415 — a role imports its own agents alone
-        from cdc.publisher import KafkaEventSink  # noqa: PLC0415
-
-        events = KafkaEventSink(self.settings.kafka_brokers, self.settings.topics.domain_events)
-        self._resources.push_async_callback(events.close)
-        return CdcProcessor(
-            directory=self.stores.directory,
-            events=events,
-            dead_letters=dead_letters,
-            publish_snapshot=self.settings.cdc_publish_snapshot,
-            commit_log=self.stores.commit_log,
-            policy=policy,
-            clock=self._clock,
-        )
-
     def _watch_progress(self) -> None:
         def offsets() -> Mapping[Partition, Offsets]:
             found: Mapping[Partition, Offsets] = self.app.consumer.offsets()
@@ -216,53 +204,15 @@ class Worker:
         auditing = asyncio.create_task(watch.run(), name="cache-audit")
         self._resources.callback(auditing.cancel)
 
-    def _watch_connector(self) -> None:
-        settings = self.settings
-        self._connector = ConnectorWatch(
-            name=settings.connector_name,
-            slot_name=settings.cdc_slot,
-            slots=self.stores.slots,
-            connect=ConnectClient(settings.connect_url, timeout_s=5.0),
-            clock=self._clock,
-            interval_s=settings.cdc_watch_interval_s,
-            max_lag_s=settings.cdc_max_lag_s,
-            restart_failed=settings.cdc_restart_failed,
-        )
-        watching = asyncio.create_task(self._connector.run(), name="connector-watch")
-        self._resources.callback(watching.cancel)
-
     def _watch_placeholders(self) -> None:
         watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
         merging = asyncio.create_task(watch.run(), name="placeholders")
         self._resources.callback(merging.cancel)
 
-    def _start_repeater(self) -> None:
-        from cdc.repeater import CacheRepeater  # noqa: PLC0415 — see above
-
-        self._repeater = CacheRepeater(
-            brokers=self.settings.kafka_brokers,
-            topic=self.settings.topics.cdc,
-            group_id=self.settings.app_id,
-            invalidator=self.stores.invalidator,
-            commit_log=self.stores.commit_log,
-            lookups_of=lookups_of,
-        )
-        task = asyncio.create_task(self._repeater.run(), name="cache-repeater")
-        task.add_done_callback(self._repeater_ended)
-
-    def _repeater_ended(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.critical(
-                "The cache repeater stops the process, without committing: %s",
-                error,
-                extra=LogEvent.WORKER_STOPPED_UNCOMMITTED.extra,
-            )
-            self._leave(EX_SOFTWARE)
-
     async def _drain(self) -> None:
         await asyncio.gather(*(loop.drain() for loop in self._loops.values()))
-        if self._repeater is not None:
-            await self._repeater.stop()
+        if self._cdc is not None:
+            await self._cdc.drain()
 
     async def _close(self) -> None:
         await self._resources.aclose()
@@ -292,6 +242,25 @@ class Worker:
         self._resources.callback(sweeping.cancel)
         return sweep
 
+    def change_feed(self) -> ChangeFeed:
+        """What streams of events come from; it closes before the stores, and after the web server has stopped."""
+        settings = self.settings
+        topic = settings.topics.domain_events
+        feed = ChangeFeed(
+            topic,
+            partial(KafkaEventLog, settings.kafka_brokers, topic),
+            max_streams=settings.web_event_streams,
+            max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+        )
+        self._resources.push_async_callback(feed.close)
+        return feed
+
+    def letter_box(self) -> KafkaLetterBox:
+        """The dead letters, for the HTTP API."""
+        names = self.settings.topics
+        topics = [*names.sources, *names.normalised, names.cdc]
+        return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka_brokers, topics))
+
     def probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
         watches: list[Probe | None] = [self._progress, self._connector]
@@ -300,59 +269,6 @@ class Worker:
             *self._loops.values(),
             *(watch for watch in watches if watch is not None),
         ]
-
-
-class _WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
-    """Our HTTP server as a service of the worker."""
-
-    def __init__(self, worker: Worker, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._worker = worker
-        self._server: Any = None
-
-    async def on_start(self) -> None:
-        from web.application import WebServices  # noqa: PLC0415 — a role imports its own parts alone
-        from web.application import build as build_web  # noqa: PLC0415
-        from web.server import WebServer  # noqa: PLC0415
-
-        worker = self._worker
-        conf = worker.app.conf
-        # `faust worker -p 8889 -b 127.0.0.1`, or `--web-host`, changes the app's configuration.
-        told = worker.settings
-        settings = told.model_copy(
-            update={
-                "web_port": told.web_port if conf.web_port == FAUST_WEB_PORT else conf.web_port,
-                "web_host": conf.web_host if conf.web_bind == told.web_host else conf.web_bind,
-            }
-        )
-        services = WebServices(
-            reader=worker.stores.reader,
-            writer=worker.shared_writer(),
-            preview=worker.stores.preview,
-            eraser=worker.stores.eraser,
-            letters=worker.letter_sweep(),
-            exporter=worker.stores.exporter,
-            directory=worker.stores.directory,
-            entities=worker.stores.entities,
-            tokens=Tokens(lambda: worker.stores.database),
-            position=worker.stores.position,
-            probes=worker.probes(),
-            clock=SystemClock(),
-            metrics=metrics.exposition,
-            observe=metrics.HTTP_TIMES.observe,
-            observe_express=metrics.HTTP_TIMES.observe_express,
-        )
-        self._server = WebServer.from_settings(build_web(services, settings), settings)
-        try:
-            await self._server.start()
-        except FatalError as error:
-            logger.critical("The worker can't start: %s", error, extra=LogEvent.WORKER_START_FAILED.extra)
-            terminate(EX_SOFTWARE)
-
-    async def on_stop(self) -> None:
-        if self._server is not None:
-            with contextlib.suppress(Exception):
-                await self._server.stop()
 
 
 async def _wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:

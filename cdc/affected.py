@@ -8,7 +8,8 @@ import msgspec
 
 from app.models import EntityKey, Lookup
 from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
-from cdc.events import is_removed, is_rename, object_of
+from cdc.event_fields import is_removed, object_of
+from cdc.events import is_rename
 
 LookupsOf = Callable[[str, str], Iterable[Lookup]]
 """(field, JSON text of its value, without the date) → the look-ups that it answers. Pure."""

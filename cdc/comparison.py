@@ -1,49 +1,54 @@
 """What was published beside what the database holds: the events that make the one say the other."""
 
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.models import EntityKey
-from app.ports import OutgoingEvent
+from app.ports import ErasureRegister, OutgoingEvent
 from app.snapshot import EdgeNow, EntityNow, GraphReading, PointNow
+from cdc.endings import Endings
 from cdc.envelope import (
     Change,
     EdgeChange,
     EdgeRow,
     EntityChange,
     EntityRow,
-    Operation,
     Source,
     TemporalChange,
     TemporalRow,
 )
 from cdc.events import events_of
-from cdc.published import Point, Relationship, Thing
+from cdc.published import Point, Relationship, Thing, Told
+from cdc.references import PLACEHOLDER_TYPE
 
 RECOVERED: Final = ("recovered", b"true")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_FALLBACK: Final = "entity-"
 
 
 @dataclass(slots=True, kw_only=True)
 class Differences:
-    """Events of a comparison, each with its type. `published` is used up.
+    """Events of a comparison, each with its type.
 
     Everything that is there and was written lately, or was not published, comes as `…_created` with all that it
-    holds now; everything that was published and is not there comes as `…_deleted`, last. Their time is that of the
-    reading, their position its position, and their transaction 0, so that no change has their idempotency keys; a
-    second comparison has others.
+    holds now; everything that was published and is not there is ended, last, as cdc.endings says. Their time is that
+    of the reading, their position its position, and their transaction 0, so that no change has their idempotency keys;
+    a second comparison has others.
     """
 
     reading: GraphReading
-    published: set[Thing]
+    published: Mapping[Thing, Told]
+    erasures: Mapping[str, int]  # that were published: ledger ids and times
+    register: ErasureRegister
+    _there: set[Thing] = field(default_factory=set, init=False)
+    _living: set[EntityKey] = field(default_factory=set, init=False)
 
     async def events(self) -> AsyncIterator[tuple[str, OutgoingEvent]]:
         """Entities, relationships, points, and then what is gone, entities last."""
         async for entity in self.reading.entities():
+            self._lives(entity.key)
             if not self._take(entity.key) or entity.recent:
                 for event in self._entity(entity):
                     yield event
@@ -55,16 +60,28 @@ class Differences:
             if not self._take(_published(point)) or point.recent:
                 for event in self._point(point):
                     yield event
-        order = {Relationship: 0, Point: 1, EntityKey: 2}
-        for thing in sorted(self.published, key=lambda gone: (order[type(gone)], repr(gone))):
-            for event in self._gone(thing):
-                yield event
+        endings = Endings(
+            gone={thing: told for thing, told in self.published.items() if thing not in self._there},
+            published=self.published,
+            erasures=self.erasures,
+            living=self._living,
+            register=self.register,
+            source=self._source,
+        )
+        async for kind, ending in endings.events():
+            ending.headers.append(RECOVERED)
+            yield kind, ending
 
     def _take(self, thing: Thing) -> bool:
-        """Whether it was published; what remains in the end is gone."""
+        """Whether it was published; what is never taken is gone."""
         known = thing in self.published
-        self.published.discard(thing)
+        if known:
+            self._there.add(thing)
         return known
+
+    def _lives(self, key: EntityKey) -> None:
+        placeholder = EntityKey(PLACEHOLDER_TYPE, key.reference)  # who may be the same, with a type now
+        self._living.update(each for each in (key, placeholder) if each in self.published)
 
     def _source(self, table: str) -> Source:
         moment_us = (self.reading.at - _EPOCH) // _MICROSECOND
@@ -92,45 +109,9 @@ class Differences:
         change = TemporalChange("r", self._source("temporal_properties"), None, row)
         yield from _marked(change, {now.entity_id: now.entity})
 
-    def _gone(self, thing: Thing) -> Iterator[tuple[str, OutgoingEvent]]:
-        # Ids are not known any more, so names stand for them in the idempotency key.
-        operation: Operation = "d"
-        if isinstance(thing, EntityKey):
-            entity = EntityRow(0, thing.type, thing.reference, "{}")
-            change: Change = EntityChange(operation, self._named("entities", thing), entity, None)
-            yield from _marked(change, {})
-        elif isinstance(thing, Relationship):
-            left, right = _stand_in(thing.left, -1), _stand_in(thing.right, -2)
-            row = EdgeRow(0, left, right, thing.relationship_type)
-            keys = {-1: thing.left, -2: thing.right}
-            yield from _marked(EdgeChange(operation, self._named("edges", thing), row, None), keys)
-        else:
-            entity_id = _stand_in(thing.entity, -1)
-            point = TemporalRow(
-                entity_id,
-                thing.key,
-                thing.granularity,
-                "",
-                thing.reference_date,
-                "null",
-                thing.idempotency_key,
-            )
-            source = self._named("temporal_properties", thing)
-            yield from _marked(TemporalChange(operation, source, point, None), {-1: thing.entity})
-
-    def _named(self, table: str, thing: Thing) -> Source:
-        source = self._source(table)
-        return Source(f"{table}|{thing!r}", source.lsn, 0, source.ts_ms, source.ts_us)
-
 
 def _published(now: PointNow) -> Point:
     return Point(now.idempotency_key, now.entity, now.key, now.granularity, now.reference_date)
-
-
-def _stand_in(key: EntityKey, number: int) -> int:
-    """An id that `keys` knows, or the very id by which an entity was published that was gone then."""
-    digits = key.reference.removeprefix(_FALLBACK)
-    return int(digits) if not key.type and digits.isascii() and digits.isdecimal() else number
 
 
 def _marked(change: Change, keys: dict[int, EntityKey]) -> Iterator[tuple[str, OutgoingEvent]]:

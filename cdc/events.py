@@ -1,18 +1,14 @@
 """Changes become domain events: pure, in the order of the changes.
 
-A field of an event is one that changed: `{"old": …, "new": …}`, compared as the canonical text of jsonb,
-so that 1 and 1.0 differ and no digit is lost. The date of a value is part of it: a property whose
-reference_date alone changed did change, and so did a temporal row. A removed property is none: its end is told, and
-that it is removed again is not. Not fields are created_at, updated_at, a
-temporal row's version and an edge's metadata_date (they only decide who wins), and an edge's removed_at (it
-makes the edge's end): where nothing else changed, there is no event.
+A field of an event is one that changed, `{"old": …, "new": …}` (see cdc.event_fields); where none did, there is none.
 
 Whoever was renamed (a placeholder that got its type, an edge or a temporal row that moved to another entity)
 gives two events: the old one ended and the new one began. Each has an idempotency key of its own, with the
 operations `d` and `c`.
 
 What an erasure deletes is told without properties and without the name of who was erased: `entity-<id>`, no type.
-The entity's own row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
+Each event bears its subject's id as a header, so that whoever keeps it knows who `entity-<id>` was. The entity's own
+row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +18,6 @@ from typing import Final
 import msgspec
 
 from app.dates import from_epoch_ms
-from app.errors import InvalidError
 from app.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import (
@@ -36,16 +31,13 @@ from cdc.envelope import (
     TemporalRow,
     erased_entity,
 )
+from cdc.event_fields import Fields, changed, fields_of, names_of_created
 from cdc.idempotency import event_id, idempotency_key
 
-Json = msgspec.Raw | str | None
-Fields = dict[str, dict[str, Json]]
 Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]
 
 _FIXED_HEADERS: Final = [("schema_version", b"v1"), ("source_service", b"user-profile-api")]
-_REMOVED: Final = b'{"removed": true, "reference_date": '
-_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -102,7 +94,7 @@ def _event(
     operation: Operation,
 ) -> Iterator[tuple[str, OutgoingEvent]]:
     erased = erased_entity(change)
-    fields = {} if erased is not None else _changed(_fields(before), _fields(after))
+    fields = {} if erased is not None else changed(fields_of(before), fields_of(after))
     if before is not None and after is not None and not fields:
         return
     row = after if after is not None else before
@@ -122,7 +114,7 @@ def _event(
         subject_id = row.entity_id
         headers = [("granularity", row.granularity), ("property_type", row.key)]
         if kind == "temporal_data_created":
-            names = _names_of_created(row, names)
+            names = names_of_created(row, names)
         elif kind == "temporal_data_updated":
             headers.append(
                 ("point_idempotency_key", row.idempotency_key)
@@ -135,6 +127,8 @@ def _event(
     # An erased entity is named by its id, and yet after all that was told of it before.
     place = _record_key(_named(keys, subject_id)) if subject_id == erased else None
     record = partial(_record, change.source, key=_record_key(subject), partition_key=place)
+    if subject_id > 0:  # a recovery does not know all ids
+        headers.append(("entity_id", str(subject_id)))
     described = [*headers, ("fields_changed", ",".join(sorted(names)))]
     yield record(
         kind, described, idempotency_key(change.source, row, operation), {**data, "properties": fields}
@@ -176,66 +170,6 @@ def _kind(created: str, updated: str, deleted: str, before: object, after: objec
     return updated if after is not None else deleted
 
 
-def _fields(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
-    """The fields that events speak of, absent where they are null."""
-    match row:
-        case None:
-            return {}
-        case EntityRow():
-            members = object_of(row.properties, "properties")
-            return {name: raw for name, raw in members.items() if not is_removed(raw)}
-        case EdgeRow():
-            fields: dict[str, Json] = {"relationship_type": row.relationship_type}
-            if row.metadata is not None:
-                fields["metadata"] = msgspec.Raw(row.metadata.encode())
-            return fields
-        case TemporalRow():
-            return {
-                "granularity": row.granularity,
-                "idempotency_key": row.idempotency_key,
-                "key": row.key,
-                "reference_date": _short(row.reference_date),
-                "value": row.value,  # as a JSON string that holds the text, as consumers know it
-            }
-
-
-def _changed(old: dict[str, Json], new: dict[str, Json]) -> Fields:
-    """What differs, in the order of the fields' names."""
-    names = sorted(old.keys() | new.keys())
-    return {
-        name: {"old": old.get(name), "new": new.get(name)}
-        for name in names
-        if not _same(old.get(name), new.get(name))
-    }
-
-
-def _same(old: Json, new: Json) -> bool:
-    if isinstance(old, msgspec.Raw) and isinstance(new, msgspec.Raw):
-        return bytes(old) == bytes(new)
-    return old is new or (isinstance(old, str) and old == new)
-
-
-def is_removed(stored: msgspec.Raw) -> bool:
-    """Whether a property is stored as removed: `{"removed": true, "reference_date": …}`, as jsonb spells it."""
-    return bytes(stored).startswith(_REMOVED)
-
-
-def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
-    """The members of a JSON object, each as its own text. Raises InvalidError."""
-    try:
-        return _object.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise InvalidError(f"{field} is no JSON object.", code="malformed-jsonb", field=field) from None
-
-
-def _names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
-    """Of a new temporal row: the members of an object stand for `value`, as consumers know it."""
-    if not row.value.startswith("{"):
-        return names
-    members = object_of(row.value, "value")
-    return [*(name for name in names if name != "value"), *members] if members else names
-
-
 def _named(keys: Keys, entity_id: int, erased: int | None = None) -> dict[str, str]:
     key = keys.get(entity_id) if entity_id != erased else None
     if key is None:
@@ -251,11 +185,6 @@ def _record_key(subject: dict[str, str]) -> bytes:
 
 def _timestamp(milliseconds: int) -> str:
     return f"{from_epoch_ms(milliseconds).isoformat(timespec='milliseconds')[:23]}Z"
-
-
-def _short(date: str) -> str:
-    """A date without the zeros that end its fraction: 2025-10-05T14:59:59Z."""
-    return f"{date[:-1].rstrip('0').rstrip('.')}Z" if date.endswith("Z") and "." in date else date
 
 
 def is_rename(change: EntityChange) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -36,9 +37,18 @@ class Point:
 Thing = EntityKey | Relationship | Point
 
 
+class Told(NamedTuple):
+    """The last event about a thing: its time, whether the thing is there after it, and the id of its subject."""
+
+    at_ms: int
+    alive: bool
+    entity_id: int | None  # not told by old events
+
+
 class _Data(msgspec.Struct):
     reference: str
     type: str = ""
+    ledger_id: str = ""
     target_entity_reference: str = ""
     target_entity_type: str = ""
     properties: dict[str, msgspec.Raw] = {}
@@ -60,29 +70,36 @@ _text = msgspec.json.Decoder(_TextChange)
 class PublishedView:
     """Folds events in the order of each partition; between partitions the later commit counts.
 
-    Memory: a few hundred bytes for each thing that was ever published.
+    What an erasure deletes is told without names, so that it stays here; `erasures` holds each by its ledger id, with
+    the time of its last event. Memory: a few hundred bytes for each thing that was ever published.
     """
 
     def __init__(self) -> None:
-        self._things: dict[Thing, tuple[int, bool]] = {}
+        self._things: dict[Thing, Told] = {}
+        self.erasures: dict[str, int] = {}
 
     def add(self, record: Record) -> None:
         """Apply one event. Types that are not known are passed over. Raises InvalidError where it is no event."""
-        kind = next((value.decode() for name, value in record.headers if name == "event_type"), "")
+        headers = {name: value.decode() for name, value in record.headers}
+        kind = headers.get("event_type", "")
         if record.value is None or not kind:
             raise InvalidError("The record is no domain event.", code="not-an-event")
+        at_ms, number = record.timestamp, headers.get("entity_id", "")
+        entity_id = int(number) if number.isascii() and number.isdecimal() else None
         try:
             data = _body.decode(record.value).data
+            if kind == "entity_erased":
+                self.erasures[data.ledger_id] = max(at_ms, self.erasures.get(data.ledger_id, at_ms))
             for thing, alive in _told(kind, data):
                 known = self._things.get(thing)
-                if known is None or record.timestamp >= known[0]:
-                    self._things[thing] = (record.timestamp, alive)
+                if known is None or at_ms >= known.at_ms:
+                    self._things[thing] = Told(at_ms, alive, entity_id)
         except (msgspec.MsgspecError, KeyError) as error:
             raise InvalidError(f"The record is no domain event: {error}.", code="not-an-event") from None
 
-    def living(self) -> set[Thing]:
-        """What is there according to the events."""
-        return {thing for thing, (_, alive) in self._things.items() if alive}
+    def living(self) -> dict[Thing, Told]:
+        """What is there according to the events, those of erasures aside."""
+        return {thing: told for thing, told in self._things.items() if told.alive}
 
 
 def _told(kind: str, data: _Data) -> Iterator[tuple[Thing, bool]]:
@@ -99,11 +116,21 @@ def _told(kind: str, data: _Data) -> Iterator[tuple[Thing, bool]]:
             yield Relationship(left, right, now_type), True
     elif kind.startswith("temporal_data_") and kind in _BEGINS | _ENDS:  # an update does not name the point
         properties = data.properties
+        if kind in _ENDS and not properties:
+            return  # by an erasure
         named = {
-            name: next(text for text in _both(properties, name) if text is not None)
+            name: _either(properties, name)
             for name in ("idempotency_key", "key", "granularity", "reference_date")
         }
         yield Point(entity=EntityKey(data.type, data.reference), **named), kind not in _ENDS
+
+
+def _either(properties: Mapping[str, msgspec.Raw], name: str) -> str:
+    old, new = _both(properties, name)
+    text = new if old is None else old
+    if text is None:
+        raise KeyError(name)
+    return text
 
 
 def _both(properties: Mapping[str, msgspec.Raw], name: str) -> tuple[str | None, str | None]:

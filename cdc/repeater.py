@@ -41,11 +41,12 @@ class Consumer(Protocol):
 class CacheRepeater:
     """Repeats the invalidation of every committed change, in a consumer group of its own.
 
-    At least once: the offsets of a batch are committed only when its transactions were visible on the primary
-    and every cache node took the invalidation at a position read after that. Until then the same batch is
-    tried again, for ever, with a bounded backoff; so a change whose writer died before it told the caches
-    heals here. It neither waits for the publication of domain events nor delays it. A record that can't be
-    read invalidates the entity that its key names; the agent that publishes dead-letters it.
+    At least once: offsets are committed only when their transactions were visible on the primary and every cache
+    node took the invalidation at a position read after that; so a change whose writer died before it told the
+    caches heals here. A batch that is not visible is tried again, for ever, with a bounded backoff. A cache node
+    that is away holds up offsets alone: what the others keep is invalidated as it comes. It neither waits for the
+    publication of domain events nor delays it. A record that can't be read invalidates the entity that its key
+    names; the agent that publishes dead-letters it.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class CacheRepeater:
         self._make_consumer = consumer or self._kafka_consumer
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
+        self._behind = False
         self._ended = asyncio.Event()
 
     async def run(self) -> None:
@@ -103,7 +105,7 @@ class CacheRepeater:
             await self._ended.wait()
 
     async def repeat(self, records: Sequence[Record]) -> None:
-        """Invalidate what these records changed; return when every cache node took it."""
+        """Invalidate what these records changed, on every cache node that answers."""
         affected, newest_ms = await self._affected(records)
         position = await self._persist("visibility", lambda: self._visible(sorted(affected.xids)))
         changes = Changes(
@@ -112,10 +114,9 @@ class CacheRepeater:
             keys=frozenset(affected.keys),
             lookups=frozenset(affected.lookups),
         )
-        if changes:
-            await self._persist("invalidation", lambda: self._invalidate(changes))
+        await self._invalidator.submit(changes)
         metrics.REPEATED.inc(len(records))
-        if newest_ms:
+        if newest_ms and not self._invalidator.behind:
             metrics.REPEATER_LAG.set(age_s(newest_ms, self._clock.now()))
 
     async def _consume(self) -> None:
@@ -123,12 +124,16 @@ class CacheRepeater:
         consumer = self._make_consumer()
         try:
             await consumer.start()
+            ends: dict[Any, int] = {}
             while not self._stopping:
                 fetched = await consumer.getmany(timeout_ms=500, max_records=self._max_records)
                 records = [record for batch in fetched.values() for record in batch]
                 if records:
                     await self.repeat(records)
-                    await _commit(consumer, {tp: batch[-1].offset + 1 for tp, batch in fetched.items()})
+                    ends |= {tp: batch[-1].offset + 1 for tp, batch in fetched.items()}
+                if ends and self._is_taken():
+                    await _commit(consumer, ends)
+                    ends = {}
         except (KafkaError, OSError) as error:
             logger.warning(
                 "The cache repeater lost Kafka (%s) and begins anew.",
@@ -171,9 +176,13 @@ class CacheRepeater:
     async def _visible(self, xids: Sequence[int]) -> int:
         return await self._commit_log.visible_position(xids, timeout_s=self._visible_timeout_s)
 
-    async def _invalidate(self, changes: Changes) -> None:
-        if not await self._invalidator.invalidate(changes):
-            raise TransientError("Not every cache node took the invalidation.")
+    def _is_taken(self) -> bool:
+        was_behind, self._behind = self._behind, self._invalidator.behind
+        if self._behind:
+            metrics.REPEATER_RETRIES.labels("invalidation").inc()
+            if not was_behind:
+                logger.warning("Not every cache node took the invalidation: it is tried again until it did.")
+        return not self._behind
 
     async def _persist(self, step: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until it succeeds. Raises what is not transient."""

@@ -43,11 +43,17 @@ COMMANDS = {
     "bench-events": Command(
         module="load.bench_events", summary="changes/s from a commit to its domain event, and the time of one"
     ),
+    "bench-jobs": Command(
+        module="load.bench_jobs", summary="time of a record from a source topic through Flink"
+    ),
     "bench-reads": Command(
         module="load.bench_reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),
     "screenshots": Command(
         module="load.screenshots", summary="pictures of the page's views, of a running worker"
+    ),
+    "bench-sizes": Command(
+        module="load.bench_sizes", summary="latency, memory and plans as the database grows"
     ),
     "demo": Command(module="load.demo.command", summary="the main job from source events to answers"),
 }

@@ -148,7 +148,7 @@ class CacheAuditor:
         keys = {sampled.key.name: sampled.key for sampled, _ in stale}
         # Whatever commit they missed lies below, so no lagging replica brings them back.
         position = max(verdict.upper for _, verdict in stale)
-        if not await self._invalidator.drop(list(keys.values()), position):
+        if await self._invalidator.drop(list(keys.values()), position):
             raise TransientError("The cache did not take the invalidation of what is stale.")
         return True
 

@@ -12,26 +12,19 @@ too (`l`), the primary's position is read, and set over that lease together with
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from app.clock import Clock
 from app.errors import TransientError
-from app.log_events import LogEvent
-from app.metrics import READ_FAILURES, READ_SECONDS
 from app.models import Changes
-from storage.breaker import Breaker
 from storage.keyspace import CacheKey, Keyspace
-from storage.redis_connection import Command
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript
 
 logger = logging.getLogger(__name__)
 
 LEASE_S: Final = 30  # a fill that takes longer is answered and not stored
-COOLDOWN_S: Final = 1.0
-FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
 _KEYS_OF_A_CALL: Final = 500
 
 # KEYS key, mark; ARGV nonce, seconds. Returns entry, lease, mark, lease of the mark.
@@ -94,7 +87,7 @@ NOTHING: Final = Found()
 
 
 class CacheLevel(Protocol):
-    """The shared level. None of these raises; a cache that fails is a cache that knows nothing."""
+    """The shared level. None of these raises; a node that fails is a node that knows nothing."""
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
         """The entries, in order."""
@@ -112,8 +105,8 @@ class CacheLevel(Protocol):
         """Store (key, lease, entry) where the lease is still there; true when all of them were stored."""
         ...
 
-    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
-        """Raise the marks and remove entries and leases; true when every node took it."""
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        """Raise the marks and remove entries and leases; returns those of the keys whose node did not take it."""
         ...
 
     async def drop_all(self) -> bool:
@@ -124,50 +117,22 @@ class CacheLevel(Protocol):
 class RedisCache:
     """The level in Redis Cluster."""
 
-    def __init__(self, nodes: RedisNodes, keyspace: Keyspace, clock: Clock, *, ttl_s: int) -> None:
+    def __init__(self, nodes: RedisNodes, keyspace: Keyspace, *, ttl_s: int) -> None:
         nodes.register(_LEASE, _FILL, _SET_MARK, _INVALIDATE)
         self._nodes = nodes
         self._keys = keyspace
         self._slots = keyspace.slots
         self._ttl_s = ttl_s
-        self._clock = clock
-        self._breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
-
-    @property
-    def available(self) -> bool:
-        """False after a failure, until something succeeded."""
-        return self._breaker.closed
-
-    async def _run(self, commands: list[tuple[int, Command]]) -> list[object] | None:
-        if not commands:
-            return []
-        if not self._breaker.allow():
-            return None
-        started = self._clock.monotonic()
-        try:
-            replies = await self._nodes.run(commands)
-        except TransientError as error:
-            READ_FAILURES.add("redis")
-            was_closed = self._breaker.closed
-            self._breaker.failed()
-            if was_closed and not self._breaker.closed:
-                logger.warning(
-                    "The cache is not used for now: %s", error, extra=LogEvent.CACHE_UNAVAILABLE.extra
-                )
-            return None
-        if not self._breaker.closed:
-            logger.info("The cache is used again.")
-        self._breaker.succeeded()
-        READ_SECONDS.observe(self._clock.monotonic() - started, "redis")
-        return replies
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
-        entries = await self._run([(self._slots[k.group], ("HGET", k.name, "e")) for k in keys])
-        return [None] * len(keys) if entries is None else cast("list[bytes | None]", entries)
+        replies = await self._nodes.run_each([(self._slots[k.group], ("HGET", k.name, "e")) for k in keys])
+        return [
+            None if isinstance(reply, TransientError) else cast("bytes | None", reply) for reply in replies
+        ]
 
     async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
         nonce = secrets.token_bytes(12)
-        replies = await self._run(
+        replies = await self._nodes.run_each(
             [
                 (
                     self._slots[key.group],
@@ -176,15 +141,10 @@ class RedisCache:
                 for key in keys
             ]
         )
-        if replies is None:
-            return [NOTHING] * len(keys)
-        return [
-            Found(entry, lease, None if mark is None else int(mark), mark_lease)
-            for entry, lease, mark, mark_lease in cast("list[list[bytes | None]]", replies)
-        ]
+        return [_found(reply) for reply in replies]
 
     async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
-        await self._run(
+        await self._nodes.run_each(
             [
                 (self._slots[group], _SET_MARK.call((self._keys.mark(group),), lease, position))
                 for group, lease in leases.items()
@@ -192,27 +152,38 @@ class RedisCache:
         )
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
-        replies = await self._run(
+        replies = await self._nodes.run_each(
             [
                 (self._slots[key.group], _FILL.call((key.name,), lease, entry, self._ttl_s))
                 for key, lease, entry in entries
             ]
         )
-        return replies is not None and all(reply == 1 for reply in replies)
+        return all(reply == 1 for reply in replies)
 
-    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
-        groups: dict[int, list[bytes]] = {}
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        groups: dict[int, list[CacheKey]] = {}
         for key in keys:
-            groups.setdefault(key.group, []).append(key.name)
-        commands: list[tuple[int, Command]] = [
-            (
-                self._slots[group],
-                _INVALIDATE.call((self._keys.mark(group), *names[i : i + _KEYS_OF_A_CALL]), position),
-            )
-            for group, names in groups.items()
-            for i in range(0, len(names), _KEYS_OF_A_CALL)
+            groups.setdefault(key.group, []).append(key)
+        calls = [
+            (group, of_group[i : i + _KEYS_OF_A_CALL])
+            for group, of_group in groups.items()
+            for i in range(0, len(of_group), _KEYS_OF_A_CALL)
         ]
-        return await self._run(commands) is not None
+        replies = await self._nodes.run_each(
+            [
+                (
+                    self._slots[group],
+                    _INVALIDATE.call((self._keys.mark(group), *(key.name for key in dropped)), position),
+                )
+                for group, dropped in calls
+            ]
+        )
+        return [
+            key
+            for (_, dropped), reply in zip(calls, replies, strict=True)
+            if isinstance(reply, TransientError)
+            for key in dropped
+        ]
 
     async def drop_all(self) -> bool:
         try:
@@ -238,11 +209,18 @@ class NoCache:
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         return not entries
 
-    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
-        return True
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        return []
 
     async def drop_all(self) -> bool:
         return True
+
+
+def _found(reply: object) -> Found:
+    if isinstance(reply, TransientError):
+        return NOTHING
+    entry, lease, mark, mark_lease = cast("list[bytes | None]", reply)
+    return Found(entry, lease, None if mark is None else int(mark), mark_lease)
 
 
 def keys_of(changes: Changes, keyspace: Keyspace) -> list[CacheKey]:

@@ -7,6 +7,7 @@ import asyncpg
 import orjson
 
 from app.ports import Answer
+from storage.fragments import visible
 from storage.graph_queries import Ask, Reached, position
 from storage.keyspace import FORMAT_VERSION
 from storage.pools import Connection
@@ -61,7 +62,7 @@ def _item(row: asyncpg.Record) -> bytes:
         row["id"],
         orjson.dumps(row["type"]),
         orjson.dumps(row["reference"]),
-        row["properties"].encode(),
+        visible(row["properties"]),
         row["created_at"].encode(),
         row["updated_at"].encode(),
     )

@@ -46,14 +46,20 @@ class CacheInvalidator:
 
     async def invalidate(self, changes: Changes) -> bool:
         """Try once; true when every node took it."""
-        return not changes or await self.drop(self.keys_of(changes), changes.position)
+        return not changes or not await self.drop(self.keys_of(changes), changes.position)
 
-    async def drop(self, keys: Sequence[CacheKey], position: int) -> bool:
-        """Drop these, which a commit at `position` (0: not known) made old."""
+    async def drop(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        """Drop these, which a commit at `position` (0: not known) made old; returns what was not taken.
+
+        A node that is away keeps nobody from hearing of what the others hold.
+        """
         self._memory.invalidate(key.local for key in keys)
-        if not await self._cache.invalidate(keys, position):
-            return False
-        return self._publisher is None or await self._publisher.publish(keys)
+        owed = await self._cache.invalidate(keys, position)
+        missed = {key.name for key in owed}
+        taken = [key for key in keys if key.name not in missed] if missed else keys
+        if taken and self._publisher is not None and not await self._publisher.publish(taken):
+            return list(keys)
+        return owed
 
     async def drop_all(self) -> bool:
         """Drop everything."""
@@ -64,33 +70,42 @@ class CacheInvalidator:
 
 
 class PendingInvalidations:
-    """What the cache has not taken yet, retried in the background until it has. A write never waits for it."""
+    """What the cache has not taken yet, retried in the background until it has. A write does not wait for that."""
 
     def __init__(self, invalidator: CacheInvalidator) -> None:
         self._invalidator = invalidator
         self._pending: dict[bytes, CacheKey] = {}
+        self._in_flight: dict[bytes, CacheKey] = {}
         self._position: int | None = None  # the highest of what is pending; 0 where one is not known
-        self._in_flight = 0
         self._everything = False
+        self._dropping_everything = False
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
-        return len(self._pending) + self._in_flight
+        return len(self._pending) + len(self._in_flight)
 
     @property
     def behind(self) -> bool:
         """Whether the cache may hold entries that this process knows to be old."""
-        return bool(len(self) or self._everything)
+        return bool(len(self) or self._everything or self._dropping_everything)
+
+    def owes(self, key: CacheKey) -> bool:
+        """Whether the entry of this key may be one of them."""
+        return (
+            self._everything
+            or self._dropping_everything
+            or key.name in self._pending
+            or key.name in self._in_flight
+        )
 
     async def submit(self, changes: Changes) -> None:
-        """Drop the entries now, or keep them. Never raises."""
+        """Drop the entries now, or keep them. Never raises. Of what is kept the order does not matter."""
         if not changes:
             return
-        keys = self._invalidator.keys_of(changes)
-        # What is kept came first, so nothing overtakes it.
-        if not self.behind and await self._invalidator.drop(keys, changes.position):
+        owed = await self._invalidator.drop(self._invalidator.keys_of(changes), changes.position)
+        if not owed:
             return
-        self._keep({key.name: key for key in keys}, changes.position)
+        self._keep({key.name: key for key in owed}, changes.position)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._retry(), name="pending-invalidations")
 
@@ -112,15 +127,15 @@ class PendingInvalidations:
         while self._pending or self._everything:
             await asyncio.sleep(RETRY_S)
             # Taken before it is tried, so that what is submitted meanwhile is not taken for done.
-            everything, self._everything = self._everything, False
-            taken, self._pending = self._pending, {}
+            self._dropping_everything, self._everything = self._everything, False
+            self._in_flight, self._pending = self._pending, {}
             position, self._position = self._position or 0, None
-            self._in_flight = max(1, len(taken))
-            if everything:
+            if self._dropping_everything:
                 self._everything = not await self._invalidator.drop_all()
-            elif not await self._invalidator.drop(list(taken.values()), position):
-                self._keep(taken, position)
-            self._in_flight = 0
+            elif owed := await self._invalidator.drop(list(self._in_flight.values()), position):
+                self._keep({key.name: key for key in owed}, position)
+            self._in_flight = {}
+            self._dropping_everything = False
 
     async def close(self) -> None:
         """Stop retrying; CDC repeats what is left."""

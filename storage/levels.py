@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from storage.cache import CacheLevel, Found
+from storage.cache import NOTHING, CacheLevel, Found
 from storage.invalidation import PendingInvalidations
 from storage.keyspace import CacheKey
 from storage.source import ReadSource
@@ -20,7 +20,7 @@ class Reach(NamedTuple):
 
 
 class SharedLevel:
-    """The shared cache as fills see it. It is bypassed while this process owes it invalidations."""
+    """The shared cache as fills see it. Keys that this process owes it invalidations of are not asked for."""
 
     def __init__(self, cache: CacheLevel, pending: PendingInvalidations, source: ReadSource) -> None:
         self._cache = cache
@@ -29,11 +29,22 @@ class SharedLevel:
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
         """The entries, in order."""
-        return [None] * len(keys) if self._pending.behind else await self._cache.get(keys)
+        if not self._pending.behind:
+            return await self._cache.get(keys)
+        asked = self._not_owed(keys)
+        entries = dict(zip(asked, await self._cache.get(asked), strict=True))
+        return [entries.get(key) for key in keys]
 
     async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
         """Plant leases; nothing where the cache can't be used."""
-        return [Found()] * len(keys) if self._pending.behind else await self._cache.lease(keys)
+        if not self._pending.behind:
+            return await self._cache.lease(keys)
+        asked = self._not_owed(keys)
+        found = dict(zip(asked, await self._cache.lease(asked), strict=True))
+        return [found.get(key, NOTHING) for key in keys]
+
+    def _not_owed(self, keys: Sequence[CacheKey]) -> list[CacheKey]:
+        return [key for key in keys if not self._pending.owes(key)]
 
     async def reach(self, keys: Sequence[CacheKey], found: Sequence[Found]) -> Reach:
         """The highest mark of the keys' groups (rule 4).

@@ -9,15 +9,14 @@ connection, so it looks twice a second.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from app.errors import FatalError, TransientError
 from app.log_events import LogEvent
-from storage.errors import translated
-from storage.pools import Connection
+from storage.pools import Connection, asked
 from storage.queries import query
 from storage.source import Replica
 
@@ -102,13 +101,13 @@ class LineageWatch:
 
     async def _look_at_primary(self) -> None:
         with contextlib.suppress(TransientError, FatalError):
-            async with _asked(self._primary) as connection:
+            async with asked(self._primary, _LOOK_TIMEOUT_S) as connection:
                 await self._lineage.check(connection)
 
     async def _look_at(self, replica: Replica) -> None:
         timeline = self._lineage.identity.timeline
         try:
-            async with _asked(replica.pool) as connection:
+            async with asked(replica.pool, _LOOK_TIMEOUT_S) as connection:
                 row = await connection.fetchrow(query("followed_timeline"))
         except (TransientError, FatalError):
             return
@@ -124,13 +123,3 @@ class LineageWatch:
                 extra=LogEvent.REPLICA_TIMELINE.extra,
             )
         replica.follows = follows
-
-
-@contextlib.asynccontextmanager
-async def _asked(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
-    with translated():
-        async with (
-            asyncio.timeout(_LOOK_TIMEOUT_S),
-            pool.acquire(timeout=_LOOK_TIMEOUT_S) as connection,
-        ):
-            yield connection

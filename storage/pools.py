@@ -1,6 +1,8 @@
 """Connection pools and what every session of ours is set to."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -93,6 +95,19 @@ async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:
 async def open_reader(dsn: str, settings: Settings, *checks: Prepare, name: str) -> asyncpg.Pool:
     """A pool of reads, on the primary or a replica. Connects when first used; `checks` as above."""
     return await _open(dsn, settings, f"reader-{name}", _SESSION, (_set_codecs, *checks))
+
+
+@contextlib.asynccontextmanager
+async def asked(pool: asyncpg.Pool, timeout_s: float) -> AsyncIterator[Connection]:
+    """A connection for that long and no longer, its return to the pool included. Raises as `translated` does."""
+    with translated():
+        async with asyncio.timeout(timeout_s), pool.acquire(timeout=timeout_s) as connection:
+            try:
+                yield connection
+            except asyncio.CancelledError:
+                # Else the pool waits as long again for a server that hangs to say that it has given up.
+                connection.terminate()
+                raise
 
 
 async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:

@@ -5,24 +5,36 @@ well the others are. Attempts go on behind the calls that fail.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Final
 
+from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
+from app.metrics import READ_FAILURES
+from storage.breaker import Breaker
 from storage.redis_connection import Command, Outcome, RedisConnection
 from storage.redis_script import RedisScript
 from storage.shared_attempt import SharedAttempt
 
+logger = logging.getLogger(__name__)
+
 Address = tuple[str, int]
 
 RETRY_S: Final = 0.25  # between attempts to connect
+COOLDOWN_S: Final = 1.0
+FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
 
 
 class RedisNode:
     """Raises TransientError alone. Nothing is asked twice: what got no reply may have been done."""
 
-    def __init__(self, address: Address, scripts: Sequence[RedisScript], *, timeout_s: float) -> None:
+    def __init__(
+        self, address: Address, scripts: Sequence[RedisScript], clock: Clock, *, timeout_s: float
+    ) -> None:
         self.address = address
+        self.breaker = Breaker(clock, cooldown_s=COOLDOWN_S, threshold=FAILURES)
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._connection: RedisConnection | None = None
@@ -65,11 +77,40 @@ class RedisNode:
             if not is_new:
                 connection.close("Redis could not be reached.")
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome]:
-        """RedisConnection.send, where there is a connection."""
+    async def try_connect(self) -> TransientError | None:
+        """As `connect`; returns why it failed."""
+        try:
+            await self.connect()
+        except TransientError as error:
+            return error
+        return None
+
+    def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome] | TransientError:
+        """RedisConnection.send, or why nothing was sent."""
         if self._connection is None:
-            raise TransientError("Redis is not connected.")
-        return self._connection.send(commands)
+            return TransientError("Redis is not connected.")
+        try:
+            return self._connection.send(commands)
+        except TransientError as error:
+            return error
+
+    def note(self, outcome: Outcome) -> None:
+        """Tell the breaker."""
+        was_closed = self.breaker.closed
+        if not isinstance(outcome, TransientError):
+            self.breaker.succeeded()
+            if not was_closed:
+                logger.info("The cache on port %d is used again.", self.address[1])
+            return
+        READ_FAILURES.add("redis")
+        self.breaker.failed()
+        if was_closed and not self.breaker.closed:
+            logger.warning(
+                "The cache on port %d is not used for now: %s",
+                self.address[1],
+                outcome,
+                extra=LogEvent.CACHE_UNAVAILABLE.extra,
+            )
 
     async def ask(self, commands: Sequence[Command]) -> list[object]:
         """Connect, send at least one command and return the replies in order."""

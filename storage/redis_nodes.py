@@ -1,16 +1,21 @@
 """The nodes of the Redis Cluster: which one holds a slot, and one shared connection to each.
 
-Commands go to each node directly, to several at once. After an error the map of slots is read again.
+Commands go to each node directly, to several at once, and a node that is away costs its own commands alone. After an
+error the map of slots is read again, as long as that brings anything new.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import contextlib
+import itertools
+from collections.abc import Sequence
 from random import Random
 from typing import Final, cast
 
+from app.clock import Clock, SystemClock
 from app.errors import TransientError
-from storage.redis_connection import Command
-from storage.redis_node import Address, RedisNode
+from app.metrics import READ_SECONDS
+from storage.redis_connection import Command, Outcome
+from storage.redis_node import RETRY_S, Address, RedisNode
 from storage.redis_script import RedisScript
 from storage.shared_attempt import SharedAttempt
 
@@ -30,13 +35,15 @@ class RedisNodes:
     they are needed, are bounded likewise.
     """
 
-    def __init__(self, seeds: Sequence[str], *, timeout_s: float) -> None:
+    def __init__(self, seeds: Sequence[str], *, timeout_s: float, clock: Clock | None = None) -> None:
         self._timeout_s = timeout_s
+        self._clock = clock or SystemClock()
         self._scripts: list[RedisScript] = []
         self._nodes: dict[Address, RedisNode] = {}
         self._seeds = [self._node(_address(seed)) for seed in seeds]
         self._by_slot: list[RedisNode | None] = [None] * _SLOTS
         self._is_stale = True
+        self._nothing_new_at = float("-inf")  # when the map was last read in vain
         self.map_version = 0  # changes when slots move
         self._refresh = SharedAttempt(self._read_map)
 
@@ -46,12 +53,13 @@ class RedisNodes:
 
     def _node(self, address: Address) -> RedisNode:
         if address not in self._nodes:
-            self._nodes[address] = RedisNode(address, self._scripts, timeout_s=self._timeout_s)
+            self._nodes[address] = RedisNode(address, self._scripts, self._clock, timeout_s=self._timeout_s)
         return self._nodes[address]
 
     async def _read_map(self) -> None:
         """Ask all nodes at once and take the first answer, so that a hanging one costs nothing."""
         asked = [asyncio.create_task(_ranges(node)) for node in self._nodes.values()]
+        version = self.map_version
         try:
             for answer in asyncio.as_completed(asked):
                 if ranges := await answer:
@@ -60,6 +68,8 @@ class RedisNodes:
         finally:
             for task in asked:
                 task.cancel()
+            if version == self.map_version:
+                self._nothing_new_at = self._clock.monotonic()
         raise TransientError("No node of the Redis Cluster answers.")
 
     def _adopt(self, ranges: Sequence[_Range]) -> None:
@@ -77,42 +87,79 @@ class RedisNodes:
     def _primaries(self) -> list[RedisNode]:
         return [node for node in dict.fromkeys(self._by_slot) if node is not None]
 
+    async def _look_at_map(self) -> None:
+        """Read the map where it may be old; while a node is away that is known to be in vain."""
+        if self._is_stale and self._clock.monotonic() >= self._nothing_new_at + RETRY_S:
+            with contextlib.suppress(TransientError):  # the map that is known may do
+                await self._refresh.wait()
+
     async def run(self, commands: Sequence[tuple[int, Command]]) -> list[object]:
         """Send (slot, command) pairs, one batch for each node, all nodes at once; replies in order.
 
-        An error as the reply to one command fails the run, though the other commands are done.
+        Raises where any node fails, though what others were sent is done. An error as the reply to one command is a
+        failure of its node.
         """
+        replies = await self._ask(commands, minding_breakers=False)
+        for reply in replies:
+            if isinstance(reply, TransientError):
+                raise reply
+        return replies
+
+    async def run_each(self, commands: Sequence[tuple[int, Command]]) -> list[object]:
+        """As `run`, but a node that fails fails its own commands alone: their replies are TransientErrors.
+
+        A node that failed several times in a row is left alone for a moment.
+        """
+        if not commands:
+            return []
+        started = asyncio.get_running_loop().time()
+        replies = await self._ask(commands, minding_breakers=True)
+        READ_SECONDS.observe(asyncio.get_running_loop().time() - started, "redis")
+        return replies
+
+    @property
+    def used(self) -> bool:
+        """False while a node is left alone since it failed."""
+        return all(node.breaker.closed for node in self._primaries())
+
+    async def _ask(self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool) -> list[object]:
         if self._is_stale:
-            await self._refresh.wait()
-        batches = self._batches(commands)
-        if not all(node.is_connected for node in batches):
-            await self._connect(batches)
-        sent = [(indexes, node.send(batch)) for node, (indexes, batch) in batches.items()]
+            await self._look_at_map()
         replies: list[object] = [None] * len(commands)
-        failure: TransientError | None = None
-        for indexes, future in sent:
-            outcome = await future
-            if isinstance(outcome, TransientError):
-                failure = outcome
-                continue
-            for index, reply in zip(indexes, outcome, strict=True):
-                replies[index] = reply
-        if failure is not None:
-            self._is_stale = True
-            raise failure
+        batches = self._batches(commands, replies)
+        if minding_breakers:
+            for node in [node for node in batches if not node.breaker.allow()]:
+                _place(replies, batches.pop(node)[0], TransientError("Redis failed a moment ago."))
+        away = [node for node in batches if not node.is_connected]
+        failures: dict[RedisNode, TransientError | None] = {}
+        if away:
+            failures = dict(
+                zip(away, await asyncio.gather(*(node.try_connect() for node in away)), strict=True)
+            )
+        sent = [
+            (node, indexes, failures.get(node) or node.send(batch))
+            for node, (indexes, batch) in batches.items()
+        ]
+        for node, indexes, begun in sent:
+            outcome = begun if isinstance(begun, TransientError) else await begun
+            _place(replies, indexes, outcome)
+            self._is_stale |= isinstance(outcome, TransientError)
+            if minding_breakers:
+                node.note(outcome)
         return replies
 
     def _batches(
-        self, commands: Sequence[tuple[int, Command]]
+        self, commands: Sequence[tuple[int, Command]], replies: list[object]
     ) -> dict[RedisNode, tuple[list[int], list[Command]]]:
-        """The commands of each node, with their places in the run."""
+        """The commands of each node, with their places in the run; the replies to those that have none."""
         by_slot = self._by_slot
         batches: dict[RedisNode, tuple[list[int], list[Command]]] = {}
         for index, (slot, command) in enumerate(commands):
             node = by_slot[slot]
             if node is None:
                 self._is_stale = True
-                raise TransientError("A slot of the Redis Cluster has no node.")
+                replies[index] = TransientError("A slot of the Redis Cluster has no node.")
+                continue
             if node not in batches:
                 batches[node] = ([], [])
             indexes, batch = batches[node]
@@ -120,17 +167,9 @@ class RedisNodes:
             batch.append(command)
         return batches
 
-    async def _connect(self, nodes: Iterable[RedisNode]) -> None:
-        try:
-            await asyncio.gather(*(node.connect() for node in nodes))
-        except TransientError:
-            self._is_stale = True
-            raise
-
     async def owners(self, slots: Sequence[int]) -> dict[Address, list[int]]:
         """For each node the indexes of the slots that it holds."""
-        if self._is_stale:
-            await self._refresh.wait()
+        await self._look_at_map()
         owned: dict[Address, list[int]] = {}
         for index, slot in enumerate(slots):
             node = self._by_slot[slot]
@@ -155,8 +194,11 @@ class RedisNodes:
         return {":".join(map(str, node.address)): told for node, told in zip(nodes, replies, strict=True)}
 
     async def unlink_matching(self, pattern: str) -> None:
-        """Remove every key whose name matches a glob pattern and that is there all the while; not bounded in time."""
-        await self._refresh.wait()
+        """Remove every key whose name matches a glob pattern and that is there all the while; not bounded in time.
+
+        Nothing is removed where a node does not answer, since whoever tries again would empty the others each time.
+        """
+        await self.ping()
         for node in self._primaries():
             cursor = b"0"
             while True:
@@ -196,6 +238,13 @@ class RedisNodes:
         for node in self._nodes.values():
             node.close()
         await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
+
+
+def _place(replies: list[object], indexes: Sequence[int], outcome: Outcome) -> None:
+    """Put the replies of a node, or why there are none, at their places in a run."""
+    found = itertools.repeat(outcome) if isinstance(outcome, TransientError) else outcome
+    for index, reply in zip(indexes, found, strict=False):
+        replies[index] = reply
 
 
 def _address(text: str) -> Address:

@@ -17,17 +17,16 @@ from app.errors import TransientError
 from app.log_events import LogEvent
 from app.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
-from storage.errors import translated
 from storage.graph_queries import Ask, Reached, position
-from storage.pools import Connection
+from storage.pools import Connection, asked
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 COOLDOWN_S: Final = 2.0
-REPLICA_TIMEOUT_S: Final = 2.0
-POSITION_TIMEOUT_S: Final = 2.0  # the primary's, which it knows without a look at a table
+REPLICA_TIMEOUT_S: Final = 1.5
+POSITION_TIMEOUT_S: Final = 1.5  # the primary's, which it knows without a look at a table
 PRIMARY_TIMEOUT_S: Final = 5.0
 _CATCH_UP_S: Final = 0.004  # what a replica in the same room needs for a commit
 
@@ -158,12 +157,8 @@ class ReadSource:
         timeout_s = min(timeout_s, self._acquire_timeout_s)
         started = self._clock.monotonic()
         try:
-            with translated():
-                async with (
-                    asyncio.timeout(timeout_s),
-                    self._primary.acquire(timeout=timeout_s) as connection,
-                ):
-                    found = await ask(connection, 0)
+            async with asked(self._primary, timeout_s) as connection:
+                found = await ask(connection, 0)
         except TransientError:
             READ_FAILURES.add("primary")
             self._primary_breaker.failed()
@@ -176,12 +171,8 @@ class ReadSource:
     async def _on_replica(self, replica: Replica, ask: Ask[T], least: int) -> Reached[T] | None:
         started = self._clock.monotonic()
         try:
-            with translated():
-                async with (
-                    asyncio.timeout(REPLICA_TIMEOUT_S),
-                    replica.pool.acquire(timeout=REPLICA_TIMEOUT_S) as connection,
-                ):
-                    found = await ask(connection, least)
+            async with asked(replica.pool, REPLICA_TIMEOUT_S) as connection:
+                found = await ask(connection, least)
         except TransientError as error:
             if replica.breaker.closed:
                 logger.warning(

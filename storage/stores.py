@@ -76,6 +76,7 @@ class Stores:
     entities: EntityIndex
     placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
+    invalidations: PendingInvalidations
     commit_log: CommitLog
     slots: ReplicationSlots
     snapshots: GraphSnapshots
@@ -117,10 +118,11 @@ class Stores:
         notifications = None
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
+        nodes: RedisNodes | None = None
         if settings.cache_enabled:
-            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
+            nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s, clock=clock)
             close(nodes.close)
-            self.cache = RedisCache(nodes, keyspace, clock, ttl_s=settings.cache_ttl_s)
+            self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
             self.probes.append(RedisProbe(nodes))
             notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
             close(notifications.close)
@@ -129,7 +131,7 @@ class Stores:
             if Role.WEB in settings.roles:
                 notifications.start()
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
-        pending = PendingInvalidations(invalidator)
+        self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)
@@ -165,7 +167,7 @@ class Stores:
                 pools=[pool_figures(name, pool) for name, pool in pools.items()],
                 replicas=servers.figures(),
                 primary_answers=source.primary_answers,
-                redis_used=self.cache.available if isinstance(self.cache, RedisCache) else None,
+                redis_used=None if nodes is None else nodes.used,
                 memory_on=memory.is_on,
                 memory_bytes=memory.size_bytes,
                 memory_entries=len(memory),

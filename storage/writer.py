@@ -95,12 +95,12 @@ class PostgresWriter:
             await self._hooks.reach("between-entities-and-merge")
             with span("merge"):
                 effects.changed = await connection.fetch(query("merge_staged"), True)
+            await self._limits.require(connection, effects)
         if could_win.removed_edges:
             with span("removals"):
                 effects.changed += await connection.fetch(
                     query("remove_edges"), *columns(could_win.removed_edges)
                 )
-        await self._limits.require(connection, effects)
 
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.

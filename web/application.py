@@ -1,6 +1,7 @@
 """The routes, put together."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 from aiohttp import web
 
 from app.settings import Settings
-from web import docs, erasures, exports, graph, health, index, listing, writes
+from web import dead_letters, docs, erasures, events, exports, graph, health, index, listing, writes
 from web.boundary import GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.page import PAGE, Page
@@ -28,9 +29,12 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     deadlines = Deadlines(limit_s=settings.web_request_timeout_s, clock=services.clock)
     # A download takes as long as its reader does.
     downloads = Deadlines(limit_s=settings.web_export_timeout_s, clock=services.clock)
+    # A stream has limits of its own, and nobody watches these.
+    streams = Deadlines(limit_s=math.inf, clock=services.clock)
     application = web.Application(client_max_size=settings.web_max_body_bytes)
     application.cleanup_ctx.append(partial(_watch, deadlines))
     application.cleanup_ctx.append(partial(_watch, downloads))
+    application.on_shutdown.append(_end_streams)
     application[SERVICES] = services
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
@@ -45,6 +49,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", graph.get_by_id, *_READ)
     add("/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}", erasures.delete_by_id, "DELETE")
     add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, limits=downloads)
+    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, limits=streams)
+    add("/v1/events", events.get_events, *_READ, limits=streams)
     add("/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}", graph.get_by_property, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", graph.get_by_reference, *_READ)
     add("/v1/graph/by-reference/{type:[^/]*}/{reference:[^/]*}", erasures.delete_by_reference, "DELETE")
@@ -52,6 +58,12 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     add("/v1/entities", listing.get_entities, *_READ)
     add("/v1/graph/sync", writes.post_sync, "POST")
     add("/v1/temporal/ingest", writes.post_ingest, "POST")
+    add("/v1/dead-letters", dead_letters.get_dead_letters, *_READ)
+    add(
+        "/v1/dead-letters/{topic:[^/]*}/{partition:[^/]*}/{offset:[^/]*}/replay",
+        dead_letters.post_replay,
+        "POST",
+    )
     add("/healthz", health.healthz, *_READ)
     add("/readyz", health.readyz, *_READ)
     add("/metrics", health.metrics, *_READ)
@@ -75,6 +87,11 @@ async def _unrouted(request: web.Request) -> web.StreamResponse:
     if allowed:
         raise web.HTTPMethodNotAllowed(request.method, allowed)
     raise web.HTTPNotFound
+
+
+async def _end_streams(application: web.Application) -> None:
+    """Before requests in flight are waited for."""
+    application[SERVICES].feed.end_streams()
 
 
 async def _watch(deadlines: Deadlines, _application: web.Application) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from app import tracing
-from app.errors import AmbiguousReferenceError, FatalError, InvalidError, TransientError
+from app.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
 from app.log_events import LogEvent
 from web import problems
 from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 SERVER_NAME: Final = "user-profile"  # and no versions
 CACHE_OUTCOME: Final = web.RequestKey("cache_outcome", str)  # set by a handler that read the graph
 GIVEN_REQUEST_ID: Final = web.RequestKey("request_id", str)  # for what is told before the handler returns
+ANSWERED_AT: Final = web.RequestKey("answered_at", float)  # of a stream: when its first byte was sent
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
 _RETRY_AFTER_S: Final = "1"
@@ -69,7 +70,7 @@ def guarded(
             request.method,
             route,
             response.status,
-            elapsed_s=clock.monotonic() - started,
+            elapsed_s=(request.get(ANSWERED_AT) or clock.monotonic()) - started,
             cache=request.get(CACHE_OUTCOME, "-"),
             request_id=request_id,
         )
@@ -98,6 +99,9 @@ def _answer(request: web.Request, route: str, request_id: str, error: Exception)
             if isinstance(error, AmbiguousReferenceError):
                 name = "ambiguous-reference"
                 members["candidates"] = error.candidates
+        case BusyError():
+            name, detail = "unavailable", str(error)
+            headers["Retry-After"] = _RETRY_AFTER_S
         case TransientError():
             name, detail = "unavailable", "A dependency is not available now; try again in a moment."
             headers["Retry-After"] = _RETRY_AFTER_S

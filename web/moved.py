@@ -12,8 +12,13 @@ from web.services import WebServices
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-async def redirect(request: web.Request, entity_id: int, services: WebServices) -> web.Response | None:
-    """301 to the entity that this one was merged into, with the same query; None where it was not."""
+async def redirect(
+    request: web.Request, entity_id: int, services: WebServices, *, below: str = ""
+) -> web.Response | None:
+    """301 to the entity that this one was merged into, with the same query; None where it was not.
+
+    `below` is what follows the id in the path.
+    """
     target = (await services.entities.moved_to([entity_id])).get(entity_id)
     if target is None:
         return None
@@ -22,7 +27,7 @@ async def redirect(request: web.Request, entity_id: int, services: WebServices) 
         status=301,
         body=_item(entity_id, target),
         headers={
-            "Location": f"/v1/graph/{target}{'?' if query else ''}{query}",
+            "Location": f"/v1/graph/{target}{below}{'?' if query else ''}{query}",
             "Content-Type": "application/json",
             "Cache-Control": "no-cache",  # an erasure ends it
             "X-Content-Type-Options": "nosniff",

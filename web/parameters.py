@@ -12,6 +12,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from app import dates
+from app.domain_event import EVENT_TYPES
 from app.errors import InvalidError
 from app.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
 from web.problems import ProblemError, invalid_parameter
@@ -23,6 +24,7 @@ MAX_LIMIT: Final = 100
 MAX_PATH_BYTES: Final = 1024
 MAX_VALUE_BYTES: Final = 8192  # a request line can't hold more
 MAX_SELECTION_BYTES: Final = 4096
+MAX_FOLLOWED_BYTES: Final = MAX_TYPE_BYTES + 1 + MAX_REFERENCE_BYTES
 _MAX_ID: Final = 2**63 - 1
 _Given = TypeVar("_Given", int, datetime)
 
@@ -63,11 +65,16 @@ def cursor(request: web.Request) -> str | None:
 
 def dry_run(request: web.Request) -> bool:
     """Read `dry_run`: `true` or `false`, false by default. Raises ProblemError."""
+    return flag(request, "dry_run")
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """Read `true` or `false`, false by default. Raises ProblemError."""
     if not request.rel_url.raw_query_string:
         return False
-    text = single(request.rel_url.query, "dry_run")
+    text = single(request.rel_url.query, name)
     if text not in (None, "true", "false"):
-        raise invalid_parameter("dry_run", "dry_run is neither true nor false.")
+        raise invalid_parameter(name, f"{name} is neither true nor false.")
     return text == "true"
 
 
@@ -75,6 +82,37 @@ def listed_type(request: web.Request) -> str | None:
     """Read `type`: entities of this type alone. Raises ProblemError."""
     text = single(request.rel_url.query, "type")
     return None if text is None else _name(text, "type", MAX_TYPE_BYTES)
+
+
+def followed(request: web.Request) -> int | str | None:
+    """Read `entity`: an id, or `type:reference`; None for all. Raises ProblemError."""
+    text = single(request.rel_url.query, "entity")
+    if text is None:
+        return None
+    if _NUMBER.fullmatch(text) and 1 <= int(text) <= _MAX_ID:
+        return int(text)
+    kind, colon, reference = text.partition(":")
+    if not (kind and colon and reference):
+        raise invalid_parameter("entity", "entity is neither an id nor type:reference.")
+    return _name(text, "entity", MAX_FOLLOWED_BYTES)
+
+
+def event_types(request: web.Request) -> frozenset[str]:
+    """Read `type`: types of events with commas between them; all without it. Raises ProblemError."""
+    text = single(request.rel_url.query, "type")
+    if text is None:
+        return frozenset(EVENT_TYPES)
+    types = frozenset(text.split(","))
+    if not types <= set(EVENT_TYPES):
+        raise invalid_parameter(
+            "type", f"type names no type of event: expected some of {', '.join(EVENT_TYPES)}."
+        )
+    return types
+
+
+def last_event_id(request: web.Request) -> str | None:
+    """The header Last-Event-ID, else `last_event_id`, since who reconnects repeats an old URL. Raises ProblemError."""
+    return request.headers.get("Last-Event-ID") or single(request.rel_url.query, "last_event_id") or None
 
 
 def entity_id(text: str) -> int:

@@ -57,6 +57,12 @@ _ALL: Final = (
         meaning="The header Allow names the methods that are.",
     ),
     Problem(
+        name="not-replayable",
+        status=409,
+        title="The dead letter can't be replayed",
+        meaning="Its record has no value, or Kafka refuses it for its size or time. The letter stays as it is.",
+    ),
+    Problem(
         name="request-timeout",
         status=408,
         title="The body took too long",
@@ -118,7 +124,8 @@ _ALL: Final = (
         name="unavailable",
         status=503,
         title="A dependency is not available",
-        meaning="The database could not do it now. The header Retry-After says when to try again; repeating "
+        meaning="The database, or Kafka for events and dead letters, could not do it now, or this process does as "
+        "much of it as it may. The header Retry-After says when to try again; repeating "
         "a write is safe.",
     ),
     Problem(

@@ -9,7 +9,9 @@ from app.clock import Clock
 from app.ports import (
     EntityDirectory,
     EntityIndex,
+    EventFeed,
     GraphReader,
+    LetterBox,
     LetterSweeper,
     Probe,
     ProfileEraser,
@@ -40,6 +42,8 @@ class WebServices:
     exporter: ProfileExporter
     directory: EntityDirectory
     entities: EntityIndex
+    feed: EventFeed
+    letter_box: LetterBox
     probes: Sequence[Probe]
     clock: Clock
     tokens: Tokens

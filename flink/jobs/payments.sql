@@ -14,7 +14,7 @@
 --           and a repeated run decides alike. No result waits for it, so idle partitions and topics hold nothing up.
 -- Lateness  1,100 days behind the watermark: until then a late payment corrects its period. What comes later is a dead letter
 --           (late-source). A payment waits @WAIT@ s for its account to be told, then it is one too (unattributed-source).
--- State     for 1,500 days: event ids and one row of sums for each customer and period: about 430 bytes a payment.
+-- State     for 1,500 days: event ids and one row of sums for each customer and period: about 590 bytes a payment.
 --           1,500 > 1,100 + 366, a year's sums being the longest: no payment that is accepted meets sums that are forgotten.
 --           For good: the owner of each account. For twice the wait: payments that wait for theirs.
 --

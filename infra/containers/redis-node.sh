@@ -2,7 +2,7 @@
 # One node of the cluster on PORT. The node that has PEERS also puts the cluster together, once.
 set -euo pipefail
 redis-server --port "$PORT" --cluster-enabled yes --cluster-announce-ip 127.0.0.1 \
-    --cluster-node-timeout 5000 --dir /data --save '' --maxmemory 256mb --maxmemory-policy volatile-lfu &
+    --cluster-node-timeout 5000 --cluster-require-full-coverage no --dir /data --save '' --maxmemory 256mb --maxmemory-policy volatile-lfu &
 server=$!
 trap 'kill -TERM "$server"; wait "$server"' TERM INT
 

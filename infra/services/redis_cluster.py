@@ -52,8 +52,9 @@ class RedisService(Service):
             self._cli(port, "ping")
         self._join()
         for port in self.settings.redis_ports:
-            info = self._cli(port, "cluster", "info")
-            if "cluster_state:ok" not in info or "cluster_known_nodes:3" not in info:
+            # A cluster says that it is well while slots are without a node.
+            info = set(self._cli(port, "cluster", "info").split())
+            if not info >= {"cluster_state:ok", "cluster_known_nodes:3", f"cluster_slots_ok:{_SLOTS}"}:
                 raise NotReadyError(f"node {port} does not see the whole cluster yet")
 
     def _join(self) -> None:

@@ -1,8 +1,11 @@
 """Servers that a test may kill: a stack beside the shared one, a thousand ports further."""
 
+import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from infra import stack
@@ -42,6 +45,16 @@ class OwnStack:
     def stop(self, name: str, number: signal.Signals, *, index: int = 0) -> None:
         """Send the signal to one process of a service; return when it is gone."""
         replace(self.processes(name)[index], stop_signal=number).stop(self.settings.stop_timeout_s)
+
+    def signal_all_of(self, name: str, number: signal.Signals, *, index: int = 0) -> None:
+        """Send the signal to one process of a service and to its children; does nothing where it does not run."""
+        process = self.processes(name)[index]
+        pid = process.pid()
+        if pid is None or not process.signal(number):  # the parent first: stopped, it makes no more of them
+            return
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def restart_redis_empty(self, index: int) -> None:
         """Kill a node and start it again at once; it knows its slots and no key."""

@@ -114,7 +114,8 @@ class Load:
                 body = await response.read()
             status, cache = response.status, response.headers.get("Cache-Status", "")
             if status == 200:
-                problem = target.problem(body, at_least)
+                # What a replica had not received when the primary died is older, and the answer says so.
+                problem = target.problem(body, 0 if "detail=unverified" in cache else at_least)
         except (aiohttp.ClientError, TimeoutError) as error:
             problem = repr(error)
         done = Read(

@@ -21,6 +21,9 @@ from tests.e2e.read_load import failed, hit_rate
 from tests.e2e.read_world import ReadWorld
 from tests.stack import application_settings, create_database, drop_database
 
+HANGS_S = 6.0  # three times what a request may wait for it
+NOTICED_BY_REDIS_S = 7.0  # cluster-node-timeout, and its nodes' talk about it
+
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
@@ -88,8 +91,8 @@ async def fault(
 
 def _mend(own: OwnStack) -> None:
     for name in ("postgres", "redis"):
-        for process in own.processes(name):
-            process.signal(signal.SIGCONT)
+        for index in range(3):
+            own.signal_all_of(name, signal.SIGCONT, index=index)
     own.start("postgres", "redis")
     for number in (1, 2):
         asyncio.run(_replica(own, number, "SELECT pg_wal_replay_resume()"))
@@ -167,6 +170,29 @@ async def test_the_primary_killed(fault: Fault) -> None:
     await fault.judge("the primary killed")
 
 
+async def test_a_replica_hanging(fault: Fault) -> None:
+    await fault.begin()
+    fault.stack.signal_all_of("postgres", signal.SIGSTOP, index=1)
+    reads = await fault.last(HANGS_S)
+    assert not unverified(reads)
+    fault.stack.signal_all_of("postgres", signal.SIGCONT, index=1)
+    await fault.recovered(fault.replica_is_used(1))
+    assert all(write.status == 202 for write in fault.load.writes)
+    await fault.judge("a replica hanging", hung=True)
+
+
+@pytest.mark.ci
+async def test_the_primary_hanging(fault: Fault) -> None:
+    await fault.begin()
+    fault.stack.signal_all_of("postgres", signal.SIGSTOP)
+    reads = await fault.last(HANGS_S)
+    assert {read.kind for read in unverified(reads)} >= {"uncached"}
+    fault.stack.signal_all_of("postgres", signal.SIGCONT)
+    await fault.recovered(fault.replica_is_used(1), fault.replica_is_used(2))
+    assert {write.status for write in fault.load.writes} <= {202, 503}
+    await fault.judge("the primary hanging", hung=True)
+
+
 async def test_a_token_that_no_replica_reached_is_a_503_while_the_primary_is_away(fault: Fault) -> None:
     for number in (1, 2):
         await _pause(fault.stack, number)
@@ -197,7 +223,9 @@ async def test_a_token_that_no_replica_reached_is_a_503_while_the_primary_is_awa
 async def test_a_redis_node_killed(fault: Fault) -> None:
     await fault.begin()
     await asyncio.to_thread(fault.stack.stop, "redis", signal.SIGKILL)
-    await fault.last()
+    await fault.last(NOTICED_BY_REDIS_S + 3)
+    # The others go on once they have noticed it, too.
+    assert hit_rate(fault.load.reads_of(fault.began + NOTICED_BY_REDIS_S, fault.ended)) > 0
     await asyncio.to_thread(fault.stack.start, "redis")
     await fault.recovered()
     assert all(write.status == 202 for write in fault.load.writes)

@@ -1,4 +1,4 @@
-"""Clients of two web workers that write what only grows and read it in every way; see tests/e2e/history.py."""
+"""Clients of web workers that write what only grows and read it in every way; see tests/e2e/history.py."""
 
 import asyncio
 import itertools
@@ -19,6 +19,7 @@ USERS: Final = 6
 EDGE_EVERY: Final = 12  # writes of one user
 _DAY0: Final = datetime(2025, 1, 15, tzinfo=UTC)
 _FOLLOWED_S: Final = 3.0
+_AGAIN: Final = 3  # so that what a miss has stored is asked for before the next write
 _UNREACHABLE: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 
 
@@ -87,8 +88,8 @@ class Traffic:
             await asyncio.sleep(self._random.uniform(0.05, 0.3))
 
     async def _writes(self, path: str, body: object, user: str, cells: Sequence[Cell]) -> None:
-        """Write until it is acknowledged, by whichever worker, and follow it on the other one."""
-        worker = self._random.randrange(2)
+        """Write until it is acknowledged, by whichever worker, and follow it on another one."""
+        worker = self._any_worker()
         now = time.monotonic()
         writes = [cell.begin(now) for cell in cells]
         while True:
@@ -99,7 +100,7 @@ class Traffic:
                 # A server that can't be connected to has taken nothing.
                 if not isinstance(error, aiohttp.ClientConnectorError):
                     _interrupt(writes)
-                worker = 1 - worker
+                worker = self._other(worker)
                 await asyncio.sleep(0.02)
                 continue
             self.statuses[f"POST {status}"] += 1
@@ -110,10 +111,10 @@ class Traffic:
         now = time.monotonic()
         for write in writes:
             write.acked = now
-        await self._follows(1 - worker, user, cells[0], token)
+        await self._follows(self._other(worker), user, cells[0], token)
 
     async def _follows(self, worker: int, user: str, cell: Cell, token: str) -> None:
-        """Read from the other worker until it shows the write or is gone, and once with its token, first or last."""
+        """Read from this worker until it shows the write or is gone, and once with its token, first or last."""
         version = cell.version
         at_once = self._random.random() < 0.3
         if at_once:
@@ -135,13 +136,15 @@ class Traffic:
     # --- reading
 
     async def reads(self) -> None:
-        """By id, by reference and by property, of both workers, without tokens."""
+        """By id, by reference and by property, of all workers, without tokens."""
         while not self.ending:
-            worker, user = self._random.randrange(2), self._any_user()
-            if self._random.random() < 0.4:
-                await self._reads_look_up(worker, user)
-            else:
-                await self._reads_tree(worker, user, depth=self._random.choice((1, 2, 4)))
+            worker, user = self._any_worker(), self._any_user()
+            look_up, depth = self._random.random() < 0.4, self._random.choice((1, 1, 2, 4))
+            for _ in range(_AGAIN):
+                if look_up:
+                    await self._reads_look_up(worker, user)
+                else:
+                    await self._reads_tree(worker, user, depth=depth)
             await asyncio.sleep(0.01)
 
     async def reads_in_a_session(self) -> None:
@@ -151,11 +154,21 @@ class Traffic:
             if self.ending:
                 return
             seen, token = await self._reads_tree(
-                turn % 2, self._any_user(), depth=self._random.choice((1, 3)), told=session, token=token
+                turn % len(self._urls),
+                self._any_user(),
+                depth=self._random.choice((1, 3)),
+                told=session,
+                token=token,
             )
             for name, version in seen.items():
                 session[name] = max(session.get(name, 0), version)
             await asyncio.sleep(0.01)
+
+    def _any_worker(self) -> int:
+        return self._random.randrange(len(self._urls))
+
+    def _other(self, worker: int) -> int:
+        return (worker + self._random.randrange(1, len(self._urls))) % len(self._urls)
 
     def _any_user(self) -> str:
         return f"u{self._random.randrange(USERS)}"

@@ -33,3 +33,19 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     },
     "BatchIn": {"entity_ids": [123, 456]},
 }
+
+RECEIPT: Final[dict[str, Any]] = {
+    "ledger_id": "5f0c" * 16,
+    "erased_at": "2026-11-24T19:10:02.120412Z",
+    "removed": {"entities": 1, "properties": 2, "relationships": 1, "temporal_points": 1},
+    "caches": "invalidated",
+    "dead_letters": {"state": "removed", "removed": 0, "checked_at": "2026-11-24T19:10:02.317201Z"},
+    "not_reached": [
+        {
+            "what": "cdc_topic",
+            "names": ["user-profile.cdc.all-tables"],
+            "until": "2026-12-01T19:10:02.120412Z",
+            "note": "Changes from before the erasure, and the deletes themselves.",
+        }
+    ],
+}

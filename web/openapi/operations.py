@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.tokens import HEADER as TOKEN
-from web.openapi import parts
+from web.openapi import examples, parts
 from web.openapi.parts import Part
 from web.openapi.schemas import Schema, array, ref
 
-Tag = Literal["Reads", "Writes", "Operation", "Description"]
+Tag = Literal["Reads", "Writes", "Erasure", "Events", "Operation", "Description"]
 
 TAGS: Final[dict[Tag, str]] = {
     "Reads": "Trees of entities, put together from a cache that is never older than the service could know.",
     "Writes": "Committed before they are answered, all of a request or nothing of it. Repeating one is safe.",
+    "Erasure": "Everything about an entity goes, in one transaction; records from before don't bring it back.",
+    "Events": "What changed in the graph, told after its commit; docs/events.md is the contract of the bodies.",
     "Operation": "For whoever runs the service.",
     "Description": "What there is and what it means.",
 }
@@ -68,6 +70,31 @@ _NOT_MODIFIED: Final = Answer(
     description="What If-None-Match names still holds.", headers=("ETag", "Cache-Status", TOKEN)
 )
 _TREE: Final = Answer(description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS)
+_MOVED: Final = Answer(
+    description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
+    schema=ref("Moved"),
+    headers=("Location",),
+)
+_EVENTS: Final = Answer(
+    description="Messages with `id`, `event` (the event's type, or `gap`) and `data` (its body on one line); comments.",
+    schema={"type": "string"},
+    media_type="text/event-stream",
+)
+_FOLLOWING: Final = (
+    "Server-Sent Events. A client that comes back with the last `id` that it got is told everything that came since, "
+    "each event once. Without one it is told what comes from now on. A stream ends after "
+    "PROFILE_WEB_EVENT_STREAM_S, when the server stops and when its client is too slow; come back then. "
+    "`gap` tells that the topic no longer holds some of what followed the id."
+)
+_ERASED: Final = Answer(
+    description="The receipt; a repeated DELETE answers the same one.",
+    schema=ref("Receipt"),
+    headers=(TOKEN,),
+    example=examples.RECEIPT,
+)
+_ERASING: Final = (
+    "Committed, and told to the caches, before it is answered. 404: it neither exists nor was erased."
+)
 
 OPERATIONS: Final = (
     Operation(
@@ -80,11 +107,7 @@ OPERATIONS: Final = (
         parameters=(parts.ID, parts.DEPTH, parts.PERIOD, *parts.SELECTION, *_CONDITIONAL),
         answers={
             200: _TREE,
-            301: Answer(
-                description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
-                schema=ref("Moved"),
-                headers=("Location",),
-            ),
+            301: _MOVED,
             304: _NOT_MODIFIED,
         },
         errors=(*_READ, "not-found"),
@@ -170,6 +193,91 @@ OPERATIONS: Final = (
             304: _NOT_MODIFIED,
         },
         errors=_READ,
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/{id}/export",
+        id="exportEntity",
+        tag="Reads",
+        summary="Everything that is held about one entity",
+        description="JSON Lines of one snapshot, hidden properties and removed relationships too. The `kind` of a line "
+        'says what it is; the last one is `{"kind":"end","lines":…}`, without which the export broke off.',
+        parameters=(parts.ID,),
+        answers={
+            200: Answer(
+                description="The lines.",
+                schema={"type": "string"},
+                media_type="application/x-ndjson",
+                headers=("Content-Disposition",),
+            )
+        },
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/events",
+        id="followEvents",
+        tag="Events",
+        summary="Domain events as they come",
+        description=_FOLLOWING,
+        parameters=(parts.FOLLOWED, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
+        answers={200: _EVENTS},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/{id}/watch",
+        id="watchEntity",
+        tag="Events",
+        summary="Domain events about the entities of one tree",
+        description=f"The tree is read again when it may have changed. {_FOLLOWING}",
+        parameters=(parts.ID, parts.DEPTH, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
+        answers={200: _EVENTS, 301: _MOVED},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/dead-letters",
+        id="listDeadLetters",
+        tag="Operation",
+        summary="Records that could not be processed",
+        description="In the order of the topics and of each topic's letters, a page at a time.",
+        parameters=(parts.LETTER_TOPIC, parts.PAYLOAD, parts.LIMIT, parts.CURSOR),
+        answers={200: Answer(description="A page.", schema=array(ref("Letter")), headers=("Link",))},
+        errors=_READ,
+    ),
+    Operation(
+        method="post",
+        path="/v1/dead-letters/{topic}/{partition}/{offset}/replay",
+        id="replayDeadLetter",
+        tag="Operation",
+        summary="Send a record to its topic again, and remove its letter",
+        description="What still can't be processed comes back as a new letter under its new offset.",
+        parameters=parts.LETTER,
+        answers={200: Answer(description="It is sent, and the letter removed.", schema=ref("Replayed"))},
+        errors=(*_READ, "not-found", "not-replayable"),
+    ),
+    Operation(
+        method="delete",
+        path="/v1/graph/{id}",
+        id="eraseEntity",
+        tag="Erasure",
+        summary="Erase one entity",
+        description=_ERASING,
+        parameters=(parts.ID,),
+        answers={200: _ERASED},
+        errors=(*_READ, "not-found"),
+    ),
+    Operation(
+        method="delete",
+        path="/v1/graph/by-reference/{type}/{reference}",
+        id="eraseEntityByReference",
+        tag="Erasure",
+        summary="Erase one entity by its business key",
+        description=_ERASING,
+        parameters=(parts.TYPE, parts.REFERENCE),
+        answers={200: _ERASED},
+        errors=(*_READ, "not-found"),
     ),
     Operation(
         method="post",

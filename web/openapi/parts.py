@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from app import validation
+from app.domain_event import EVENT_TYPES as EVENT_TYPES_OF_FEED
 from app.tokens import HEADER as TOKEN
 from web import accesses, parameters
 
@@ -117,6 +118,47 @@ CURSOR: Final = _query(
 LISTED_TYPE: Final = _query(
     "type", text(validation.MAX_TYPE_BYTES), "Entities of this type alone.", example="user"
 )
+FOLLOWED: Final = _query(
+    "entity",
+    {
+        "type": "string",
+        "maxLength": parameters.MAX_FOLLOWED_BYTES,
+        "pattern": r"^([1-9][0-9]{0,17}|[^\u0000:]+:[^\u0000]+)$",
+    },
+    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`. "
+    "That of its erasure comes by id.",
+    example="user:user-12345",
+)
+EVENT_TYPES: Final = {
+    **_query(
+        "type",
+        {"type": "array", "items": {"enum": list(EVENT_TYPES_OF_FEED)}, "minItems": 1},
+        "Events of these types alone, separated by commas.",
+    ),
+    "explode": False,
+}
+LAST_EVENT_ID: Final = (
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The last id that the client got.",
+    },
+    _query(
+        "last_event_id", {"type": "string"}, "The same, where no header can be sent; the header comes first."
+    ),
+)
+LETTER_TOPIC: Final = _query("topic", {"type": "string"}, "Letters of this original topic alone.")
+PAYLOAD: Final = _query(
+    "payload",
+    {"type": "boolean", "default": False},
+    "Tell the records' values too: they may be somebody's data.",
+)
+LETTER: Final = (
+    path("topic", {"type": "string"}, "The record's topic.", "entity-properties"),
+    path("partition", {"type": "integer", "minimum": 0}, "Its partition.", 0),
+    path("offset", {"type": "integer", "minimum": 0}, "Its offset.", 42),
+)
 DRY_RUN: Final = _query(
     "dry_run",
     {"type": "boolean", "default": False},
@@ -163,5 +205,6 @@ HEADERS: Final[dict[str, Part]] = {
     "Link": _header("The next page; absent on the last one.", pattern='; rel="next"$'),
     "Retry-After": _header("Seconds.", pattern="^[0-9]+$"),
     "Allow": _header("The methods that are."),
+    "Content-Disposition": _header("The name of a file to keep it in.", pattern="^attachment; filename="),
     "Location": _header("Where the entity is now."),
 }

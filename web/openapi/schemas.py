@@ -4,9 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
+from web.dead_letters import Letter
 from web.graph import BatchIn
 from web.problems import PROBLEMS
-from web.sync_body import SyncIn
+from web.receipts import Receipt
+from web.sync_body import SyncIn, SyncItems
 from web.temporal import IngestIn
 
 Schema = dict[str, Any]
@@ -45,6 +47,7 @@ _DATE: Final = {
     "examples": ["2025-01-15T23:59:59.000000Z"],
 }
 _GRANULARITY: Final = {"enum": ["instant", "day", "week", "month", "quarter", "year"]}
+_OUTCOMES: Final = ("created", "changed", "removed", "unchanged", "refused")
 _NAME: Final[dict[str, Schema]] = {"id": _ID, "type": _TEXT, "reference": _TEXT}
 
 _ANSWERS: Final[dict[str, Schema]] = {
@@ -114,7 +117,7 @@ _ANSWERS: Final[dict[str, Schema]] = {
     "Differences": record(
         {
             "dry_run": {"const": True},
-            **{name: array(ref("Difference")) for name in ("created", "changed", "unchanged", "refused")},
+            **{name: array(ref("Difference")) for name in _OUTCOMES},
         },
         description="What a write would do; nothing was written.",
     ),
@@ -137,6 +140,9 @@ _ANSWERS: Final[dict[str, Schema]] = {
     },
     "Meaning": record(
         {"type": _TEXT, "title": _TEXT, "status": _COUNT, "meaning": _TEXT}, description="A problem's."
+    ),
+    "Replayed": record(
+        {"id": _TEXT, "status": {"const": "replayed"}}, description="The record is in its topic again."
     ),
     "Alive": record({"status": {"const": "alive"}}, description="The process answers."),
     "Readiness": record(
@@ -174,9 +180,14 @@ def _without_indentation(schema: Any) -> Any:
     return [_without_indentation(item) for item in schema] if isinstance(schema, list) else schema
 
 
+def _receipt() -> dict[str, Schema]:
+    whole = Receipt.model_json_schema(ref_template=_REF.replace("{name}", "{model}"), mode="serialization")
+    return {**whole.pop("$defs"), "Receipt": whole}
+
+
 def components() -> dict[str, Schema]:
     """Every schema by name."""
-    _, bodies = msgspec.json.schema_components([SyncIn, IngestIn, BatchIn], ref_template=_REF)
-    bodies["SyncIn"]["anyOf"] = [{"required": ["entities"]}, {"required": ["relationships"]}]
-    found: dict[str, Schema] = _without_indentation({**bodies, **_ANSWERS})
+    _, bodies = msgspec.json.schema_components([SyncIn, IngestIn, BatchIn, Letter], ref_template=_REF)
+    bodies["SyncIn"]["anyOf"] = [{"required": [name]} for name in SyncItems._fields]
+    found: dict[str, Schema] = _without_indentation({**bodies, **_ANSWERS, **_receipt()})
     return found

@@ -154,7 +154,7 @@ async def _erasure(capture: Capture, sql: Connection, stores: Stores) -> None:
     await capture.scenario("erasure", changes=8)  # each row is marked, then deleted
     (erased,) = [e for e in capture.scenarios[-1].events if e["headers"]["event_type"] == "entity_erased"]
     assert erased["body"]["data"]["ledger_id"] == receipt.ledger_id
-    assert erased["body"]["data"]["reference"] == f"entity-{receipt.entity_id}"
+    assert erased["body"]["data"]["reference"] == f"entity-{FORGOTTEN}"
 
 
 async def test_the_pipeline_gives_the_golden_events(

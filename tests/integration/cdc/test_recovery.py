@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.connect_client import ConnectClient
 from app.connector_config import config_of
 from app.connector_report import ConnectorReport, look
 from app.errors import FatalError
+from app.ports import Record
 from app.recovery import Recovery
 from app.settings import Role, Settings
 from app.topic_reading import read_to_end
@@ -79,14 +81,34 @@ class Capture:
 
         await self.until(dropped, "the slot's end")
 
+    async def events(self) -> list[tuple[dict[str, str], Record]]:
+        """All that was published, with their headers."""
+        return [
+            ({name: value.decode() for name, value in record.headers}, record)
+            async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events)
+            for record in records
+        ]
+
     async def view(self) -> View:
-        """What a consumer has who folds all events; of points only that they are there."""
+        """What a consumer has who folds all events and keeps ids; of points only that they are there."""
         view: View = {}
-        async for records in read_to_end(self.settings.kafka_brokers, self.settings.topics.domain_events):
-            for record in records:
-                headers = {name: value.decode() for name, value in record.headers}
-                fold(view, headers["event_type"], json.loads(record.value or b"")["data"])
-        return view
+        references: dict[str, str] = {}
+        erased: set[str] = set()
+        for headers, record in await self.events():
+            data = json.loads(record.value or b"")["data"]
+            if "type" in data:
+                references[headers["entity_id"]] = data["reference"]
+            if headers["event_type"] == "entity_erased":
+                erased.add(headers["entity_id"])
+            elif "type" in data or headers["event_type"].startswith("temporal"):
+                fold(view, headers["event_type"], data)
+        names = {references[number] for number in erased}
+        points = tuple(f"{number}:" for number in erased)
+        return {
+            thing: told
+            for thing, told in view.items()
+            if not (thing[0] == "point" and thing[1].startswith(points)) and names.isdisjoint(thing[1:])
+        }
 
     async def truth(self) -> View:
         found: View = {}
@@ -111,15 +133,44 @@ class Capture:
         except AssertionError:
             assert await self.view() == await self.truth(), self.worker.log[-3000:]
 
-    def recovery(self, sink: KafkaEventSink) -> Recovery:
-        return Recovery(
+    async def recovered_erasure(self) -> tuple[str, str]:
+        """Whom the one erasure names that a recovery told; nothing recovered holds the name."""
+        recovered = [(headers, record) for headers, record in await self.events() if "recovered" in headers]
+        assert not [
+            record for _, record in recovered if b"forgotten" in (record.key or b"") + (record.value or b"")
+        ]
+        (erasure,) = [record for headers, record in recovered if headers["event_type"] == "entity_erased"]
+        told = json.loads(erasure.value or b"")["data"]
+        return told["reference"], told["ledger_id"]
+
+    async def until_stored(self) -> None:
+        async def stored() -> bool:
+            return (await self.look()).position is not None
+
+        await self.until(stored, "a stored position")
+
+    async def until_failed(self) -> None:
+        async def failed() -> bool:
+            report = await self.look()
+            return report.connector is not None and report.connector.failed
+
+        await self.until(failed, "the connector's failure")
+
+    async def recover(self) -> Counter[str]:
+        sink = KafkaEventSink(self.settings.kafka_brokers, self.settings.topics.domain_events)
+        recovery = Recovery(
             settings=self.settings,
             connect=self.connect,
             slots=self.stores.slots,
             snapshots=self.stores.snapshots,
+            erasures=self.stores.erasures,
             drop_caches=self.stores.invalidator.drop_all,
             events=sink,
         )
+        try:
+            return await recovery.run()
+        finally:
+            await sink.close()
 
 
 def fold(view: View, kind: str, data: dict[str, Any]) -> None:
@@ -133,6 +184,8 @@ def fold(view: View, kind: str, data: dict[str, Any]) -> None:
         else:
             view[key] |= {name: change["new"] for name, change in told.items()}
     elif kind.startswith("relationship_"):
+        if kind == "relationship_deleted" and not told:
+            return  # by an erasure
         change = told.get("relationship_type", {})
         ends = ("edge", data["reference"], data["target_entity_reference"])
         if kind == "relationship_deleted":
@@ -144,7 +197,7 @@ def fold(view: View, kind: str, data: dict[str, Any]) -> None:
     elif kind == "temporal_data_created":
         view["point", told["idempotency_key"]["new"]] = True
     elif kind == "temporal_data_deleted":
-        view.pop(("point", told["idempotency_key"]["old"]), None)
+        view.pop(("point", told["idempotency_key"]["old"]) if told else (), None)
 
 
 @pytest.fixture
@@ -187,41 +240,49 @@ async def point(sql: Connection, owner: int, month: str) -> None:
     )
 
 
+async def forgettable(sql: Connection, name: str, friend: int) -> int:
+    """Somebody with a point, and a relationship in either direction."""
+    dated = '{"n": {"value": 1, "reference_date": "2025-01-01T00:00:00.000000Z"}}'
+    number = await entity(sql, f"forgotten-{name}", dated)
+    await edge(sql, number, friend)
+    await edge(sql, friend, number)
+    await point(sql, number, "2025-01")
+    return number
+
+
 @pytest.mark.timeout(600)
 async def test_after_a_lost_slot_the_view_equals_the_database_again(capture: Capture) -> None:
     sql = capture.sql
     await capture.connect.register(capture.name, config_of(capture.settings))
     stays, goes, changes = [await entity(sql, name) for name in ("stays", "goes", "changes")]
-    doomed, marked, told = (
+    doomed, marked, changed = (
         await edge(sql, goes, stays),
         await edge(sql, stays, changes),
         await edge(sql, changes, stays),
     )
     for month in ("2025-01", "2025-02"):
         await point(sql, stays, month)
+    known, missed = await forgettable(sql, "known", stays), await forgettable(sql, "missed", stays)
+    await capture.until_view_is_true()
+    assert await capture.stores.eraser.erase_id(known) is not None
     await capture.until_view_is_true()
 
-    async def stored() -> bool:
-        return (await capture.look()).position is not None
-
-    await capture.until(stored, "a stored position")
+    await capture.until_stored()
     await capture.drop_slot()
     async with sql.transaction():
         await sql.execute("DELETE FROM edges WHERE id = $1", doomed)
         await sql.execute("DELETE FROM entities WHERE id = $1", goes)
         await sql.execute("UPDATE edges SET removed_at = now() WHERE id = $1", marked)
-        await sql.execute("""UPDATE edges SET metadata = '{"since": 2}' WHERE id = $1""", told)
+        await sql.execute("""UPDATE edges SET metadata = '{"since": 2}' WHERE id = $1""", changed)
         await sql.execute("""UPDATE entities SET properties = '{"n": {"value": 2}}' WHERE id = $1""", changes)
         await sql.execute("DELETE FROM temporal_properties WHERE idempotency_key LIKE '%2025-02'")
         await point(sql, changes, "2025-03")
         await edge(sql, await entity(sql, "new"), stays)
     await entity(sql, "goes", '{"again": {"value": true}}')
+    receipt = await capture.stores.eraser.erase_id(missed)
+    assert receipt is not None
 
-    async def failed() -> bool:
-        report = await capture.look()
-        return report.connector is not None and report.connector.failed
-
-    await capture.until(failed, "the connector's failure", within_s=150)
+    await capture.until_failed()
     report = await capture.look()
     assert report.missing_changes
     assert "is gone" in (report.slot_fault or "")
@@ -230,16 +291,49 @@ async def test_after_a_lost_slot_the_view_equals_the_database_again(capture: Cap
         await capture.connect.register(capture.name, config_of(capture.settings))
     assert await capture.view() != await capture.truth()
 
-    sink = KafkaEventSink(capture.settings.kafka_brokers, capture.settings.topics.domain_events)
-    try:
-        published = await capture.recovery(sink).run()
-    finally:
-        await sink.close()
-    assert published["relationship_deleted"] == 2
-    assert published["temporal_data_deleted"] == 1
-    assert published["entity_deleted"] == 0, "goes is there again"
+    published = await capture.recover()
+    assert published["relationship_deleted"] == 2 + 2
+    assert published["temporal_data_deleted"] == 1 + 1
+    assert published["entity_deleted"] == 1, "goes is there again"
+    assert await capture.recovered_erasure() == (f"entity-{missed}", receipt.ledger_id)
     await entity(sql, "later")
     await capture.until_view_is_true()
     report = await capture.look()
     assert (report.slot_fault, report.connector_fault(max_lag_s=60)) == (None, None)
     assert capture.worker.log.count("is gone") == 1
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("when", ["running", "stopped"])
+async def test_a_slot_that_was_made_anew_is_named_and_nothing_is_missed(capture: Capture, when: str) -> None:
+    """Under the connector's feet, or while it was stopped; what was committed in between is in neither slot."""
+    sql = capture.sql
+    await capture.connect.register(capture.name, config_of(capture.settings))
+    friend = await entity(sql, "before")
+    await capture.until_view_is_true()
+    await capture.until_stored()
+    if when == "stopped":
+        await capture.connect.stop(capture.name)
+        await capture.connect.wait_for(capture.name, "STOPPED")
+    await capture.drop_slot()
+    between = await entity(sql, "between")
+    await edge(sql, between, friend)
+    await capture.stores.slots.create(capture.settings.cdc_slot)
+    if when == "stopped":
+        await capture.connect.resume(capture.name)
+    await entity(sql, "after")
+    await capture.until_failed()
+    report = await capture.look()
+    assert report.missing_changes
+    assert "was made anew" in (report.slot_fault or "")
+    assert "connector recover" in (report.connector_fault(max_lag_s=60) or "")
+    with pytest.raises(FatalError):  # nothing makes it go on behind the gap
+        await capture.connect.register(capture.name, config_of(capture.settings))
+    assert set(await capture.view()) == {("entity", "user", "before")}, "it read the new slot, past a gap"
+    assert capture.worker.log.count("was made anew") >= 1
+
+    published = await capture.recover()
+    # What was written within two minutes before the position is told once more.
+    assert published == {"entity_created": 3, "relationship_created": 1}
+    await entity(sql, "later")
+    await capture.until_view_is_true()

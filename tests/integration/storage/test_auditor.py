@@ -171,7 +171,7 @@ async def test_what_was_read_again_in_the_grace_is_another_entry(stores: Stores,
     await db.execute("DELETE FROM temporal_properties")
 
     async def refill_and_write_again() -> None:
-        assert await stores.auditor._invalidator.drop([stores.auditor._keys.fragment(ids["p1"])], 0)
+        assert not await stores.auditor._invalidator.drop([stores.auditor._keys.fragment(ids["p1"])], 0)
         await stores.reader.graph(ids["p1"], depth=1, since=None)
         await db.execute("UPDATE entities SET properties = '{}' WHERE id = $1", ids["p1"])
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from app.clock import SystemClock
 from app.dead_letter_store import DeadLetterStore
+from app.event_feed import ChangeFeed
+from app.event_log import KafkaEventLog
+from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
 from app.settings import Settings
 from app.shared_writer import SharedWriter
@@ -28,8 +32,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
-    """`brokers` are those of the dead letters alone."""
+async def assembled(
+    settings: Settings, *, brokers: list[str] | None = None
+) -> AsyncIterator[tuple[web.Application, Stores]]:
+    """The application on real stores; `brokers` are those of dead letters and of events."""
     names = settings.topics
     topics = {**dict.fromkeys(names.sources, False), **dict.fromkeys((*names.normalised, names.cdc), True)}
     stores = await Stores.open(settings)
@@ -41,6 +47,12 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         interval_s=0.5,
     )
     sweeping = asyncio.create_task(sweep.run())
+    feed = ChangeFeed(
+        names.domain_events,
+        partial(KafkaEventLog, brokers or settings.kafka_brokers, names.domain_events),
+        max_streams=settings.web_event_streams,
+        max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+    )
     services = WebServices(
         reader=stores.reader,
         writer=shared,
@@ -50,16 +62,30 @@ async def serving(settings: Settings, *, brokers: list[str] | None = None) -> As
         exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
+        feed=feed,
+        letter_box=KafkaLetterBox(
+            list(topics), partial(DeadLetterStore, brokers or settings.kafka_brokers, list(topics))
+        ),
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
-        metrics=lambda: (b"", "text/plain"),
+        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
     )
     try:
-        async with TestClient(TestServer(build(services, settings))) as client:
-            yield Served(client, stores)
+        yield build(services, settings), stores
         await shared.close()
     finally:
         sweeping.cancel()
+        await feed.close()
         await stores.close()
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, brokers: list[str] | None = None) -> AsyncIterator[Served]:
+    """A client of it."""
+    async with (
+        assembled(settings, brokers=brokers) as (application, stores),
+        TestClient(TestServer(application)) as client,
+    ):
+        yield Served(client, stores)

@@ -248,6 +248,8 @@ async def test_removals_over_http(served: Served) -> None:
     assert maria["properties"]["n"]["value"] is None
     assert (await tree(client, "/v1/graph/by-reference/user/jose"))["edges"] == []
     assert await tree(client, "/v1/graph/by-property/email/value/maria@x.com") == []
+    listed = {item["reference"]: item for item in await tree(client, "/v1/entities?type=user")}
+    assert set(listed["maria"]["properties"]) == {"n"}
 
     both = {**SYNC, "removed_relationships": removal["removed_relationships"]}
     refused = await body(await client.post("/v1/graph/sync", json=both), 422)

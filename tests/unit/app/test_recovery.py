@@ -12,7 +12,7 @@ from app.errors import FatalError, TransientError
 from app.ports import ConnectorPosition, ConnectorState, OutgoingEvent, SlotState
 from app.recovery import MARGIN, Recovery
 from app.settings import Settings
-from tests.unit.cdc.test_comparison import U1, Reading, entity
+from tests.unit.cdc.test_comparison import U1, Reading, Register, entity
 
 if TYPE_CHECKING:
     from app.connect_client import ConnectClient
@@ -33,6 +33,7 @@ class World:
         self.unread = [3, 0]
         self.cache_takes = [False, True]
         self.publish_fails = False
+        self.application = Settings()
         self.events: list[OutgoingEvent] = []
 
     # Connect
@@ -46,7 +47,7 @@ class World:
         return self.stored
 
     async def create_stopped(self, name: str, config: dict[str, str]) -> None:
-        self.done.append("create stopped")
+        self.done.append(f"create stopped {config['snapshot.mode']}")
         self.settings = config
 
     async def stop(self, name: str) -> None:
@@ -105,10 +106,11 @@ class World:
 
     def recovery(self, wait_s: float = 5.0) -> Recovery:
         return Recovery(
-            settings=Settings(),
+            settings=self.application,
             connect=cast("ConnectClient", self),
             slots=self,
             snapshots=self,
+            erasures=Register(),
             drop_caches=self.drop_caches,
             events=self,
             wait_s=wait_s,
@@ -138,15 +140,33 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 async def test_the_slot_is_made_before_anything_is_compared_and_read_after_all(world: World) -> None:
     published = await world.recovery().run()
     assert world.done == [
-        *["stop", "wait for STOPPED", "apply initial begun"],
+        *["stop", "wait for STOPPED", "apply no_data begun"],
         *["ask readers", "ask readers"],
         *["drop slot", "forget position", "create slot"],
         *["drop caches", "drop caches"],
         *["read events", "read database", "publish"],
         *["apply no_data begun", "resume", "runs"],
-        *["apply initial ended", "runs"],
+        *["apply no_data ended", "runs"],
     ]
     assert published == {"entity_created": 1}
+    assert world.since == AT - MARGIN
+
+
+async def test_a_snapshot_that_is_asked_for_is_not_taken_before_the_recovery_ends(world: World) -> None:
+    """Whoever resumed the connector in between would publish all tables, and miss what an interruption skips."""
+    world.application = Settings(cdc_publish_snapshot=True)
+    world.settings = None
+    await world.recovery().run()
+    modes = [step for step in world.done if step.startswith(("create", "apply")) and "slot" not in step]
+    assert modes == [
+        *["create stopped no_data", "apply no_data begun", "apply no_data begun"],
+        "apply initial ended",
+    ]
+
+
+async def test_a_connector_that_was_removed_still_tells_since_when(world: World) -> None:
+    world.settings = None
+    await world.recovery().run()
     assert world.since == AT - MARGIN
 
 
@@ -155,7 +175,7 @@ async def test_a_connector_that_is_gone_is_made_and_everything_told_where_no_pos
 ) -> None:
     world.settings, world.stored = None, None
     await world.recovery().run()
-    assert world.done[0] == "create stopped"
+    assert world.done[0] == "create stopped no_data"
     assert world.since is None
 
 

@@ -56,7 +56,7 @@ async def test_the_web_starts_before_the_consumer_and_stops_after_it() -> None:
     app = worker(*Role).app
     services = [type(service).__name__ for service in app.boot_strategy.server()]
     app.consumer._thread.thread_loop.close()  # made with the thread, which does not run
-    assert services.index("_WebService") < services.index("BulkConsumer")
+    assert services.index("WebService") < services.index("BulkConsumer")
 
 
 async def test_records_are_read_in_bulk_from_the_start() -> None:

@@ -68,10 +68,13 @@ class FakeInvalidator:
         self.refusals = refusals
         self.attempts: list[Changes] = []
 
-    async def invalidate(self, changes: Changes) -> bool:
-        self.attempts.append(changes)
+    @property
+    def behind(self) -> bool:
         self.refusals -= 1
-        return self.refusals < 0
+        return self.refusals >= 0
+
+    async def submit(self, changes: Changes) -> None:
+        self.attempts.append(changes)
 
 
 class FakeCommitLog:

@@ -1,4 +1,7 @@
-"""The six events that consumers know, byte for byte in their fields, with business keys in place of ids."""
+"""The six events that consumers know, byte for byte in their fields, with business keys in place of ids.
+
+Of headers they know all but entity_id and point_idempotency_key.
+"""
 
 import hashlib
 import json
@@ -38,6 +41,7 @@ def check(value: bytes, *, data: dict[str, Any], headers: dict[str, str], unique
     assert found == {
         "schema_version": "v1",
         "source_service": "user-profile-api",
+        "entity_id": "7",
         "event_id": str(uuid.uuid5(NAMESPACE, expected_key)),
         **headers,
     }

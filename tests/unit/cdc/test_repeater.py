@@ -89,17 +89,30 @@ async def test_a_batch_is_invalidated_at_a_position_after_its_transactions_then_
     assert consumer.stopped == 1
 
 
-async def test_nothing_is_committed_until_every_node_took_it() -> None:
-    consumer = FakeConsumer([record(0, CREATED)])
+async def test_a_node_that_is_away_holds_up_offsets_and_no_other_invalidation() -> None:
+    consumer = FakeConsumer([record(0, CREATED)], [record(1, LINKED)])
     repeater, invalidator, _ = make(consumer, refusals=1_000_000)
     running = asyncio.create_task(repeater.run())
-    await until(lambda: len(invalidator.attempts) > 5)
+    await until(lambda: len(invalidator.attempts) == 2)
+    await asyncio.sleep(0.03)
     assert consumer.committed == []
     invalidator.refusals = 0
     await until(lambda: consumer.committed)
     await repeater.stop()
     await running
-    assert len(set(invalidator.attempts)) == 1
+    assert [changes.entities for changes in invalidator.attempts] == [{7}, {4}]
+    assert consumer.committed == [{"partition-0": 2}]
+
+
+async def test_what_was_not_committed_when_kafka_failed_comes_again() -> None:
+    consumer = FakeConsumer([record(0, CREATED)], KafkaConnectionError(), [record(0, CREATED)])
+    repeater, invalidator, _ = make(consumer, refusals=2)
+    running = asyncio.create_task(repeater.run())
+    await until(lambda: consumer.committed)
+    await repeater.stop()
+    await running
+    assert len(invalidator.attempts) == 2
+    assert consumer.committed == [{"partition-0": 1}]
 
 
 async def test_it_waits_until_the_transactions_are_visible() -> None:
@@ -164,10 +177,10 @@ async def test_what_is_not_transient_ends_it_without_a_commit() -> None:
     consumer = FakeConsumer([record(0, CREATED)])
     repeater, invalidator, _ = make(consumer)
 
-    async def fail(changes: object) -> bool:
+    async def fail(changes: object) -> None:
         raise FatalError("The schema is older than the code.")
 
-    invalidator.invalidate = fail  # type: ignore[method-assign]
+    invalidator.submit = fail  # type: ignore[method-assign]
     with pytest.raises(FatalError):
         await repeater.run()
     assert consumer.committed == []

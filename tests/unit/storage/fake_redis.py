@@ -86,6 +86,8 @@ class FakeRedis:
             return self.handlers[name](command)
         if name == b"ECHO":
             return bulk(command[1])
+        if name == b"PING":
+            return b"+PONG\r\n"
         if name == b"SCRIPT":
             return bulk(b"0" * 40)
         if command == [b"CLUSTER", b"SLOTS"]:

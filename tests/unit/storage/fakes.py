@@ -1,7 +1,7 @@
 """A clock by hand, and a shared level in memory that does what the scripts of storage.cache do in Redis."""
 
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -105,9 +105,9 @@ class MemoryLevel:
                 self.slots[key.name] = Slot(entry=entry)
         return all(stored)
 
-    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
         if not self.works:
-            return False
+            return list(keys)
         for key in keys:
             if key.group in self.marks and position == 0:
                 del self.marks[key.group]
@@ -115,7 +115,7 @@ class MemoryLevel:
                 mark = self.marks[key.group]
                 mark.position = max(mark.position, position)
             self.slots.pop(key.name, None)
-        return True
+        return []
 
     async def drop_all(self) -> bool:
         if self.works:

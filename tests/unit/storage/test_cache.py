@@ -24,6 +24,7 @@ KEYSPACE = Keyspace("up:1.1.1")
 class SwitchableCache:
     def __init__(self) -> None:
         self.works = True
+        self.away: set[int] = set()  # groups whose node does not answer
         self.dropped: list[set[bytes]] = []
         self.positions: list[int] = []
         self.emptied = 0
@@ -40,11 +41,12 @@ class SwitchableCache:
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
         return self.works
 
-    async def invalidate(self, keys: Iterable[CacheKey], position: int) -> bool:
-        if self.works:
-            self.dropped.append({key.name for key in keys})
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        taken = [key for key in keys if self.works and key.group not in self.away]
+        if taken:
+            self.dropped.append({key.name for key in taken})
             self.positions.append(position)
-        return self.works
+        return [key for key in keys if key not in taken]
 
     async def drop_all(self) -> bool:
         self.emptied += self.works
@@ -121,19 +123,45 @@ async def test_what_was_not_taken_is_retried_until_it_is(
     assert cache.dropped[-1] == names(3)
 
 
-async def test_the_cache_is_not_read_while_it_is_owed_something(
+async def test_a_key_is_not_read_while_its_node_is_owed_its_invalidation(
     cache: SwitchableCache, pending: PendingInvalidations
 ) -> None:
     shared = SharedLevel(cache, pending, source=None)  # type: ignore[arg-type]  # it is not asked
-    key = KEYSPACE.fragment(9)
-    leased = [Found(lease=b"lease", mark=1)]
-    assert (await shared.get([key]), await shared.lease([key])) == ([b"entry"], leased)
+    keys = [KEYSPACE.fragment(i) for i in (1, 9, 2)]
+    leased = Found(lease=b"lease", mark=1)
+    assert (await shared.get(keys), await shared.lease(keys)) == ([b"entry"] * 3, [leased] * 3)
     cache.works = False
-    await pending.submit(changed(1))
-    assert (await shared.get([key]), await shared.lease([key])) == ([None], [Found()])
+    await pending.submit(changed(1, 2))
+    for _ in range(5):  # between retries and while one is under way
+        assert await shared.get(keys) == [None, b"entry", None]
+        assert await shared.lease(keys) == [Found(), leased, Found()]
+        await asyncio.sleep(0.001)
     cache.works = True
     await settled(pending)
-    assert (await shared.get([key]), await shared.lease([key])) == ([b"entry"], leased)
+    assert (await shared.get(keys), await shared.lease(keys)) == ([b"entry"] * 3, [leased] * 3)
+
+
+async def test_while_everything_is_owed_no_key_is_read(
+    cache: SwitchableCache, pending: PendingInvalidations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "MAX_PENDING", 1)
+    shared = SharedLevel(cache, pending, source=None)  # type: ignore[arg-type]  # it is not asked
+    cache.works = False
+    await pending.submit(changed(1, 2))
+    assert await shared.get([KEYSPACE.fragment(9)]) == [None]
+
+
+async def test_a_node_that_is_away_keeps_nobody_from_hearing_of_the_others(
+    cache: SwitchableCache, pending: PendingInvalidations, heard: HeardMessages
+) -> None:
+    cache.away = {KEYSPACE.fragment(1).group}
+    await pending.submit(changed(1, 2))
+    await pending.submit(changed(3))
+    assert (cache.dropped[:2], heard.told) == ([names(2), names(3)], [{2}, {3}])
+    assert [pending.owes(KEYSPACE.fragment(i)) for i in (1, 2, 3)] == [True, False, False]
+    cache.away = set()
+    await settled(pending)
+    assert (cache.dropped[2:], heard.told[2:]) == ([names(1)], [{1}])
 
 
 async def test_memory_and_everybody_else_hear_of_it(

@@ -10,11 +10,14 @@ import uvloop
 
 from app.errors import TransientError
 from storage import redis_connection
+from storage.redis_node import COOLDOWN_S, FAILURES
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript
 from tests.unit.storage.fake_redis import FakeRedis, array, bulk, fake_redis
+from tests.unit.storage.fakes import ManualClock
 
 TIMEOUT_S = 0.15
+Commands = list[tuple[int, redis_connection.Command]]
 SCRIPT = RedisScript("return 1")
 
 
@@ -66,6 +69,47 @@ async def test_a_run_over_several_nodes_is_put_together_in_order(server: FakeRed
     assert await nodes.run([(n * 4, ("ECHO", text)) for n, text in enumerate(texts)]) == texts
     assert (server.count(b"ECHO"), other.count(b"ECHO")) == (25, 25)
     assert await nodes.run([]) == []
+    await nodes.close()
+
+
+async def test_a_node_that_is_away_costs_its_own_commands_alone(server: FakeRedis, other: FakeRedis) -> None:
+    server.slots = [(0, 99, server), (100, 199, other)]
+    clock = ManualClock()
+    nodes = RedisNodes([server.address], timeout_s=TIMEOUT_S, clock=clock)  # type: ignore[arg-type]
+    commands: Commands = [(slot, ("ECHO", str(slot))) for slot in (0, 100, 1, 200)]
+
+    async def each() -> tuple[list[object], list[str]]:
+        replies = await nodes.run_each(commands)
+        return replies[::2], [str(reply) for reply in replies[1::2]]
+
+    away = "A slot of the Redis Cluster has no node."
+    assert await each() == ([b"0", b"1"], ["b'100'", away])
+    other.handlers[b"ECHO"] = lambda _: b"-CLUSTERDOWN\r\n"
+    for _ in range(FAILURES):
+        assert await each() == ([b"0", b"1"], ["Redis answers CLUSTERDOWN.", away])
+    asked = other.count(b"ECHO")
+    for _ in range(5):
+        assert await each() == ([b"0", b"1"], ["Redis failed a moment ago.", away])
+    assert other.count(b"ECHO") == asked, "it is left alone"
+    assert server.count(b"CLUSTER") + other.count(b"CLUSTER") < 4, "the map is not read for nothing"
+    with pytest.raises(TransientError):
+        await nodes.run(commands[:2])
+    assert other.count(b"ECHO") == asked + 1, "past the breaker"
+    del other.handlers[b"ECHO"]
+    clock.time += COOLDOWN_S
+    assert await each() == ([b"0", b"1"], ["b'100'", away])
+    await nodes.close()
+
+
+async def test_nothing_is_unlinked_while_a_node_is_away(server: FakeRedis, other: FakeRedis) -> None:
+    server.slots = [(0, 99, server), (100, 16_383, other)]
+    server.handlers[b"SCAN"] = lambda _: array(bulk(b"0"), array(bulk(b"up:1")))
+    nodes = RedisNodes([server.address], timeout_s=TIMEOUT_S)
+    await echo(nodes, "warm")
+    await other.stop()
+    with pytest.raises(TransientError):
+        await nodes.unlink_matching("up:*")
+    assert server.count(b"SCAN") == 0
     await nodes.close()
 
 

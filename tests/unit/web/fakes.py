@@ -9,12 +9,16 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from app.erasure import ErasureReceipt
+from app.errors import InvalidError
+from app.event_feed import ChangeFeed
 from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
-from app.ports import Answer, DependencyState
+from app.ports import Answer, DependencyState, LetterPage
 from app.preview import Difference, Preview
 from app.selection import Selection
+from app.stored_letter import StoredLetter
 from app.tokens import Tokens
+from tests.unit.app.event_log import Topic
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
@@ -211,7 +215,7 @@ class FakeDirectory:
     asked: list[list[str]] = field(default_factory=list)
 
     async def keys_of(self, ids: Sequence[int]) -> Mapping[int, EntityKey]:
-        raise NotImplementedError
+        return {7: EntityKey("user", "u-7")} if 7 in ids else {}
 
     async def types_of(self, references: Sequence[str]) -> Mapping[str, list[str]]:
         self.asked.append(list(references))
@@ -306,6 +310,36 @@ class FakeIndex:
 
 
 @dataclass
+class FakeLetterBox:
+    """Holds letters of the topic `properties`, by id; `stays` is why none can be replayed."""
+
+    letters: dict[str, StoredLetter] = field(default_factory=dict)
+    stays: str | None = None
+    error: Exception | None = None
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def page(self, topic: str | None, *, limit: int, after: tuple[int, int] | None) -> LetterPage:
+        self.calls.append((topic, limit, after))
+        if self.error is not None:
+            raise self.error
+        if topic not in (None, "properties"):
+            raise InvalidError("It is not a topic with dead letters.", code="unknown-topic")
+        first = 0 if after is None else after[1] + 1
+        letters = list(self.letters.values())[first:]
+        more = (6, first + limit - 1) if len(letters) > limit else None
+        return LetterPage(letters=letters[:limit], next_after=more)
+
+    async def replay(self, letter_id: str) -> str | None:
+        if self.error is not None:
+            raise self.error
+        if letter_id not in self.letters:
+            raise InvalidError("No such dead letter.", code="no-such-letter")
+        if self.stays is None:
+            del self.letters[letter_id]
+        return self.stays
+
+
+@dataclass
 class FakeProbe:
     states: list[DependencyState] = field(default_factory=list)
     error: Exception | None = None
@@ -343,6 +377,9 @@ class World:
     exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     entities: FakeIndex = field(default_factory=FakeIndex)
+    topic: Topic = field(default_factory=Topic)
+    letter_box: FakeLetterBox = field(default_factory=FakeLetterBox)
+    max_event_bytes: int = 1 << 20
     probes: list[FakeProbe] = field(default_factory=list)
     primary_position: int | None = 500
     observed: list[tuple[str, int, float, str]] = field(default_factory=list)
@@ -360,6 +397,10 @@ class World:
             exporter=self.exporter,
             directory=self.directory,
             entities=self.entities,
+            feed=ChangeFeed(
+                "t", self.topic.reader, max_streams=2, max_bytes=self.max_event_bytes, catching_up=1
+            ),
+            letter_box=self.letter_box,
             probes=self.probes,
             clock=FakeClock(),
             tokens=TOKENS,

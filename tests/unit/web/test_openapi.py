@@ -82,8 +82,10 @@ def test_schemas_are_schemas_and_hold_the_examples() -> None:
     for _, _, operation in operations():
         for response in operation["responses"].values():
             for content in response.get("content", {}).values():
-                for example in content.get("examples", {}).values():
-                    jsonschema.Draft202012Validator({**whole, **content["schema"]}).validate(example["value"])
+                examples = [example["value"] for example in content.get("examples", {}).values()]
+                examples += [content["example"]] if "example" in content else []
+                for example in examples:
+                    jsonschema.Draft202012Validator({**whole, **content["schema"]}).validate(example)
 
 
 def test_the_examples_are_the_documented_bodies() -> None:

@@ -1,0 +1,84 @@
+"""A domain event as it lies in its topic, and whom it is about."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from app.ports import Record
+
+EVENT_TYPES: Final = (
+    "entity_created",
+    "entity_properties_updated",
+    "entity_deleted",
+    "entity_erased",
+    "relationship_created",
+    "relationship_updated",
+    "relationship_deleted",
+    "temporal_data_created",
+    "temporal_data_updated",
+    "temporal_data_deleted",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainEvent:
+    """`subjects` are `type:reference` of the entities that it is about, or `entity-<id>` of one that is gone.
+
+    Of a relationship these are the source and the target. `type` is empty where no header tells it.
+    """
+
+    partition: int
+    offset: int
+    type: str
+    subjects: tuple[str, ...]
+    body: bytes
+
+
+class _Data(msgspec.Struct, frozen=True):
+    target_entity_reference: str | None = None
+    target_entity_type: str | None = None
+
+
+class _Body(msgspec.Struct, frozen=True):
+    data: _Data = _Data()
+
+
+_BODY: Final = msgspec.json.Decoder(_Body)
+_TYPES: Final = {name.encode(): name for name in EVENT_TYPES}
+
+
+def read_event(record: "Record") -> DomainEvent | None:
+    """The event of a record, whoever wrote it; None where it has no body."""
+    if not record.value:
+        return None
+    kind = next((_TYPES.get(content, "") for name, content in record.headers if name == "event_type"), "")
+    subjects: tuple[str, ...] = ((record.key or b"").decode(errors="replace"),)
+    if kind.startswith("relationship_"):
+        subjects += _target(record.value)
+    return DomainEvent(
+        partition=record.partition, offset=record.offset, type=kind, subjects=subjects, body=record.value
+    )
+
+
+def subject_of(kind: str, reference: str) -> str:
+    """An entity as `subjects` name it."""
+    return f"{kind}:{reference}"
+
+
+def gone(entity_id: int) -> str:
+    """An entity that is gone, as `subjects` name it."""
+    return f"entity-{entity_id}"
+
+
+def _target(body: bytes) -> tuple[str, ...]:
+    try:
+        data = _BODY.decode(body).data
+    except msgspec.MsgspecError:
+        return ()
+    if data.target_entity_reference is None:
+        return ()
+    if data.target_entity_type is None:
+        return (data.target_entity_reference,)
+    return (subject_of(data.target_entity_type, data.target_entity_reference),)
