@@ -1,4 +1,4 @@
-"""`python -m app <command>`: worker, schema, topics, connector, dead letters, audit of the caches, placeholders, keys.
+"""`python -m app <command>`: the worker, and all that an operator does beside it; `--help` lists it.
 
 Errors are one line on stderr; the exit code is 1 for them and 2 for wrong usage.
 """
@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from app import audit_command, connector_command, dead_letter_commands, keys_command, placeholder_command
+from app import (
+    audit_command,
+    connector_command,
+    dead_letter_commands,
+    doctor_command,
+    keys_command,
+    placeholder_command,
+)
 from app.errors import ProfileError
 from app.settings import Settings, problems_of
 
@@ -53,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     audit_command.add_to(commands)
     placeholder_command.add_to(commands)
     keys_command.add_to(commands)
+    doctor_command.add_to(commands)
     return parser
 
 

@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 from app import metrics
 from app.audit_text import line_of
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.ports import Auditor
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class AuditWatch:
             metrics.AUDIT_CHECKED.labels(kind).inc(count)
         for mismatch in report.mismatches:
             metrics.AUDIT_STALE.labels(mismatch.kind).inc()
-            logger.warning("The cache is stale: %s", line_of(mismatch))
+            logger.warning("The cache is stale: %s", line_of(mismatch), extra=LogEvent.CACHE_STALE.extra)
 
     def _note_failure(self, reason: str) -> None:
         if not self._failed:

@@ -10,6 +10,7 @@ from app.connect_client import ConnectClient
 from app.connector_watch import ConnectorWatch
 from app.consumer_loop import EX_SOFTWARE, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
+from app.log_events import LogEvent
 from app.ports import DeadLetterSink, RecordProcessor
 from app.settings import Settings
 from cdc.processor import CdcProcessor
@@ -60,7 +61,11 @@ class CdcParts:
 
         def ended(task: "asyncio.Task[None]") -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
-                logger.critical("The cache repeater stops the process, without committing: %s", error)
+                logger.critical(
+                    "The cache repeater stops the process, without committing: %s",
+                    error,
+                    extra=LogEvent.WORKER_STOPPED_UNCOMMITTED.extra,
+                )
                 leave(EX_SOFTWARE)
 
         task = asyncio.create_task(self._repeater.run(), name="cache-repeater")

@@ -10,6 +10,7 @@ from app import metrics
 from app.clock import Clock
 from app.connector_report import ConnectorReport, look
 from app.errors import ProfileError
+from app.log_events import LogEvent
 from app.ports import ConnectorAdmin, DependencyState, ReplicationSlots
 
 logger = logging.getLogger(__name__)
@@ -152,11 +153,15 @@ class ConnectorWatch:
             self._failed_at = now
         if not self._restart_failed or report.missing_changes or now - self._failed_at < self._pause_s:
             return
-        logger.warning("The connector's failed tasks are started again: %s", state.cause)
+        logger.warning(
+            "The connector's failed tasks are started again: %s",
+            state.cause,
+            extra=LogEvent.CONNECTOR_RESTARTED.extra,
+        )
         try:
             await self._connect.restart(self._name)
         except ProfileError as error:
-            logger.warning("They could not be: %s", error)
+            logger.warning("They could not be: %s", error, extra=LogEvent.CONNECTOR_RESTART_FAILED.extra)
             return
         metrics.CONNECTOR_RESTARTS.inc()
         self._started_at, self._failed_at = now, None

@@ -10,9 +10,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
+from app import tracing
 from app.clock import Clock
 from app.errors import FatalError, TransientError
 from app.hooks import NO_HOOKS, Hooks
+from app.log_events import LogEvent
 from app.metrics import FLUSH_RETRIES, FLUSH_SECONDS, RECORDS, UNACKED_SECONDS, WINDOWS
 from app.ports import DependencyState, Record, RecordProcessor
 from app.retry import RetryPolicy
@@ -134,11 +136,12 @@ class ConsumerLoop:
         started = self._clock.monotonic()
         try:
             async with asyncio.timeout(self._window_limit_s):
-                await self._retries.run(
-                    f"The flush of {len(records)} records of {self._name}",
-                    lambda: self._attempt(records),
-                    on_retry=FLUSH_RETRIES.labels(self._name).inc,
-                )
+                with tracing.flush(self._name, records):
+                    await self._retries.run(
+                        f"The flush of {len(records)} records of {self._name}",
+                        lambda: self._attempt(records),
+                        on_retry=FLUSH_RETRIES.labels(self._name).inc,
+                    )
             await self._hooks.reach("before-ack")
             for fetch in fetches:
                 fetch.ack()
@@ -165,7 +168,12 @@ class ConsumerLoop:
             raise TransientError(f"It took longer than {self._flush_timeout_s:.0f} s.") from error
 
     def _leave(self, why: str) -> NoReturn:
-        logger.critical("%s stops the process, without committing: %s", self._name, why)
+        logger.critical(
+            "%s stops the process, without committing: %s",
+            self._name,
+            why,
+            extra=LogEvent.WORKER_STOPPED_UNCOMMITTED.extra,
+        )
         self._terminate(EX_SOFTWARE)
 
     async def check(self) -> list[DependencyState]:

@@ -21,6 +21,7 @@ from app import logs
 from app.consumer_loop import EX_SOFTWARE
 from app.errors import ProfileError
 from app.kafka_security import KafkaSecurity
+from app.log_events import LogEvent
 from app.settings import Settings
 from app.transport import BulkTransport
 
@@ -67,7 +68,7 @@ class ProfileApp(faust.App):  # type: ignore[misc]
         try:
             await self.opening()
         except ProfileError as error:
-            logger.critical("The worker can't start: %s", error)
+            logger.critical("The worker can't start: %s", error, extra=LogEvent.WORKER_START_FAILED.extra)
             terminate(EX_CONFIG)
         await super().on_start()
 
@@ -82,7 +83,9 @@ class ProfileApp(faust.App):  # type: ignore[misc]
 
     def _stop_took_too_long(self) -> None:
         logger.critical(
-            "The worker did not stop within %.0f s and is ended, without committing.", _STOP_LIMIT_S
+            "The worker did not stop within %.0f s and is ended, without committing.",
+            _STOP_LIMIT_S,
+            extra=LogEvent.WORKER_STOP_TIMED_OUT.extra,
         )
         terminate(EX_SOFTWARE)
 

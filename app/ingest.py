@@ -7,6 +7,7 @@ processed. What PostgreSQL refuses is found by halving the window; its neighbour
 from collections.abc import Sequence
 from typing import Protocol
 
+from app import tracing
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
@@ -51,7 +52,8 @@ class IngestProcessor:
         if good:
             await self._write(records, good, batch, letters)
         if letters:
-            await self._dead_letters.publish([letters[index] for index in sorted(letters)])
+            with tracing.span("dead letters", letters=len(letters)):
+                await self._dead_letters.publish([letters[index] for index in sorted(letters)])
             for letter in letters.values():
                 DEAD_LETTERS.labels(letter.topic, letter.error).inc()
         example = next(iter(letters.values())).reason if letters else ""

@@ -14,6 +14,7 @@ from typing import Final, NoReturn, Protocol
 
 from app.errors import ProfileError
 from app.letter_names import names_of
+from app.log_events import LogEvent
 from app.ports import ErasureRegister
 from app.stored_letter import StoredLetter
 
@@ -80,7 +81,11 @@ class LetterSweep:
 
     def _note_failure(self, reason: str) -> None:
         if not self._failed:
-            logger.warning("Dead letters about erased entities wait for their removal: %s", reason)
+            logger.warning(
+                "Dead letters about erased entities wait for their removal: %s",
+                reason,
+                extra=LogEvent.LETTERS_WAIT.extra,
+            )
         self._failed = True
 
     async def sweep(self) -> None:

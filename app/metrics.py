@@ -8,7 +8,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.http_times import HttpTimes
+from app.http_times import ExpressTimes, HttpTimes
+from app.store_metrics import StoreState
+from app.tallies import Counts, Times
 
 if TYPE_CHECKING:
     from app.progress import Offsets, Partition
@@ -67,6 +69,24 @@ EVENT_STREAMS_BEHIND: Final = Counter(
 HTTP_TIMES: Final = HttpTimes(
     "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
 )
+EXPRESS_SECONDS: Final = ExpressTimes(
+    "profile_http_express_seconds", "Of those, answers found whole in this process's memory", HTTP_TIMES
+)
+CACHE_READS: Final = Counts(
+    "profile_cache_reads",
+    "Fragments and look-ups that requests asked for, by where they were found",
+    ["kind", "level"],
+)
+READ_SECONDS: Final = Times("profile_read_seconds", "Time of one question to a server, by level", ["level"])
+READ_FAILURES: Final = Counts(
+    "profile_read_failures", "Questions that a server did not answer, by level", ["level"]
+)
+UNVERIFIED: Final = Counts(
+    "profile_reads_unverified",
+    "Reads answered without knowing that they were fresh, with the primary away",
+    [],
+)
+STORES: Final = StoreState()
 
 
 class ConsumerLag(Collector):

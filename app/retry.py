@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.errors import FatalError, TransientError
+from app.log_events import LogEvent
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,14 @@ class RetryPolicy:
             except TransientError as error:
                 if number == self.attempts or self.monotonic() >= last_at:
                     raise FatalError(f"{what} failed {number} times; the last cause: {error}") from error
-                logger.warning("%s failed (attempt %d of %d): %s", what, number, self.attempts, error)
+                logger.warning(
+                    "%s failed (attempt %d of %d): %s",
+                    what,
+                    number,
+                    self.attempts,
+                    error,
+                    extra=LogEvent.ATTEMPT_FAILED.extra,
+                )
                 if on_retry is not None:
                     on_retry()
             await self.sleep(pause_s * (0.5 + self.chance() / 2))

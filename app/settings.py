@@ -50,6 +50,17 @@ class Settings(BaseSettings):
     app_id: str = Field(default="user-profile", description="prefix of the consumer groups")
     log_format: str = Field(default="text", pattern="^(text|json)$")
 
+    otel_endpoint: str | None = Field(
+        default=None,
+        description="of an OTLP/HTTP collector, http://127.0.0.1:4318; unset: no traces. Needs the extra `otel`",
+    )
+    otel_sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="of traces that begin here; one that is brought decides for itself",
+    )
+
     # --- Kafka
     kafka_brokers: CommaList = Field(default=["127.0.0.1:9092"])
     kafka_security_protocol: Protocol = "PLAINTEXT"

@@ -11,6 +11,7 @@ from app.clock import SystemClock
 from app.consumer_loop import EX_SOFTWARE
 from app.errors import FatalError
 from app.faust_app import FAUST_WEB_PORT, terminate
+from app.log_events import LogEvent
 from app.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             metrics=metrics.exposition,
             observe=metrics.HTTP_TIMES.observe,
             keys=await worker.key_ring(),
+            observe_express=metrics.HTTP_TIMES.observe_express,
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:
             await self._server.start()
         except FatalError as error:
-            logger.critical("The worker can't start: %s", error)
+            logger.critical("The worker can't start: %s", error, extra=LogEvent.WORKER_START_FAILED.extra)
             terminate(EX_SOFTWARE)
 
     async def on_stop(self) -> None:

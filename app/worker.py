@@ -6,12 +6,13 @@ A worker has the roles of PROFILE_ROLES. Only their agents are registered; each 
 import asyncio
 import importlib
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from app import metrics
+from app import metrics, tracing
 from app.access import Rate
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
@@ -29,6 +30,7 @@ from app.ingest import IngestProcessor
 from app.key_ring import KeyRing
 from app.letter_box import KafkaLetterBox
 from app.letter_sweep import LetterSweep
+from app.log_events import LogEvent
 from app.placeholder_watch import PlaceholderWatch
 from app.ports import Probe, RecordProcessor
 from app.progress import Offsets, Partition, ProgressWatch
@@ -66,6 +68,13 @@ class Worker:
         self._clock = SystemClock()
         self._hooks = Hooks(settings.hooks, settings.hooks_hold)
         self._resources = AsyncExitStack()
+        if settings.otel_endpoint is not None:
+            stop = tracing.start(
+                settings.otel_endpoint,
+                ratio=settings.otel_sample_ratio,
+                instance=f"{settings.group_id}-{os.getpid()}",
+            )
+            self._resources.callback(stop)
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
@@ -108,7 +117,9 @@ class Worker:
                 await self._loops[role].add(event)
             if not app.should_stop:
                 # Faust would acknowledge what comes now and never deliver it.
-                logger.critical("The stream of %s ended while the worker runs", role)
+                logger.critical(
+                    "The stream of %s ended while the worker runs", role, extra=LogEvent.STREAM_ENDED.extra
+                )
                 self._leave(EX_SOFTWARE)
 
         topic = app.topic(self._topic(role), key_serializer="raw", value_serializer="raw")
@@ -120,6 +131,7 @@ class Worker:
         await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
         self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
+        metrics.STORES.figures = self._stores.figures
         if Role.WEB in settings.roles and settings.audit_interval_s:
             self._watch_cache()
         if settings.placeholder_interval_s:

@@ -13,6 +13,7 @@ from app.dates import from_epoch_ms
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
+from app.log_events import LogEvent
 from app.models import EntityKey
 from app.ports import (
     CommitLog,
@@ -146,7 +147,12 @@ class CdcProcessor:
 
     async def _publish(self, window: "_Window") -> None:
         if window.refused:
-            logger.warning("Dead-lettering %d of %d changes.", len(window.refused), len(window.records))
+            logger.warning(
+                "Dead-lettering %d of %d changes.",
+                len(window.refused),
+                len(window.records),
+                extra=LogEvent.CHANGES_DEAD_LETTERED.extra,
+            )
             await self._dead_letters.publish(window.letters())
         if window.events:
             await self._events.publish(window.events)

@@ -12,6 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from app.clock import Clock, SystemClock
 from app.errors import InvalidError, TransientError
 from app.kafka_security import client_options
+from app.log_events import LogEvent
 from app.models import Changes
 from app.ports import CommitLog, Invalidator, Record
 from cdc import metrics
@@ -135,7 +136,11 @@ class CacheRepeater:
                     await _commit(consumer, ends)
                     ends = {}
         except (KafkaError, OSError) as error:
-            logger.warning("The cache repeater lost Kafka (%s) and begins anew.", type(error).__name__)
+            logger.warning(
+                "The cache repeater lost Kafka (%s) and begins anew.",
+                type(error).__name__,
+                extra=LogEvent.REPEATER_RESTARTED.extra,
+            )
             metrics.REPEATER_RETRIES.labels("kafka").inc()
             await asyncio.sleep(min(1.0, self._max_backoff_s))
         finally:
@@ -158,7 +163,10 @@ class CacheRepeater:
                 affected.add(change, self._lookups_of)
                 return change.source.ts_ms
             if change.reason == "truncate":
-                logger.error("A table was truncated: empty the cache, which can't know what was in it.")
+                logger.error(
+                    "A table was truncated: empty the cache, which can't know what was in it.",
+                    extra=LogEvent.TABLE_TRUNCATED.extra,
+                )
         except InvalidError as error:
             entity = entity_of_key(record.key)
             logger.warning("A change can't be read (%s): only its entity is invalidated.", error.code)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from app.clock import Clock
 from app.hooks import NO_HOOKS, Hooks
+from app.metrics import CACHE_READS
 from storage import fragments as codec
 from storage import graph_queries
 from storage.cache import Found
@@ -75,10 +76,13 @@ class FragmentLoader:
                 known[entity_id] = fragment
             else:
                 missing.append(entity_id)
+        CACHE_READS.add("fragment", "memory", count=len(ids) - len(missing))
         if not missing:
             return
         asked = len(missing)
         missing = await self._load_shared(missing, hints, reading)
+        CACHE_READS.add("fragment", "redis", count=asked - len(missing))
+        CACHE_READS.add("fragment", "postgres", count=len(missing))
         if missing:
             # What was notified lately is missing alone; else what lies below may well be missing, too.
             is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))

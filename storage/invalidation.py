@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from app.log_events import LogEvent
 from app.models import Changes
 from storage.cache import CacheLevel, keys_of
 from storage.keyspace import CacheKey, Keyspace
@@ -115,7 +116,10 @@ class PendingInvalidations:
         known = self._position
         self._position = position if known is None else 0 if 0 in (known, position) else max(known, position)
         if len(self._pending) > MAX_PENDING:
-            logger.warning("The cache has been away for long: all of it is dropped when it is back.")
+            logger.warning(
+                "The cache has been away for long: all of it is dropped when it is back.",
+                extra=LogEvent.CACHE_EMPTYING.extra,
+            )
             self._everything = True
             self._pending.clear()
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from app.errors import FatalError, TransientError
+from app.log_events import LogEvent
 from storage.pools import Connection, asked
 from storage.queries import query
 from storage.source import Replica
@@ -71,7 +72,9 @@ class Lineage:
             raise TransientError(
                 f"The server is on timeline {seen.timeline}, the primary on {known.timeline}."
             )
-        logger.warning("The primary is %s and was %s: caches begin anew", seen, known)
+        logger.warning(
+            "The primary is %s and was %s: caches begin anew", seen, known, extra=LogEvent.PRIMARY_MOVED.extra
+        )
         for moved in self._moved:
             moved()
         for pool in self._pools:
@@ -113,5 +116,10 @@ class LineageWatch:
             return  # it moved meanwhile
         follows = row["in_recovery"] and row["timeline"] == timeline
         if follows != replica.follows:
-            logger.warning("%s %s the primary", replica.name, "follows" if follows else "does not follow")
+            logger.warning(
+                "%s %s the primary",
+                replica.name,
+                "follows" if follows else "does not follow",
+                extra=LogEvent.REPLICA_TIMELINE.extra,
+            )
         replica.follows = follows

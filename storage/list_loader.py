@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from app.clock import Clock
 from app.hooks import NO_HOOKS, Hooks
+from app.metrics import CACHE_READS
 from storage import lookup_lists
 from storage.flights import Flights
 from storage.graph_queries import Ask
@@ -68,7 +69,10 @@ class ListLoader:
                 flight = self._flights.begin([key.local], lambda ticket: self._fill(question, token, ticket))
             loaded = await flight.landed()
             reading.add(loaded)
+            CACHE_READS.add("lookup", "postgres" if loaded.asked_postgres else "redis")
             entry = loaded.entry
+        else:
+            CACHE_READS.add("lookup", "memory")
         reading.note(entry.upper, entry.read_at)
         return entry
 

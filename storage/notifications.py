@@ -17,6 +17,7 @@ import msgspec
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
 from storage.fragments import Fragment
 from storage.keyspace import CacheKey, Keyspace
 from storage.lookup_lists import IdList
@@ -125,7 +126,11 @@ class Notifications:
                 await self._listen()
             except TransientError as error:
                 if not failing or self._memory.is_on:
-                    logger.warning("Notifications are lost, so memory is not used for now: %s", error)
+                    logger.warning(
+                        "Notifications are lost, so memory is not used for now: %s",
+                        error,
+                        extra=LogEvent.NOTIFICATIONS_LOST.extra,
+                    )
                 failing = True
             finally:
                 self._memory.lose()

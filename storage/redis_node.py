@@ -11,6 +11,8 @@ from typing import Final
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
+from app.metrics import READ_FAILURES
 from storage.breaker import Breaker
 from storage.redis_connection import Command, Outcome, RedisConnection
 from storage.redis_script import RedisScript
@@ -112,9 +114,15 @@ class RedisNode:
             if not was_closed:
                 logger.info("The cache on port %d is used again.", self.address[1])
             return
+        READ_FAILURES.add("redis")
         self.breaker.failed()
         if was_closed and not self.breaker.closed:
-            logger.warning("The cache on port %d is not used for now: %s", self.address[1], outcome)
+            logger.warning(
+                "The cache on port %d is not used for now: %s",
+                self.address[1],
+                outcome,
+                extra=LogEvent.CACHE_UNAVAILABLE.extra,
+            )
 
     async def ask(self, commands: Sequence[Command]) -> list[object]:
         """Connect, send at least one command and return the replies in order."""

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from app.clock import Clock, SystemClock
 from app.errors import TransientError
+from app.metrics import READ_SECONDS
 from storage.redis_connection import Command, Outcome
 from storage.redis_node import RETRY_S, Address, RedisNode
 from storage.redis_script import RedisScript
@@ -120,7 +121,17 @@ class RedisNodes:
 
         A node that failed several times in a row is left alone for a moment.
         """
-        return await self._ask(commands, minding_breakers=True)
+        if not commands:
+            return []
+        started = asyncio.get_running_loop().time()
+        replies = await self._ask(commands, minding_breakers=True)
+        READ_SECONDS.observe(asyncio.get_running_loop().time() - started, "redis")
+        return replies
+
+    @property
+    def used(self) -> bool:
+        """False while a node is left alone since it failed."""
+        return all(node.breaker.closed for node in self._primaries())
 
     async def _ask(self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool) -> list[object]:
         if self._is_stale:
@@ -185,6 +196,13 @@ class RedisNodes:
         nodes = self._primaries()
         await asyncio.gather(*(node.ask([("PING",)]) for node in nodes))
         return len(nodes)
+
+    async def ask_each(self, commands: Sequence[Command]) -> dict[str, list[object]]:
+        """The replies of each node that holds slots, by its address."""
+        await self._refresh.wait()
+        nodes = self._primaries()
+        replies = await asyncio.gather(*(node.ask(commands) for node in nodes))
+        return {":".join(map(str, node.address)): told for node, told in zip(nodes, replies, strict=True)}
 
     async def unlink_matching(self, pattern: str) -> None:
         """Remove every key whose name matches a glob pattern and that is there all the while; not bounded in time.

@@ -14,6 +14,8 @@ import asyncpg
 
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
+from app.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.graph_queries import Ask, Reached, position
 from storage.pools import Connection, asked
@@ -63,9 +65,15 @@ class ReadSource:
         self._primary = primary
         self._replicas = list(replicas)
         self._acquire_timeout_s = acquire_timeout_s
+        self._clock = clock
         # Its cooldown keeps requests from waiting for a primary that is known to be down.
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
         self._turn = 0
+
+    @property
+    def primary_answers(self) -> bool:
+        """False after a question that the primary did not answer, until it answers one."""
+        return self._primary_breaker.closed
 
     def moved(self) -> None:
         """The primary is another one: a replica's position says nothing until it is seen to follow."""
@@ -132,12 +140,10 @@ class ReadSource:
             except TransientError:
                 continue
             if found is not None:
-                return Read(
-                    result=found.result,
-                    position=found.before,
-                    upper=found.after,
-                    verified=0 < least <= found.before,
-                )
+                verified = 0 < least <= found.before
+                if not verified:
+                    UNVERIFIED.add()
+                return Read(result=found.result, position=found.before, upper=found.after, verified=verified)
         # Nobody else is left: the primary is asked even where it did not answer a moment ago.
         found = await self._ask_primary(ask, PRIMARY_TIMEOUT_S)
         return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
@@ -149,26 +155,34 @@ class ReadSource:
 
     async def _ask_primary(self, ask: Ask[T], timeout_s: float) -> Reached[T]:
         timeout_s = min(timeout_s, self._acquire_timeout_s)
+        started = self._clock.monotonic()
         try:
             async with asked(self._primary, timeout_s) as connection:
                 found = await ask(connection, 0)
         except TransientError:
+            READ_FAILURES.add("primary")
             self._primary_breaker.failed()
             raise
         self._primary_breaker.succeeded()
+        READ_SECONDS.observe(self._clock.monotonic() - started, "primary")
         assert found is not None  # noqa: S101 - every server has reached 0
         return found
 
     async def _on_replica(self, replica: Replica, ask: Ask[T], least: int) -> Reached[T] | None:
+        started = self._clock.monotonic()
         try:
             async with asked(replica.pool, REPLICA_TIMEOUT_S) as connection:
                 found = await ask(connection, least)
         except TransientError as error:
             if replica.breaker.closed:
-                logger.warning("%s is left out for now: %s", replica.name, error)
+                logger.warning(
+                    "%s is left out for now: %s", replica.name, error, extra=LogEvent.REPLICA_LEFT_OUT.extra
+                )
+            READ_FAILURES.add("replica")
             replica.breaker.failed()
             raise
         replica.breaker.succeeded()
+        READ_SECONDS.observe(self._clock.monotonic() - started, "replica")
         return found
 
     def _in_turn(self) -> list[Replica]:

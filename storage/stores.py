@@ -1,6 +1,7 @@
 """Everything of PostgreSQL and Redis that one process uses: opened together, closed together."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from random import Random
 from typing import Final, Self
@@ -27,6 +28,7 @@ from app.ports import (
 )
 from app.settings import Role, Settings
 from app.snapshot import GraphSnapshots
+from app.store_metrics import StoreFigures
 from storage.api_keys import PostgresKeys
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor
@@ -55,6 +57,7 @@ from storage.probes import PostgresProbe, RedisProbe
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
+from storage.server_watch import ServerWatch, pool_figures
 from storage.slots import PostgresSlots
 from storage.snapshot import PostgresSnapshots
 from storage.source import ReadSource, Replica
@@ -85,6 +88,7 @@ class Stores:
     cache: CacheLevel
     database: str  # what the positions of tokens belong to now, see storage.lineage
     probes: list[Probe]
+    figures: Callable[[], StoreFigures]  # for /metrics; asks no server
 
     def __init__(self) -> None:
         self._resources = AsyncExitStack()
@@ -118,6 +122,7 @@ class Stores:
         notifications = None
         self.cache = NoCache()
         audited: list[AuditedLevel] = []
+        nodes: RedisNodes | None = None
         if settings.cache_enabled:
             nodes = RedisNodes(
                 settings.redis_nodes,
@@ -139,20 +144,7 @@ class Stores:
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)
-        self.writer = PostgresWriter(
-            writer,
-            pending,
-            ledger,
-            clock,
-            acquire_timeout_s=acquire_s,
-            partition_months_from=settings.partition_months_from,
-            limits=EntityLimits(
-                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
-            ),
-            hooks=hooks,
-        )
-        self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
-        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
+        self._write(settings, writer, pending, ledger, clock, hooks)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
         self.entities = PostgresEntityIndex(source)
 
@@ -163,7 +155,24 @@ class Stores:
             source.moved()
 
         self._lineage.on_move(moved, [writer, primary])
+        servers = ServerWatch(primary, replicas, clock)
+        pools = {"writer": writer, "primary": primary} | {replica.name: replica.pool for replica in replicas}
+
+        def figures() -> StoreFigures:
+            return StoreFigures(
+                pools=[pool_figures(name, pool) for name, pool in pools.items()],
+                replicas=servers.figures(),
+                primary_answers=source.primary_answers,
+                redis_used=None if nodes is None else nodes.used,
+                memory_on=memory.is_on,
+                memory_bytes=memory.size_bytes,
+                memory_entries=len(memory),
+                invalidations_pending=len(pending),
+            )
+
+        self.figures = figures
         if Role.WEB in settings.roles:
+            close(_cancel, asyncio.create_task(servers.run(), name="server-watch"))
             watch = LineageWatch(self._lineage, primary, replicas)
             close(_cancel, asyncio.create_task(watch.run(), name="lineage-watch"))
         self.auditor = CacheAuditor(
@@ -187,6 +196,32 @@ class Stores:
             node_budget=settings.graph_node_budget,
             retention_months=settings.temporal_retention_months,
         )
+
+    def _write(
+        self,
+        settings: Settings,
+        writer: asyncpg.Pool,
+        pending: PendingInvalidations,
+        ledger: ErasureLedger,
+        clock: Clock,
+        hooks: Hooks,
+    ) -> None:
+        """What changes the graph."""
+        acquire_s = settings.postgres_acquire_timeout_s
+        self.writer = PostgresWriter(
+            writer,
+            pending,
+            ledger,
+            clock,
+            acquire_timeout_s=acquire_s,
+            partition_months_from=settings.partition_months_from,
+            limits=EntityLimits(
+                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+            ),
+            hooks=hooks,
+        )
+        self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
+        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
 
     def _ask(self, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
         """What asks the primary alone, and writes nothing but notes in the ledger."""

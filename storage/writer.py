@@ -6,6 +6,7 @@ batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -14,6 +15,7 @@ import asyncpg
 from app.clock import Clock
 from app.hooks import NO_HOOKS, Hooks
 from app.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
+from app.tracing import span
 from storage.candidates import candidates, columns, folded
 from storage.changes import Effects, changes_of
 from storage.entity_limits import EntityLimits
@@ -60,8 +62,10 @@ class PostgresWriter:
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 await self._ensure_partitions(connection, batch.temporal)
                 try:
-                    async with connection.transaction():
-                        await self._flush(connection, batch, effects)
+                    with ExitStack() as committing:
+                        async with connection.transaction():
+                            await self._flush(connection, batch, effects)
+                            committing.enter_context(span("commit"))
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and a retry would find nothing changed.
@@ -70,26 +74,33 @@ class PostgresWriter:
         changes = await changes_of(effects, position=position)
         if changes:
             await self._hooks.reach("after-commit")
-            await self._invalidations.submit(changes)
+            with span("invalidate"):
+                await self._invalidations.submit(changes)
         return changes
 
     async def _flush(self, connection: Connection, batch: Batch, effects: Effects) -> None:
-        told = await self._ledger.begin_flush(connection, batch)
+        with span("ledger", rows=len(batch)):
+            told = await self._ledger.begin_flush(connection, batch)
         await self._hooks.reach("after-ledger")
-        could_win = await candidates(connection, folded(told))
+        with span("compare"):
+            could_win = await candidates(connection, folded(told))
         if not len(could_win):
             return
         if len(could_win) > len(could_win.removed_edges):
             await self._hooks.reach("before-copy")
-            await _stage(connection, could_win)
-            effects.created = await connection.fetch(query("insert_missing_entities"), True)
+            with span("copy", rows=len(could_win)):
+                await _stage(connection, could_win)
+            with span("entities"):
+                effects.created = await connection.fetch(query("insert_missing_entities"), True)
             await self._hooks.reach("between-entities-and-merge")
-            effects.changed = await connection.fetch(query("merge_staged"), True)
+            with span("merge"):
+                effects.changed = await connection.fetch(query("merge_staged"), True)
             await self._limits.require(connection, effects)
         if could_win.removed_edges:
-            effects.changed += await connection.fetch(
-                query("remove_edges"), *columns(could_win.removed_edges)
-            )
+            with span("removals"):
+                effects.changed += await connection.fetch(
+                    query("remove_edges"), *columns(could_win.removed_edges)
+                )
 
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.

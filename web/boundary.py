@@ -15,8 +15,10 @@ from typing import Final
 
 from aiohttp import web
 
+from app import tracing
 from app.access import Scope
 from app.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
+from app.log_events import LogEvent
 from web import problems, security_headers
 from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.deadlines import Deadlines
@@ -101,7 +103,7 @@ def guarded(
         )
         return response
 
-    return handle
+    return tracing.traced(handle, route)
 
 
 def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:
@@ -180,5 +182,5 @@ def _log(error: Exception, name: str, method: str, *, route: str, request_id: st
         route,
         type(error).__name__,
         place,
-        extra={"request_id": request_id},
+        extra={"request_id": request_id, **LogEvent.REQUEST_FAILED.extra},
     )

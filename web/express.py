@@ -16,6 +16,7 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy, istr
 
+from app import tracing
 from app.access import Scope
 from app.errors import InvalidError
 from app.key_ring import Grant
@@ -50,14 +51,16 @@ class Express:
         self._reader = services.reader
         self._tokens = services.tokens
         self._clock = services.clock
-        self._accesses = Accesses(services.observe)
+        # Where traces are made, who brings one finds this request in it.
+        self._unusual = (*_UNUSUAL, istr(tracing.TRACEPARENT)) if tracing.is_on() else _UNUSUAL
+        self._accesses = Accesses(services.observe_express or services.observe)
 
     def answer(self, message: RawRequestMessage) -> bytes | None:
         """The whole response to a request without a body; None where it has to take the usual way."""
         headers = message.headers
         if message.method != "GET" or message.should_close or message.version != HttpVersion11:
             return None
-        for name in _UNUSUAL:
+        for name in self._unusual:
             if name in headers:
                 return None
         if not self._gate.closed:

@@ -34,7 +34,8 @@ class WebServices:
 
     `position` is the primary's WAL position, None while it is down. `metrics` returns a Prometheus page and its content
     type. `observe` is told each answered request: its route template, status, seconds and cache outcome (`hit`,
-    `miss`, `bypass` or `-`). Without `keys` the server is for this machine alone.
+    `miss`, `bypass` or `-`); `observe_express`, where there is one, of those that memory answers. Without `keys` the
+    server is for this machine alone.
     """
 
     reader: GraphReader
@@ -53,6 +54,7 @@ class WebServices:
     position: Callable[[], Awaitable[int | None]]
     metrics: Callable[[], tuple[bytes, str]]
     observe: Observe | None = None
+    observe_express: Observe | None = None
     keys: KeyRing | None = None
 
 

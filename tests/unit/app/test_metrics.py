@@ -9,10 +9,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import app.metrics
 import cdc.metrics
-from app.http_times import HttpTimes
+from app.http_times import ExpressTimes, HttpTimes
 from app.metrics import ConsumerLag, exposition
 from app.progress import Offsets, Partition
+from app.store_metrics import StoreState
+from app.tallies import Counts, Times
 
+OURS = MetricWrapperBase | ConsumerLag | HttpTimes | ExpressTimes | Counts | Times | StoreState
 PAGE = Path(__file__).parents[3] / "docs/metrics.md"
 
 
@@ -28,11 +31,11 @@ def labels() -> dict[str, list[str]]:
     found = {}
     for module in (app.metrics, cdc.metrics):
         for metric in vars(module).values():
-            if isinstance(metric, MetricWrapperBase | ConsumerLag | HttpTimes):
-                (family,) = metric.describe()
-                name = f"{family.name}_total" if family.type == "counter" else family.name
-                owner = metric if isinstance(metric, MetricWrapperBase) else family
-                found[name] = list(owner._labelnames)
+            if isinstance(metric, OURS):
+                for family in metric.describe():
+                    name = f"{family.name}_total" if family.type == "counter" else family.name
+                    owner = metric if isinstance(metric, MetricWrapperBase) else family
+                    found[name] = list(owner._labelnames)
     return found
 
 

@@ -98,7 +98,7 @@ async def test_the_web_audits_its_caches_until_it_closes(
         pass
 
     async def opened(*_: object, **__: object) -> Any:
-        return SimpleNamespace(auditor=Auditor(), close=nothing)
+        return SimpleNamespace(figures=lambda: None, auditor=Auditor(), close=nothing)
 
     monkeypatch.setattr("app.worker.require_current", nothing)
     monkeypatch.setattr("app.worker.Stores.open", opened)
@@ -129,7 +129,7 @@ async def test_a_worker_merges_placeholders_until_it_closes(
         pass
 
     async def opened(*_: object, **__: object) -> Any:
-        return SimpleNamespace(placeholders=Merger(), close=nothing)
+        return SimpleNamespace(figures=lambda: None, placeholders=Merger(), close=nothing)
 
     monkeypatch.setattr("app.worker.require_current", nothing)
     monkeypatch.setattr("app.worker.Stores.open", opened)

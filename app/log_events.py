@@ -1,0 +1,34 @@
+"""The names of log lines that operators alert on: `event` of a JSON line. A name is never given to another thing.
+
+docs/operations.md lists them with what to do; a test holds the list, this registry and the calls together.
+"""
+
+from enum import StrEnum
+
+
+class LogEvent(StrEnum):
+    """`logger.warning(…, extra=LogEvent.X.extra)`."""
+
+    WORKER_START_FAILED = "worker.start_failed"
+    WORKER_STOPPED_UNCOMMITTED = "worker.stopped_uncommitted"
+    WORKER_STOP_TIMED_OUT = "worker.stop_timed_out"
+    STREAM_ENDED = "stream.ended"
+    ATTEMPT_FAILED = "attempt.failed"
+    CACHE_STALE = "cache.stale"
+    CACHE_UNAVAILABLE = "cache.unavailable"
+    CACHE_EMPTYING = "cache.emptying"
+    NOTIFICATIONS_LOST = "cache.notifications_lost"
+    REPLICA_LEFT_OUT = "replica.left_out"
+    REPLICA_TIMELINE = "replica.timeline"
+    PRIMARY_MOVED = "primary.moved"
+    CHANGES_DEAD_LETTERED = "cdc.dead_lettered"
+    TABLE_TRUNCATED = "cdc.table_truncated"
+    REPEATER_RESTARTED = "cdc.repeater_restarted"
+    CONNECTOR_RESTARTED = "connector.restarted"
+    CONNECTOR_RESTART_FAILED = "connector.restart_failed"
+    LETTERS_WAIT = "erasure.letters_wait"
+    REQUEST_FAILED = "request.failed"
+
+    @property
+    def extra(self) -> dict[str, str]:
+        return {"event": self.value}

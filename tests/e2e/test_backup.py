@@ -1,0 +1,121 @@
+"""docs/operations.md, Backup and restore: a dump while writes go on, restored elsewhere, resumed from older offsets."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+from pydantic import SecretStr
+
+from app.settings import Settings
+from app.topics import TopicNames
+from infra.install.apt import find_postgres_bin
+from infra.settings import InfraSettings
+from storage.migrator import require_current
+from tests.e2e.ingestion import SMALL_WINDOWS, fill, ingesting, trickle
+from tests.e2e.workers import Worker, fingerprint, offsets
+from tests.stack import drop_database
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+PER_TOPIC: Final = 1_500
+
+
+def tool(name: str, *arguments: str) -> None:
+    found = find_postgres_bin()
+    assert found is not None
+    done = subprocess.run(
+        [found / name, *arguments], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def on(settings: Settings, database: str) -> Settings:
+    """The settings on another database of the same server."""
+    dsn = urlsplit(settings.postgres_dsn.get_secret_value())
+    return settings.model_copy(
+        update={
+            "postgres_dsn": SecretStr(dsn._replace(path=f"/{database}").geturl()),
+            "postgres_replica_dsns": [],
+        }
+    )
+
+
+async def set_offsets(settings: Settings, noted: dict[TopicPartition, int]) -> None:
+    """What kafka-consumer-groups.sh --reset-offsets does, for a group that nobody is in."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_brokers, group_id=settings.group_id, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign(list(noted))
+        await consumer.commit(
+            {partition: OffsetAndMetadata(offset, "") for partition, offset in noted.items()}
+        )
+    finally:
+        await consumer.stop()
+
+
+async def ends(settings: Settings, topics: TopicNames) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(topics.normalised))
+    finally:
+        await admin.close()
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, group_id=None)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
+        return sum((await consumer.end_offsets(partitions)).values())
+    finally:
+        await consumer.stop()
+
+
+async def test_a_dump_and_older_offsets_lose_and_double_nothing(
+    settings: Settings, topics: TopicNames, postgres_stack: InfraSettings, run_id: str, tmp_path: Path
+) -> None:
+    before = ingesting(settings)
+    dump = tmp_path / "profile.dump"
+    with Worker(before, tmp_path / "before.log", **SMALL_WINDOWS) as worker:
+        first = await fill(before, 200)
+        await worker.has_committed(topics.normalised, first, within_s=90)
+        sending = asyncio.create_task(trickle(before, PER_TOPIC, within_s=15))
+        await worker.has_committed(topics.normalised, first + 300, within_s=60)
+        noted = await offsets(before, topics.normalised)
+        await asyncio.to_thread(
+            tool, "pg_dump", "--format=custom", f"--file={dump}", settings.postgres_dsn.get_secret_value()
+        )
+        assert not sending.done(), "writes were to go on during the dump"
+        total = first + await sending
+        await worker.has_committed(topics.normalised, total, within_s=60)
+        assert await worker.terminate(within_s=20) == 0
+    expected = await fingerprint(settings.postgres_dsn.get_secret_value())
+    assert 0 < sum(noted.values()) < total == await ends(before, topics)
+
+    name = f"restored_{run_id}"
+    restored = on(before, name)
+    server = await asyncpg.connect(postgres_stack.postgres_dsn(database="postgres"))
+    await server.execute(f"CREATE DATABASE {name}")
+    await server.close()
+    try:
+        dsn = restored.postgres_dsn.get_secret_value()
+        await asyncio.to_thread(tool, "pg_restore", "--exit-on-error", f"--dbname={dsn}", str(dump))
+        await require_current(dsn)
+        found = await fingerprint(dsn)
+        assert found != expected, "the dump was to be older"
+
+        await set_offsets(restored, noted)
+        with Worker(restored, tmp_path / "after.log", **SMALL_WINDOWS) as worker:
+            await worker.has_committed(topics.normalised, total, within_s=60)
+            assert await worker.terminate(within_s=20) == 0
+        assert await fingerprint(dsn) == expected
+    finally:
+        await drop_database(postgres_stack, name)
