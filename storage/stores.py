@@ -144,7 +144,7 @@ class Stores:
         close(pending.close)
 
         self._ask(primary, ledger, acquire_s)
-        self._write(settings, writer, pending, ledger, clock, hooks)
+        self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
         self.entities = PostgresEntityIndex(source)
 
@@ -203,6 +203,7 @@ class Stores:
         writer: asyncpg.Pool,
         pending: PendingInvalidations,
         ledger: ErasureLedger,
+        *,
         clock: Clock,
         hooks: Hooks,
     ) -> None:
