@@ -134,6 +134,7 @@ class _Stream:
         self.gap: str | None = None
         # While it catches up: a reader, what it brought, and where it goes on.
         self._own: contextlib.AsyncExitStack | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._reader: EventLog | None = None
         self._brought: deque[DomainEvent] = deque()
         self._read_to: Mapping[int, int] = {}
@@ -253,7 +254,10 @@ class _Stream:
     async def close(self) -> None:
         stack, self._own, self._reader = self._own, None, None
         if stack is not None:
-            await stack.aclose()
+            self._closing = asyncio.ensure_future(stack.aclose())
+        if self._closing is not None:
+            # A client may leave while its reader is being closed; whoever closes the stream waits for that.
+            await asyncio.shield(self._closing)
 
 
 def _behind(positions: Mapping[int, int], ends: Mapping[int, int]) -> bool:
