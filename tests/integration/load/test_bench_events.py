@@ -23,7 +23,7 @@ async def test_each_way_is_measured_and_the_connector_is_gone_afterwards(
     monkeypatch.setenv("PROFILE_CONNECT_URL", connect_stack.connect_url)
     parser = argparse.ArgumentParser()
     bench_events.add_arguments(parser)
-    options = {"changes": 300, "transaction": 50, "rate": 50, "seconds": 2, "rounds": 1}
+    options = {"changes": 6_000, "transaction": 50, "rate": 50, "seconds": 2, "rounds": 1}
     args = parser.parse_args([text for name, value in options.items() for text in (f"--{name}", str(value))])
     found = await bench_events.measure(args)
     assert set(found) == set(bench_events.MEASUREMENTS)

@@ -73,7 +73,13 @@ MUTANTS = {
     # Ties reversed
     "properties: the lesser of a tie passes": Mutant(
         scenario="property ties",
-        sql=[("candidate_properties", '::jsonb::text COLLATE "C" >', '::jsonb::text COLLATE "C" <')],
+        sql=[
+            (
+                "candidate_properties",
+                """COLLATE "C"\n         > coalesce((e.properties""",
+                """COLLATE "C"\n         < coalesce((e.properties""",
+            )
+        ],
     ),
     "edges: the lesser of a tie passes": Mutant(
         scenario="edge ties",
@@ -88,8 +94,8 @@ MUTANTS = {
         sql=[
             (
                 "merge_staged",
-                'reference_date DESC, value::text COLLATE "C" DESC',
-                "reference_date DESC, value::text",
+                """reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC""",
+                "reference_date DESC, coalesce(value::text, '~')",
             )
         ],
     ),
@@ -112,7 +118,8 @@ MUTANTS = {
         sql=[
             (
                 "candidate_properties",
-                """r.value::jsonb::text COLLATE "C" > (e.properties -> r.field -> 'value')::text COLLATE "C\"""",
+                """coalesce(r.value::jsonb::text, '~') COLLATE "C"
+         > coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C\"""",
                 "r.value::jsonb > e.properties -> r.field -> 'value'",
             )
         ],
