@@ -51,7 +51,8 @@ async def state(db: Any) -> State:
         "FROM edges JOIN entities l ON l.id = left_entity_id JOIN entities r ON r.id = right_entity_id "
         "WHERE removed_at IS NULL"
     ):
-        found[row[:5]] = (row[5], row[6] and to_text(row[6]), None)
+        # Without metadata the date is that of a removal, which an edge that stands again keeps for older metadata.
+        found[row[:5]] = (row[5], row[5] and to_text(row[6]), None)
     for row in await db.fetch(
         "SELECT type, reference, key, granularity, period_start, t.value::text, reference_date, version "
         "FROM temporal_properties t JOIN entities e ON e.id = entity_id"

@@ -117,7 +117,7 @@ async def test_the_last_by_date_wins_in_any_order_and_of_equal_dates_the_removal
     outcomes = set()
     for order in itertools.permutations(rows):
         for batches in ([[row] for row in order], [order]):
-            await db.execute("TRUNCATE entities")
+            await db.execute("TRUNCATE entities CASCADE")
             for batch in batches:
                 await stores.writer.write(Batch(properties=list(batch)))
             outcomes.add(await properties(db))
