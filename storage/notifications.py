@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S: Final = 0.25
 SILENCE_S: Final = 1.0
 _WATCH_S: Final = 0.05
+_TURNS: Final = 8  # of the loop, from the clock's wake to the heartbeat's return
+_PATIENCE_S: Final = 4.0
 _RETRY_S: Final = 0.2
 EVERYTHING: Final = "*"
 
@@ -203,14 +205,19 @@ class Notifications:
 
     async def _watch(self, channels: list[bytes], version: int, prefix: str) -> None:
         started = self._clock.monotonic()
+        late = 0.0  # the worst turn of the loop lately, beyond what it should take
         while True:
             if self._keys.prefix != prefix:
                 raise TransientError("The database has another timeline, whose channels are others.")
             if self._nodes.map_version != version:
                 raise TransientError("Slots of the Redis Cluster moved.")
             now = self._clock.monotonic()
-            if any(now - self._beats.get(channel, started) > SILENCE_S for channel in channels):
+            # A process at the end of its strength hears its own heartbeat late: some turns of its loop later. Without
+            # memory each turn would take longer still, and it would never come back.
+            limit = SILENCE_S + min(_TURNS * late, _PATIENCE_S)
+            if any(now - self._beats.get(channel, started) > limit for channel in channels):
                 raise TransientError("A node of the Redis Cluster passes no notifications on.")
             if not self._memory.is_on and all(channel in self._beats for channel in channels):
                 self._memory.restore()
             await asyncio.sleep(_WATCH_S)
+            late = max(self._clock.monotonic() - now - _WATCH_S, 0.95 * late)
