@@ -15,8 +15,12 @@ _Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
 class Tree:
     """The walk of one root, a level at a time, so that what a level needs can be fetched at once.
 
-    `budget` bounds the entities that are expanded; where it cuts, the answer says so.
+    `budget` bounds the entities that are expanded; where it cuts, the answer says so. Where edges are not shown, heads
+    end before them.
     """
+
+    shows_edges = True
+    shows_temporal = True
 
     def __init__(self, root: int, *, depth: int, budget: int) -> None:
         self.root = root
@@ -89,27 +93,38 @@ class Tree:
     ) -> None:
         # As deep as the tree, which is ten levels at most.
         parts.append(fragment.head)
-        separator = b""
-        for opening, target, expanded in self._children.get(fragment.id, ()):
-            child = fragments.get(target)
-            if child is None:  # an edge to an entity that is gone
-                continue
-            parts.append(separator + opening)
-            if expanded:
-                self._add(child, fragments, parts, slots)
-            else:
-                parts.append(child.stub)
-            separator = b"},"
-        closing = b"}]" if separator else b"]"
-        if fragment.id in self._cut:
-            closing += b',"truncated":{"edges_total":%d}' % fragment.edges_total
-        if fragment.temporal:
+        closing = b""
+        if self.shows_edges:
+            separator = b""
+            for opening, target, expanded in self._children.get(fragment.id, ()):
+                child = fragments.get(target)
+                if child is None:  # an edge to an entity that is gone
+                    continue
+                parts.append(separator + opening)
+                if expanded:
+                    self._add(child, fragments, parts, slots)
+                else:
+                    parts.append(child.stub)
+                separator = b"},"
+            closing = b"}]" if separator else b"]"
+            if fragment.id in self._cut:
+                closing += b',"truncated":{"edges_total":%d}' % fragment.edges_total
+        if not self.shows_temporal:
+            parts.append(closing + b"}")
+        elif fragment.temporal:
             parts.append(closing + b',"temporal_data":')
             slots.append((len(parts), fragment))
             parts.append(b"")
             parts.append(b"}")
         else:
             parts.append(closing + b',"temporal_data":null}')
+
+
+def join(parts: list[bytes], slots: list[tuple[int, Fragment]], since: str | None) -> bytes:
+    """The JSON object of a tree's pieces, with temporal data from `since` on. Fills the places in `parts`."""
+    for place, fragment in slots:
+        parts[place] = temporal_data(fragment, since)
+    return b"".join(parts)
 
 
 def temporal_data(fragment: Fragment, since: str | None) -> bytes:

@@ -14,7 +14,7 @@ from cachebox import LRUCache
 
 from app.clock import Clock
 from app.ports import Answer
-from storage.assembly import Tree, temporal_data
+from storage.assembly import Tree, join
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
 from storage.notifications import Memory
@@ -81,10 +81,7 @@ class Skeleton:
 
     def body(self, since: str | None) -> bytes:
         """The JSON object."""
-        parts = self._parts.copy()
-        for place, fragment in self._slots:
-            parts[place] = temporal_data(fragment, since)
-        return b"".join(parts)
+        return join(self._parts.copy(), self._slots, since)
 
 
 class _KeptAnswer:

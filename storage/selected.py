@@ -15,7 +15,7 @@ import orjson
 
 from app.dates import to_text
 from app.selection import Fields, Selection
-from storage.assembly import Tree, temporal_data
+from storage.assembly import Tree, join
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment, Series
 from storage.keyspace import FORMAT_VERSION
@@ -132,48 +132,9 @@ class SelectedTree(Tree):
 
     def __init__(self, root: int, *, depth: int, budget: int, fields: Fields | None) -> None:
         super().__init__(root, depth=depth, budget=budget)
-        self._shows_edges = fields is None or fields.shows("edges")
-        self._shows_temporal = fields is None or fields.shows("temporal_data")
+        self.shows_edges = fields is None or fields.shows("edges")
+        self.shows_temporal = fields is None or fields.shows("temporal_data")
 
     def render(self, fragments: Mapping[int, Fragment], since: str | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""
-        root = fragments.get(self.root)
-        if root is None:
-            return None
-        parts: list[bytes] = []
-        self._render(root, fragments, since, parts)
-        return b"".join(parts)
-
-    def _render(
-        self,
-        fragment: Fragment,
-        fragments: Mapping[int, Fragment],
-        since: str | None,
-        parts: list[bytes],
-    ) -> None:
-        parts.append(fragment.head)
-        if self._shows_edges:
-            self._render_edges(fragment, fragments, since, parts)
-        if self._shows_temporal:
-            parts.append(b',"temporal_data":')
-            parts.append(temporal_data(fragment, since) if fragment.temporal else b"null")
-        parts.append(b"}")
-
-    def _render_edges(
-        self, fragment: Fragment, fragments: Mapping[int, Fragment], since: str | None, parts: list[bytes]
-    ) -> None:
-        separator = b""
-        for opening, target, expanded in self._children.get(fragment.id, ()):
-            child = fragments.get(target)
-            if child is None:  # an edge to an entity that is gone
-                continue
-            parts.append(separator + opening)
-            if expanded:
-                self._render(child, fragments, since, parts)
-            else:
-                parts.append(child.stub)
-            parts.append(b"}")
-            separator = b","
-        parts.append(b"]")
-        if fragment.id in self._cut:
-            parts.append(b',"truncated":{"edges_total":%d}' % fragment.edges_total)
+        return join(*self.parts(fragments), since) if self.root in fragments else None

@@ -96,6 +96,12 @@ _ERASING: Final = (
     "Committed, and told to the caches, before it is answered. 404: it neither exists nor was erased."
 )
 
+_UNCHANGED: Final = Answer(description="What If-None-Match names still holds.", headers=("ETag",))
+_FILE: Final = {
+    200: Answer(description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)),
+    304: _UNCHANGED,
+}
+
 OPERATIONS: Final = (
     Operation(
         method="get",
@@ -368,12 +374,7 @@ OPERATIONS: Final = (
             parts.path("name", {"type": "string"}, "The file's name.", "index-4f2a91cc.js"),
             parts.IF_NONE_MATCH,
         ),
-        answers={
-            200: Answer(
-                description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)
-            ),
-            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
-        },
+        answers=_FILE,
         errors=(*_ANY, "not-found"),
     ),
     Operation(
@@ -384,7 +385,7 @@ OPERATIONS: Final = (
         summary="This document",
         answers={
             200: Answer(description="OpenAPI 3.1.", schema={"type": "object"}, headers=("ETag",)),
-            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
+            304: _UNCHANGED,
         },
         parameters=(parts.IF_NONE_MATCH,),
     ),
@@ -406,12 +407,7 @@ OPERATIONS: Final = (
             parts.path("asset", {"type": "string"}, "The file's name.", "swagger-ui.css"),
             parts.IF_NONE_MATCH,
         ),
-        answers={
-            200: Answer(
-                description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)
-            ),
-            304: Answer(description="What If-None-Match names still holds.", headers=("ETag",)),
-        },
+        answers=_FILE,
         errors=(*_ANY, "not-found"),
     ),
     Operation(
