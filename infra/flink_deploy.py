@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from infra.errors import InfraError
-from infra.flink_client import ContainerClient, FlinkClient, NativeClient
+from infra.flink_client import FlinkClient
 from infra.flink_jobs import (
     SUBMITTED,
     Job,
@@ -21,8 +21,8 @@ from infra.flink_jobs import (
     call,
     cause,
     check_output,
+    client_and_jobs,
     jobs_lock,
-    rendered_jobs,
     running_ids,
     script,
     stop_and_wait,
@@ -43,13 +43,7 @@ def deploy(
     `anew`: changed jobs start from the beginning of their topics instead, with empty state. Raises InfraError when a
     statement is wrong or the state does not fit; the job that was running goes on then.
     """
-    client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
-    shared, jobs = rendered_jobs(
-        brokers=client.brokers,
-        topic_prefix=topic_prefix,
-        checkpoints=client.checkpoints,
-        account_wait_s=settings.flink_account_wait_s,
-    )
+    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix, in_containers=in_containers)
     with jobs_lock(settings):
         running = running_ids(settings)
         changed = [

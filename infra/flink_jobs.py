@@ -111,11 +111,10 @@ def script(shared: str, jobs: list[tuple[Job, str | None]]) -> str:
     return "\n".join(parts)
 
 
-def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bool = False) -> list[str]:
-    """Submit the jobs that do not run; return their names when all tasks of all jobs run.
-
-    Idempotent; the topics have to exist. Raises InfraError with what Flink says.
-    """
+def client_and_jobs(
+    settings: InfraSettings, *, topic_prefix: str, in_containers: bool
+) -> tuple[FlinkClient, str, list[Job]]:
+    """The stack's Flink, the statements that all jobs share, and the jobs as they are to run there."""
     client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
     shared, jobs = rendered_jobs(
         brokers=client.brokers,
@@ -123,6 +122,15 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
         checkpoints=client.checkpoints,
         account_wait_s=settings.flink_account_wait_s,
     )
+    return client, shared, jobs
+
+
+def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bool = False) -> list[str]:
+    """Submit the jobs that do not run; return their names when all tasks of all jobs run.
+
+    Idempotent; the topics have to exist. Raises InfraError with what Flink says.
+    """
+    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix, in_containers=in_containers)
     # Two submitters at once would both find that a job is missing.
     with jobs_lock(settings):
         running = running_ids(settings)

@@ -83,8 +83,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     fake.jobs = {"id-0": "/c/old"}
     fake.files["/c/old/submitted.sql"] = OLD_SQL
     monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
+    monkeypatch.setattr(flink_jobs, "NativeClient", lambda _: fake)
     for module in (flink_jobs, flink_deploy):
-        monkeypatch.setattr(module, "NativeClient", lambda _: fake)
         monkeypatch.setattr(module, "call", fake.call)
     return fake
 
