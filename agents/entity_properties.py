@@ -13,6 +13,7 @@ from app.dates import parse, to_text
 from app.decoding import decode_record, told_at_of
 from app.models import Batch, PropertyRow
 from app.ports import Record
+from app.provenance import RecordSource
 from app.settings import Settings
 from app.validation import MAX_FIELD_BYTES, check_json_text, check_name
 
@@ -46,5 +47,6 @@ class EntityProperties:
                 check_json_text(bytes(told.field_value), "field_value", self._max_bytes),
                 to_text(parse(told.reference_date, field="reference_date")),
                 told_at_of(record),
+                RecordSource(record.topic, record.partition, record.offset),
             )
         )

@@ -68,6 +68,8 @@ def connector_config(
         "table.include.list": ",".join(
             rf"public\.{table}" for table in ("entities", "edges", "temporal_properties", "dbz_heartbeat")
         ),
+        # Where a statement came from is no change of it, and nobody else's.
+        "column.exclude.list": r"public\.entities\.sources",
         "snapshot.mode": "initial" if snapshot else "no_data",
         # A slot that somebody made anew is further than what was published: Debezium stops, rather than go on past the
         # gap, as it does in silence by trust_slot and trust_greater_lsn.

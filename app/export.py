@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from app.provenance import Source
+
 
 class Entity(msgspec.Struct, frozen=True, tag_field="kind", tag="entity"):
     """The first line; `exported_at` is the time of the snapshot that all lines are of."""
@@ -17,12 +19,13 @@ class Entity(msgspec.Struct, frozen=True, tag_field="kind", tag="entity"):
 
 
 class Property(msgspec.Struct, frozen=True, tag_field="kind", tag="property"):
-    """A field with its value, or `removed` where it is hidden."""
+    """A field with its value, or `removed` where it is hidden; `source` where it is known."""
 
     field: str
     reference_date: str
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     removed: bool | msgspec.UnsetType = msgspec.UNSET
+    source: Source | msgspec.UnsetType = msgspec.UNSET
 
 
 class Relationship(msgspec.Struct, frozen=True, tag_field="kind", tag="relationship"):

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from app.provenance import Source
+
 Granularity = Literal["instant", "day", "week", "month", "quarter", "year"]
 
 
@@ -38,6 +40,7 @@ class PropertyRow(NamedTuple):
     value: str | None  # JSON text; None: the field is removed, which of equal dates wins over any value
     reference_date: str  # fixed-width UTC text of app.dates.to_text: sorts as text in the order of time
     told_at: datetime
+    source: Source | None = None  # kept with what wins; decides nothing
 
 
 class EdgeRow(NamedTuple):

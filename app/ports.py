@@ -234,6 +234,22 @@ class EntityIndex(Protocol):
         ...
 
 
+class ProvenanceReader(Protocol):
+    """For each property the date that won and where it came from; read from PostgreSQL, never from a cache.
+
+    The answers are JSON objects: `id`, `type`, `reference`, and `properties` by field, removed ones too. `token` and
+    `matches` mean what they mean to GraphReader; None where there is no such entity.
+    """
+
+    async def by_id(
+        self, entity_id: int, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None: ...
+
+    async def by_reference(
+        self, key: EntityKey, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None: ...
+
+
 class PlaceholderMerger(Protocol):
     """Merges placeholders of type `unknown` into the one typed entity of their reference."""
 

@@ -156,6 +156,10 @@ class Settings(BaseSettings):
     max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
     max_edges_per_record: int = Field(default=10_000, ge=1)
     max_properties_per_entity: int = Field(default=1_000, ge=1, description="that are stored of one entity")
+    provenance: bool = Field(
+        default=True,
+        description="keep of each property where it came from, for GET /v1/graph/{id}/provenance",
+    )
     max_entity_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,

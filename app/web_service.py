@@ -52,6 +52,7 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             exporter=worker.stores.exporter,
             directory=worker.stores.directory,
             entities=worker.stores.entities,
+            provenance=worker.stores.provenance,
             feed=worker.change_feed(),
             letter_box=worker.letter_box(),
             tokens=Tokens(lambda: worker.stores.database),

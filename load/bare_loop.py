@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from app import dates
 from app.kafka_security import client_options
 from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
+from app.provenance import RecordSource
 from app.settings import Role, Settings
 from storage.stores import Stores
 
@@ -76,6 +77,7 @@ def properties(records: Sequence[Any]) -> Batch:
                 bytes(told.field_value).decode(),
                 dates.to_text(dates.parse(told.reference_date, field=_FIELD)),
                 dates.from_epoch_ms(record.timestamp),
+                RecordSource(record.topic, record.partition, record.offset),
             )
         )
     return batch

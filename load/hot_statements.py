@@ -113,6 +113,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[PlanLog, ExplainedP
             limits=EntityLimits(
                 properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
             ),
+            provenance=settings.provenance,
         )
         yield log, ExplainedPool(reading, log), writer
     finally:

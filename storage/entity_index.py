@@ -26,7 +26,7 @@ class PostgresEntityIndex:
         if kind is not None:
             name, arguments = "entities_of_type_after", (after, limit + 1, kind)  # type: ignore[assignment]
         reach = await self._source.position()
-        read = await self._source.read(_rows(name, *arguments), reach, token=token)
+        read = await self._source.read(rows_of(name, *arguments), reach, token=token)
         rows = read.result[:limit]
         more = len(read.result) > limit
         body = b"[" + b",".join(map(_item, rows)) + b"]"
@@ -42,11 +42,13 @@ class PostgresEntityIndex:
 
     async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
         reach = await self._source.position()
-        read = await self._source.read(_rows("merged_ids", ids), reach)
+        read = await self._source.read(rows_of("merged_ids", ids), reach)
         return {row["old_id"]: row["new_id"] for row in read.result}
 
 
-def _rows(name: str, *arguments: object) -> Ask[list[asyncpg.Record]]:
+def rows_of(name: str, *arguments: object) -> Ask[list[asyncpg.Record]]:
+    """Asks a server for the rows of a query."""
+
     async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
         before = await position(connection)
         if before < least:

@@ -11,6 +11,7 @@ from app.export import Entity as EntityLine
 from app.export import ExportLine, Property, Relationship, Temporal
 from storage.errors import translated
 from storage.pools import Connection
+from storage.provenance import told_by
 from storage.queries import query
 
 _PREFETCH: Final = 500  # rows
@@ -57,11 +58,16 @@ async def _lines(connection: Connection, entity: asyncpg.Record) -> AsyncIterato
             updated_at=entity["updated_at"],
             exported_at=entity["exported_at"],
         )
+        told = told_by(entity)
         for name, raw in _PROPERTIES.decode(entity["properties"]).items():
             stored = _STORED.decode(raw)
             removed = True if stored.value is msgspec.UNSET else msgspec.UNSET
             yield Property(
-                field=name, value=stored.value, removed=removed, reference_date=stored.reference_date
+                field=name,
+                value=stored.value,
+                removed=removed,
+                reference_date=stored.reference_date,
+                source=told.get(name) or msgspec.UNSET,
             )
         async for row in _rows(connection, "export_edges", entity["id"]):
             columns = dict(row)

@@ -74,5 +74,10 @@ def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
 
 
 def _each_value(rows: list[V]) -> list[V]:
-    # They differ in nothing else that is stored.
-    return rows if len(rows) == 1 else list({row.value: row for row in rows}.values())
+    # They differ in nothing else that decides anything: the first one stays, and with it its source.
+    if len(rows) == 1:
+        return rows
+    first: dict[str | None, V] = {}
+    for row in rows:
+        first.setdefault(row.value, row)
+    return list(first.values())

@@ -24,6 +24,7 @@ from app.ports import (
     ProfileExporter,
     ProfilePreview,
     ProfileWriter,
+    ProvenanceReader,
     ReplicationSlots,
 )
 from app.settings import Role, Settings
@@ -54,6 +55,7 @@ from storage.placeholders import PostgresPlaceholderMerger
 from storage.pools import open_reader, open_writer
 from storage.preview import PostgresPreview
 from storage.probes import PostgresProbe, RedisProbe
+from storage.provenance import PostgresProvenance
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
@@ -78,6 +80,7 @@ class Stores:
     reader: GraphReader
     directory: EntityDirectory
     entities: EntityIndex
+    provenance: ProvenanceReader
     placeholders: PlaceholderMerger
     invalidator: CacheInvalidator
     invalidations: PendingInvalidations
@@ -147,6 +150,7 @@ class Stores:
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
         self.entities = PostgresEntityIndex(source)
+        self.provenance = PostgresProvenance(source)
 
         def moved() -> None:
             self.database = str(self._lineage.identity)
@@ -209,7 +213,7 @@ class Stores:
     ) -> None:
         """What changes the graph."""
         acquire_s = settings.postgres_acquire_timeout_s
-        self.writer = PostgresWriter(
+        self.writer = written = PostgresWriter(
             writer,
             pending,
             ledger,
@@ -219,8 +223,10 @@ class Stores:
             limits=EntityLimits(
                 properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
             ),
+            provenance=settings.provenance,
             hooks=hooks,
         )
+        self._lineage.on_move(written.moved, [])
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
 

@@ -5,7 +5,7 @@ entities → one CTE for the rest, as a statement of its own → removals → co
 batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -24,6 +24,7 @@ from storage.invalidation import PendingInvalidations
 from storage.ledger import ErasureLedger
 from storage.pools import Connection, primary_clock
 from storage.queries import query
+from storage.sources import SourceTopics, spelled
 
 _PARTITIONS_AHEAD: Final = timedelta(days=366)
 
@@ -41,6 +42,7 @@ class PostgresWriter:
         acquire_timeout_s: float,
         partition_months_from: str,
         limits: EntityLimits,
+        provenance: bool,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool
@@ -51,20 +53,27 @@ class PostgresWriter:
         self._partitions_from = datetime.fromisoformat(f"{partition_months_from}-01").replace(tzinfo=UTC)
         self._limits = limits
         self._known_months: set[datetime] = set()
+        self._topics = SourceTopics() if provenance else None
         self._hooks = hooks
 
     async def now(self) -> datetime:
         return await primary_clock(self._pool, acquire_timeout_s=self._acquire_timeout_s)
+
+    def moved(self) -> None:
+        """The primary is another one."""
+        if self._topics is not None:
+            self._topics.forget()
 
     async def write(self, batch: Batch) -> Changes:
         effects = Effects()
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 await self._ensure_partitions(connection, batch.temporal)
+                topics = await self._topics.of(connection, batch.properties) if self._topics else None
                 try:
                     with ExitStack() as committing:
                         async with connection.transaction():
-                            await self._flush(connection, batch, effects)
+                            await self._flush(connection, batch, effects, topics)
                             committing.enter_context(span("commit"))
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
@@ -78,7 +87,9 @@ class PostgresWriter:
                 await self._invalidations.submit(changes)
         return changes
 
-    async def _flush(self, connection: Connection, batch: Batch, effects: Effects) -> None:
+    async def _flush(
+        self, connection: Connection, batch: Batch, effects: Effects, topics: Mapping[str, int] | None
+    ) -> None:
         with span("ledger", rows=len(batch)):
             told = await self._ledger.begin_flush(connection, batch)
         await self._hooks.reach("after-ledger")
@@ -89,7 +100,7 @@ class PostgresWriter:
         if len(could_win) > len(could_win.removed_edges):
             await self._hooks.reach("before-copy")
             with span("copy", rows=len(could_win)):
-                await _stage(connection, could_win)
+                await _stage(connection, could_win, topics)
             with span("entities"):
                 effects.created = await connection.fetch(query("insert_missing_entities"), True)
             await self._hooks.reach("between-entities-and-merge")
@@ -115,11 +126,18 @@ class PostgresWriter:
             self._known_months |= months
 
 
-async def _stage(connection: Connection, batch: Batch) -> None:
-    """COPY the rows, without `told_at` where nothing that is stored depends on it."""
+async def _stage(connection: Connection, batch: Batch, topics: Mapping[str, int] | None) -> None:
+    """COPY the rows, without `told_at` where nothing that is stored depends on it, and sources only with `topics`."""
+    properties: Sequence[tuple[object, ...]]
+    property_columns: Sequence[str] = PropertyRow._fields[:5]
+    if topics is None:
+        properties = [row[:5] for row in batch.properties]
+    else:
+        properties = [(*row[:5], spelled(row.source, topics)) for row in batch.properties]
+        property_columns = (*property_columns, "source")
     staged: tuple[tuple[str, Sequence[tuple[object, ...]], Sequence[str]], ...] = (
         ("staging_entities", [row[:2] for row in batch.entities], ("type", "reference")),
-        ("staging_properties", [row[:5] for row in batch.properties], PropertyRow._fields[:5]),
+        ("staging_properties", properties, property_columns),
         ("staging_edges", batch.edges, EdgeRow._fields),
         ("staging_temporal", [row[:9] for row in batch.temporal], TemporalRow._fields[:9]),
     )

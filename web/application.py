@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, cast
@@ -11,7 +11,19 @@ from aiohttp import web
 
 from app.access import Scope
 from app.settings import Settings
-from web import dead_letters, docs, erasures, events, exports, graph, health, index, listing, writes
+from web import (
+    dead_letters,
+    docs,
+    erasures,
+    events,
+    exports,
+    graph,
+    health,
+    index,
+    listing,
+    provenance,
+    writes,
+)
 from web.boundary import Bounds, GuardedHandler, guarded
 from web.deadlines import Deadlines
 from web.gate import Gate, Room
@@ -68,6 +80,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     add(by_id, graph.get_by_id, *_READ, needs=read)
     add(by_id, erasures.delete_by_id, "DELETE", needs=erase)
     add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, needs=read, bounds=exported)
+    add("/v1/graph/{id:[^/]*}/provenance", provenance.get_by_id, *_READ, needs=read)
+    add(f"{by_reference}/provenance", provenance.get_by_reference, *_READ, needs=read)
     add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, needs=read, bounds=streamed)
     add("/v1/events", events.get_events, *_READ, needs=read, bounds=streamed)
     add(by_property, graph.get_by_property, *_READ, needs=read)
@@ -84,17 +98,22 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         "POST",
         needs=admin,
     )
-    add("/healthz", health.healthz, *_READ, needs=None, bounds=free)
-    add("/readyz", health.readyz, *_READ, needs=None, bounds=free)
+    _add_free(partial(add, needs=None, bounds=free), application[PAGE])
     add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
-    add("/problems/{name:[^/]*}", index.problem, *_READ, needs=None, bounds=free)
-    add("/openapi.json", docs.openapi, *_READ, needs=None, bounds=free)
-    add("/docs", docs.page, *_READ, needs=None, bounds=free)
-    add("/docs/{asset:[^/]*}", docs.asset, *_READ, needs=None, bounds=free)
-    add("/assets/{name:[^/]*}", application[PAGE].asset, *_READ, needs=None, bounds=free)
-    add("/", index.index, *_READ, needs=None, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
     return application
+
+
+def _add_free(add: Callable[..., None], page: Page) -> None:
+    """Probes and descriptions, for everybody."""
+    add("/healthz", health.healthz, *_READ)
+    add("/readyz", health.readyz, *_READ)
+    add("/problems/{name:[^/]*}", index.problem, *_READ)
+    add("/openapi.json", docs.openapi, *_READ)
+    add("/docs", docs.page, *_READ)
+    add("/docs/{asset:[^/]*}", docs.asset, *_READ)
+    add("/assets/{name:[^/]*}", page.asset, *_READ)
+    add("/", index.index, *_READ)
 
 
 async def _unrouted(request: web.Request) -> web.StreamResponse:

@@ -20,6 +20,8 @@ _ROUTES: Final = {
         "graph": f"/v1/graph/{{id}}{{?{_TREE}}}",
         "graph_by_property": f"/v1/graph/by-property/{{prop}}/value/{{value}}{{?{_TREE},limit,cursor}}",
         "graph_by_reference": f"/v1/graph/by-reference/{{type}}/{{reference}}{{?{_TREE}}}",
+        "graph_provenance": "/v1/graph/{id}/provenance",
+        "graph_provenance_by_reference": "/v1/graph/by-reference/{type}/{reference}/provenance",
         "graph_export": "/v1/graph/{id}/export",
         "graph_batch": f"/v1/graph/batch{{?{_TREE}}}",
         "graph_watch": "/v1/graph/{id}/watch{?depth,type,last_event_id}",

@@ -65,6 +65,13 @@ _ALL: Final = (
         meaning="No route or entity answers to this address.",
     ),
     Problem(
+        name="provenance-off",
+        status=404,
+        title="Provenance is not kept here",
+        meaning="The setting PROFILE_PROVENANCE is off: this server neither notes where statements come from nor tells "
+        "it. Dates of properties stand in their entity's tree.",
+    ),
+    Problem(
         name="method-not-allowed",
         status=405,
         title="The method is not allowed here",

@@ -20,6 +20,7 @@ from app.ports import (
     ProfileExporter,
     ProfilePreview,
     ProfileWriter,
+    ProvenanceReader,
 )
 from app.settings import Settings
 from app.tokens import Tokens
@@ -46,6 +47,7 @@ class WebServices:
     exporter: ProfileExporter
     directory: EntityDirectory
     entities: EntityIndex
+    provenance: ProvenanceReader
     feed: EventFeed
     letter_box: LetterBox
     probes: Sequence[Probe]

@@ -14,6 +14,7 @@ import msgspec
 from app import dates
 from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
+from app.provenance import Source
 from app.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web.field_paths import join
 from web.references import check_relationship, check_type, resolve
@@ -69,9 +70,14 @@ class SyncRequest:
         return told + len(self.removed_relationships)
 
     def rows(
-        self, *, now: datetime, types: Mapping[str, list[str]], refusals: Refusals | None = None
+        self,
+        *,
+        now: datetime,
+        types: Mapping[str, list[str]],
+        source: Source | None = None,
+        refusals: Refusals | None = None,
     ) -> Batch:
-        """Every row of the request; `types` answers `untyped`.
+        """Every row of the request, told by `source`; `types` answers `untyped`.
 
         Raises AmbiguousReferenceError, or keeps it in `refusals` and leaves the relationship out, though the
         types that it names stay known to the others.
@@ -93,7 +99,13 @@ class SyncRequest:
             entities=[EntityRow(key.type, key.reference, now) for key in self.entities],
             properties=[
                 PropertyRow(
-                    p.key.type, p.key.reference, p.field, p.value, p.reference_date or reference_date, now
+                    p.key.type,
+                    p.key.reference,
+                    p.field,
+                    p.value,
+                    p.reference_date or reference_date,
+                    now,
+                    source,
                 )
                 for p in self.properties
             ],

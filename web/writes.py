@@ -13,8 +13,10 @@ from aiohttp import web
 
 from app.models import Batch
 from app.preview import Preview
+from app.provenance import RequestSource
 from app.tokens import HEADER as TOKEN
 from web import bodies, differences, parameters, sync, temporal
+from web.boundary import GIVEN_REQUEST_ID
 from web.refusals import Refusals
 from web.services import SERVICES, SETTINGS, WebServices
 
@@ -41,7 +43,8 @@ async def post_sync(request: web.Request) -> web.Response:
     batch = Batch()
     if len(asked):
         now, types = await asyncio.gather(_now(services, refusals), _types_of(services, asked.untyped))
-        batch = asked.rows(now=now, types=types, refusals=refusals)
+        source = RequestSource(request[GIVEN_REQUEST_ID])
+        batch = asked.rows(now=now, types=types, source=source, refusals=refusals)
     return await _answer(services, batch, refusals)
 
 

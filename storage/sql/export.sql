@@ -2,7 +2,8 @@
 
 -- name: export_entity
 -- The entity, and the time of the snapshot. $1 id.
-SELECT id, type, reference, properties::text AS properties, utc_text(created_at) AS created_at,
+SELECT id, type, reference, properties::text AS properties, sources::text AS sources,
+       (SELECT jsonb_object_agg(t.id, t.name) FROM source_topics t)::text AS topics, utc_text(created_at) AS created_at,
        utc_text(updated_at) AS updated_at, utc_text(now()) AS exported_at
 FROM entities
 WHERE id = $1;

@@ -65,7 +65,7 @@ WHERE p.entity_id IS NULL
 -- grows the catalogue.
 CREATE TEMP TABLE IF NOT EXISTS staging_entities (type text, reference text) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS staging_properties (
-    type text, reference text, field text, value jsonb, reference_date text COLLATE "C"
+    type text, reference text, field text, value jsonb, reference_date text COLLATE "C", source text
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE IF NOT EXISTS staging_edges (
     left_type text, left_reference text, right_type text, right_reference text, relationship_type text,
@@ -81,23 +81,24 @@ CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
 -- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
 -- insert is merged by the next statement. $1 true: a statement without parameters would keep its first plan.
 WITH named AS (
-    SELECT type, reference, NULL AS field, NULL::jsonb AS property FROM staging_entities
+    SELECT type, reference, NULL AS field, NULL::jsonb AS property, NULL AS source FROM staging_entities
     UNION ALL
     (SELECT DISTINCT ON (type, reference, field)
-            type, reference, field, stored_property(value, reference_date)
+            type, reference, field, stored_property(value, reference_date), source
      FROM staging_properties
      ORDER BY type, reference, field, reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC)
-    UNION ALL SELECT left_type, left_reference, NULL, NULL FROM staging_edges
-    UNION ALL SELECT right_type, right_reference, NULL, NULL FROM staging_edges
-    UNION ALL SELECT type, reference, NULL, NULL FROM staging_temporal
+    UNION ALL SELECT left_type, left_reference, NULL, NULL, NULL FROM staging_edges
+    UNION ALL SELECT right_type, right_reference, NULL, NULL, NULL FROM staging_edges
+    UNION ALL SELECT type, reference, NULL, NULL, NULL FROM staging_temporal
 ), folded AS (
     SELECT type, reference,
-           coalesce(jsonb_object_agg(field, property) FILTER (WHERE field IS NOT NULL), '{}') AS properties
+           coalesce(jsonb_object_agg(field, property) FILTER (WHERE field IS NOT NULL), '{}') AS properties,
+           jsonb_object_agg(field, source) FILTER (WHERE source IS NOT NULL) AS sources
     FROM named
     GROUP BY type, reference
 )
-INSERT INTO entities (type, reference, properties)
-SELECT f.type, f.reference, f.properties
+INSERT INTO entities (type, reference, properties, sources)
+SELECT f.type, f.reference, f.properties, f.sources
 FROM folded f
 WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = f.type AND e.reference = f.reference)
 ORDER BY f.type, f.reference
@@ -110,15 +111,17 @@ RETURNING id, type, reference, properties, pg_column_size(properties) AS bytes;
 -- $1 true, as above.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
-           jsonb_object_agg(field, stored_property(value, reference_date)) AS patch
-    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
+           jsonb_object_agg(field, stored_property(value, reference_date)) AS patch,
+           jsonb_object_agg(field, source) FILTER (WHERE source IS NOT NULL) AS sources
+    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date, source
           FROM staging_properties
           ORDER BY type, reference, field, reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC) AS winners
     GROUP BY type, reference
 ), locked AS MATERIALIZED (
     -- After the wait for a lock the condition is checked again, on the new row. What this transaction inserted has
     -- its properties already.
-    SELECT e.id, e.properties AS stored, winning_properties(e.properties, p.patch) AS won
+    SELECT e.id, e.properties AS stored, winning_properties(e.properties, p.patch) AS won,
+           e.sources AS stored_sources, p.sources
     FROM entities e
     JOIN patches p ON e.type = p.type AND e.reference = p.reference
     WHERE e.xmin <> pg_current_xact_id()::xid AND winning_properties(e.properties, p.patch) <> '{}'
@@ -126,7 +129,13 @@ WITH patches AS MATERIALIZED (
     FOR NO KEY UPDATE OF e
 ), merged AS (
     UPDATE entities e
-    SET properties = l.stored || l.won, updated_at = now()
+    SET properties = l.stored || l.won,
+        -- Of what won without a source, the one before is no longer true.
+        sources = CASE WHEN l.stored_sources IS NOT NULL OR l.sources IS NOT NULL
+                       THEN jsonb_strip_nulls(
+                           coalesce(l.stored_sources, '{}')
+                           || (SELECT jsonb_object_agg(k, l.sources -> k) FROM jsonb_object_keys(l.won) AS k)) END,
+        updated_at = now()
     FROM locked l
     WHERE e.id = l.id
     RETURNING e.id, l.stored, l.won, pg_column_size(e.properties) AS bytes

@@ -34,6 +34,24 @@ BODIES: Final[dict[str, dict[str, Any]]] = {
     "BatchIn": {"entity_ids": [123, 456]},
 }
 
+PROVENANCE: Final[dict[str, Any]] = {
+    "id": 123,
+    "type": "user",
+    "reference": "user-12345",
+    "properties": {
+        "name": {
+            "reference_date": "2025-01-15T10:30:00.000000Z",
+            "source": {"kind": "record", "topic": "entity-properties", "partition": 3, "offset": 48213},
+        },
+        "status": {
+            "reference_date": "2026-11-24T14:02:44.362740Z",
+            "source": {"kind": "request", "request_id": "0123456789abcdef"},
+            "removed": True,
+        },
+        "email": {"reference_date": "2024-06-01T00:00:00.000000Z", "source": None},
+    },
+}
+
 RECEIPT: Final[dict[str, Any]] = {
     "ledger_id": "5f0c" * 16,
     "erased_at": "2026-11-24T19:10:02.120412Z",

@@ -75,6 +75,17 @@ _MOVED: Final = Answer(
     schema=ref("Moved"),
     headers=("Location",),
 )
+_PROVENANCE: Final = Answer(
+    description="Dates and sources by property.",
+    schema=ref("Provenance"),
+    headers=("ETag", "Cache-Status", TOKEN),
+    example=examples.PROVENANCE,
+)
+_TOLD_BY: Final = (
+    "For each property, hidden ones too, the date that won, and the record or request that told it. Where the same "
+    "was told twice, the source is the one that was written first; it is null where none was kept. "
+    "Not from the cache."
+)
 _EVENTS: Final = Answer(
     description="Messages with `id`, `event` (the event's type, or `gap`) and `data` (its body on one line); comments.",
     schema={"type": "string"},
@@ -199,6 +210,28 @@ OPERATIONS: Final = (
             304: _NOT_MODIFIED,
         },
         errors=_READ,
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/{id}/provenance",
+        id="getProvenance",
+        tag="Reads",
+        summary="Where the properties of one entity came from",
+        description=_TOLD_BY,
+        parameters=(parts.ID, *_CONDITIONAL),
+        answers={200: _PROVENANCE, 301: _MOVED, 304: _NOT_MODIFIED},
+        errors=(*_READ, "not-found", "provenance-off"),
+    ),
+    Operation(
+        method="get",
+        path="/v1/graph/by-reference/{type}/{reference}/provenance",
+        id="getProvenanceByReference",
+        tag="Reads",
+        summary="The same by its business key",
+        description=_TOLD_BY,
+        parameters=(parts.TYPE, parts.REFERENCE, *_CONDITIONAL),
+        answers={200: _PROVENANCE, 304: _NOT_MODIFIED},
+        errors=(*_READ, "not-found", "provenance-off"),
     ),
     Operation(
         method="get",

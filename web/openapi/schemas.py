@@ -101,6 +101,35 @@ _ANSWERS: Final[dict[str, Schema]] = {
         },
         description="An entity alone.",
     ),
+    "RecordSource": record(
+        {"kind": {"const": "record"}, "topic": _TEXT, "partition": _COUNT, "offset": _COUNT},
+        description="A record of a topic.",
+    ),
+    "RequestSource": record(
+        {"kind": {"const": "request"}, "request_id": _TEXT},
+        description="An HTTP request, by the X-Request-Id of its answer.",
+    ),
+    "Provenance": record(
+        {
+            **_NAME,
+            "properties": {
+                "type": "object",
+                "additionalProperties": record(
+                    {
+                        "reference_date": _DATE,
+                        "source": {
+                            "oneOf": [ref("RecordSource"), ref("RequestSource"), {"type": "null"}],
+                            "description": "null where it was not kept when the property was told.",
+                        },
+                        "removed": {"const": True, "description": "There where the property is hidden."},
+                    },
+                    description="The date that won, and where the statement came from.",
+                    optional=frozenset({"removed"}),
+                ),
+            },
+        },
+        description="Where an entity's properties came from.",
+    ),
     "Moved": record(
         {"id": _ID, "moved_to": _ID},
         description="The entity was a placeholder and is one with another one now.",

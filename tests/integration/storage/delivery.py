@@ -77,11 +77,11 @@ async def stored_after(writer: ProfileWriter, db: Any, rounds: Rounds) -> Stored
     for table in ("temporal_properties", "edges", "entities"):
         await db.execute(f"DELETE FROM {table}")
     for batches in rounds:
-        await _write_at_once(writer, db, [batch_of(messages) for messages in batches])
+        await write_at_once(writer, db, [batch_of(messages) for messages in batches])
     return await _stored(db)
 
 
-async def _write_at_once(writer: ProfileWriter, db: Any, batches: Sequence[Batch]) -> None:
+async def write_at_once(writer: ProfileWriter, db: Any, batches: Sequence[Batch]) -> None:
     """Write each batch by a worker of its own.
 
     What is there is locked until all workers have compared their batches with it, which is the worst that can

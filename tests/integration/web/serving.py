@@ -69,6 +69,7 @@ async def assembled(
         exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
+        provenance=stores.provenance,
         probes=stores.probes,
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),

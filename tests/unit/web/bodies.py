@@ -5,16 +5,18 @@ from typing import Any, Final
 
 from aiohttp.test_utils import TestClient
 
+from app.provenance import RequestSource
 from tests.seed_bodies import SEED_INGEST
 
 JSON: Final = {"Content-Type": "application/json"}
+TOLD_BY: Final = RequestSource("r-1")  # what `post` sends
 
 
 async def post(
     client: TestClient[Any, Any], body: str | bytes, path: str = "/v1/graph/sync"
 ) -> tuple[int, dict[str, Any]]:
     data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-    response = await client.post(path, data=data, headers=JSON)
+    response = await client.post(path, data=data, headers={**JSON, "X-Request-Id": TOLD_BY.request_id})
     return response.status, await response.json(content_type=None)
 
 

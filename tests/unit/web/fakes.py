@@ -311,6 +311,32 @@ class FakeIndex:
 
 
 @dataclass
+class FakeProvenance:
+    """Knows the entity 7, `user:u-7`."""
+
+    calls: list[tuple[object, ...]] = field(default_factory=list)
+
+    async def by_id(
+        self, entity_id: int, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None:
+        return self._answer(entity_id == 7, entity_id, token, matches)
+
+    async def by_reference(
+        self, key: EntityKey, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None:
+        return self._answer(key == ("user", "u-7"), key, token, matches)
+
+    def _answer(
+        self, known: bool, asked: object, token: int, matches: Callable[[str], bool] | None
+    ) -> Answer | None:
+        self.calls.append((asked, token))
+        if not known:
+            return None
+        same = matches is not None and matches("5eed")
+        return Answer(body=None if same else b'{"id":7}', cache="bypass", etag="5eed", upper=9)
+
+
+@dataclass
 class FakeLetterBox:
     """Holds letters of the topic `properties`, by id; `stays` is why none can be replayed."""
 
@@ -378,6 +404,7 @@ class World:
     exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     entities: FakeIndex = field(default_factory=FakeIndex)
+    provenance: FakeProvenance = field(default_factory=FakeProvenance)
     topic: Topic = field(default_factory=Topic)
     letter_box: FakeLetterBox = field(default_factory=FakeLetterBox)
     max_event_bytes: int = 1 << 20
@@ -399,6 +426,7 @@ class World:
             exporter=self.exporter,
             directory=self.directory,
             entities=self.entities,
+            provenance=self.provenance,
             feed=ChangeFeed(
                 "t", self.topic.reader, max_streams=2, max_bytes=self.max_event_bytes, catching_up=1
             ),

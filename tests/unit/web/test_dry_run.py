@@ -13,7 +13,7 @@ from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
 from app.preview import Difference, Preview, Stored
 from tests.rows import DAY0, at, edge, point, prop, user
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
-from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, entity, ingest, post, related
+from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, TOLD_BY, entity, ingest, post, related
 from tests.unit.web.fakes import NOW, World
 
 Client = TestClient[Any, Any]
@@ -174,7 +174,7 @@ async def test_refused_items_do_not_stop_the_others(client: Client, world: World
     assert world.preview.batches == [
         Batch(
             entities=[EntityRow("user", "u", NOW)],
-            properties=[PropertyRow("user", "u", "good", "1", to_text(NOW), NOW)],
+            properties=[PropertyRow("user", "u", "good", "1", to_text(NOW), NOW, TOLD_BY)],
         ),
         Batch(edges=[EdgeRow("unknown", "u", "unknown", "v", "knows", None, NOW)]),
     ]

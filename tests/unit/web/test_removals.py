@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 from app.models import PropertyRow, RemovedEdge
 from app.preview import Difference, Preview, Stored
 from tests.rows import DAY0
-from tests.unit.web.bodies import post
+from tests.unit.web.bodies import TOLD_BY, post
 from tests.unit.web.fakes import NOW, World
 
 Client = TestClient[Any, Any]
@@ -28,8 +28,8 @@ async def test_a_removed_property_has_its_date_or_that_of_the_request(client: Cl
     assert (await post(client, removing(properties=[PROPERTY, dated])))[0] == 202
     (batch,) = world.writer.batches
     assert batch.properties == [
-        PropertyRow("user", "a", "f", None, "2025-10-05T12:00:00.123456Z", NOW),
-        PropertyRow("user", "a", "g", None, "2025-01-01T00:00:00.000000Z", NOW),
+        PropertyRow("user", "a", "f", None, "2025-10-05T12:00:00.123456Z", NOW, TOLD_BY),
+        PropertyRow("user", "a", "g", None, "2025-01-01T00:00:00.000000Z", NOW, TOLD_BY),
     ]
     assert (batch.entities, batch.edges, batch.removed_edges) == ([], [], [])
 

@@ -11,7 +11,7 @@ from app.dates import to_text
 from app.errors import InvalidError
 from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
-from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, entity, ingest, post, related
+from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, TOLD_BY, entity, ingest, post, related
 from tests.unit.web.fakes import NOW, World
 from web.application import build
 
@@ -25,8 +25,8 @@ async def test_syncs_the_example(client: Client, world: World) -> None:
         Batch(
             entities=[EntityRow("user", "user-12345", NOW)],
             properties=[
-                PropertyRow("user", "user-12345", "name", '"João Silva Updated"', to_text(NOW), NOW),
-                PropertyRow("user", "user-12345", "status", '"premium"', to_text(NOW), NOW),
+                PropertyRow("user", "user-12345", "name", '"João Silva Updated"', to_text(NOW), NOW, TOLD_BY),
+                PropertyRow("user", "user-12345", "status", '"premium"', to_text(NOW), NOW, TOLD_BY),
             ],
             edges=[
                 EdgeRow(
@@ -85,7 +85,7 @@ async def test_keeps_a_value_as_it_was_sent(
     client: Client, world: World, sent: str, value: str, date: str
 ) -> None:
     assert (await post(client, entity(f'{{"p": {sent}}}')))[0] == 202
-    assert world.writer.batches[0].properties == [PropertyRow("user", "u", "p", value, date, NOW)]
+    assert world.writer.batches[0].properties == [PropertyRow("user", "u", "p", value, date, NOW, TOLD_BY)]
 
 
 async def test_a_plain_value_takes_the_date_of_its_entity(client: Client, world: World) -> None:
