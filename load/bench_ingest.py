@@ -20,7 +20,7 @@ from load.options import positive
 from load.readers import measure, readers
 from load.spread import spread
 
-_LABELS = ("agent", "bare", "uncached", "naive")
+_LABELS = ("agent", "bare", "uncached", "unsourced", "naive")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -38,13 +38,14 @@ class Reader:
 
 
 def readers(role: Role) -> list[Reader]:
-    """The agent, the agent without caches (which tells the share of invalidation), the bare and the naive loop."""
+    """The agent, without caches and without provenance (which tell their shares), the bare and the naive loop."""
     faust = [str(Path(sys.executable).with_name("faust")), "-A", "app", "worker", "-l", "warn"]
     commits = {"PROFILE_COMMIT_INTERVAL_S": "0.1"}  # as the loops commit each fetch
     return [
         Reader(label="agent", command=faust, environment=commits),
         Reader(label="bare", command=[sys.executable, "-m", "load.bare_loop", role.value]),
         Reader(label="uncached", command=faust, environment=commits | {"PROFILE_CACHE_ENABLED": "false"}),
+        Reader(label="unsourced", command=faust, environment=commits | {"PROFILE_PROVENANCE": "false"}),
         Reader(label="naive", command=[sys.executable, "-m", "load.naive_loop", role.value]),
     ]
 

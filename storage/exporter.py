@@ -11,7 +11,7 @@ from app.export import Entity as EntityLine
 from app.export import ExportLine, Property, Relationship, Temporal
 from storage.errors import translated
 from storage.pools import Connection
-from storage.provenance import told_by
+from storage.provenance import StoredSources
 from storage.queries import query
 
 _PREFETCH: Final = 500  # rows
@@ -58,7 +58,7 @@ async def _lines(connection: Connection, entity: asyncpg.Record) -> AsyncIterato
             updated_at=entity["updated_at"],
             exported_at=entity["exported_at"],
         )
-        told = told_by(entity)
+        told = StoredSources(entity)
         for name, raw in _PROPERTIES.decode(entity["properties"]).items():
             stored = _STORED.decode(raw)
             removed = True if stored.value is msgspec.UNSET else msgspec.UNSET
@@ -67,7 +67,7 @@ async def _lines(connection: Connection, entity: asyncpg.Record) -> AsyncIterato
                 value=stored.value,
                 removed=removed,
                 reference_date=stored.reference_date,
-                source=told.get(name) or msgspec.UNSET,
+                source=told.of(name, stored.reference_date) or msgspec.UNSET,
             )
         async for row in _rows(connection, "export_edges", entity["id"]):
             columns = dict(row)

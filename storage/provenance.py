@@ -75,17 +75,22 @@ class PostgresProvenance:
         )
 
 
-def told_by(row: asyncpg.Record) -> dict[str, Source | None]:
-    """The sources of a row's properties, by field; its columns are `sources` and `topics`, both text or null."""
-    stored = _TEXTS.decode(row["sources"] or "{}")
-    topics = _TEXTS.decode(row["topics"] or "{}")
-    return {field: sources.read(text, topics) for field, text in stored.items()}
+class StoredSources:
+    """The sources of one row's properties, whose columns are `sources` and `topics`: both text, or null."""
+
+    def __init__(self, row: asyncpg.Record) -> None:
+        self._stored = _TEXTS.decode(row["sources"] or "{}")
+        self._topics = _TEXTS.decode(row["topics"] or "{}")
+
+    def of(self, field: str, reference_date: str) -> Source | None:
+        """That of a property, as it is since this date."""
+        return sources.read(self._stored.get(field), reference_date, self._topics)
 
 
 def _body(row: asyncpg.Record) -> bytes:
-    told = told_by(row)
+    told = StoredSources(row)
     properties = {
-        field: _Property(stored.reference_date, told.get(field), stored.removed)
+        field: _Property(stored.reference_date, told.of(field, stored.reference_date), stored.removed)
         for field, stored in _STORED.decode(row["properties"] or "{}").items()
     }
     return _ENCODER.encode(_Provenance(row["id"], row["type"], row["reference"], properties))

@@ -1,7 +1,13 @@
-"""How a source is stored: `topic:partition:offset`, the topic by a number, or `@` and the id of a request."""
+"""How a source is stored: a check, then `topic:partition:offset`, the topic by a number, or `@` and a request's id.
+
+The check is of the date that the statement won with. Who writes properties and knows nothing of sources (an operator in
+psql, a worker of the version before) leaves the old source there; by its check it is seen to be of another date, and is
+told to nobody.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
+from zlib import crc32
 
 from app.models import PropertyRow
 from app.provenance import RecordSource, RequestSource, Source
@@ -9,28 +15,37 @@ from storage.pools import Connection
 from storage.queries import query
 
 _REQUEST: Final = "@"
+_CHECK_LENGTH: Final = 4
 
 
-def spelled(source: Source | None, topics: Mapping[str, int]) -> str | None:
-    """As it is stored; `topics` are the numbers of topics by name."""
-    match source:
-        case RecordSource():
-            return f"{topics[source.topic]}:{source.partition}:{source.offset}"
-        case RequestSource():
-            return _REQUEST + source.request_id
+def spelled(row: PropertyRow, topics: Mapping[str, int]) -> str | None:
+    """The source of a row as it is stored; `topics` are the numbers of topics by name."""
+    match row.source:
+        case RecordSource(topic, partition, offset):
+            return f"{_check(row.reference_date)}{topics[topic]}:{partition}:{offset}"
+        case RequestSource(request_id):
+            return _check(row.reference_date) + _REQUEST + request_id
         case None:
             return None
 
 
-def read(text: str | None, topics: Mapping[str, str]) -> Source | None:
-    """What is stored; `topics` are the names of topics by number. None where nothing is, or nobody knows the number."""
-    if text is None:
+def read(text: str | None, reference_date: str, topics: Mapping[str, str]) -> Source | None:
+    """What is stored of a property of this date; `topics` are the names of topics by number.
+
+    None where nothing is, where it is of another date, or nobody knows the number.
+    """
+    if text is None or text[:_CHECK_LENGTH] != _check(reference_date):
         return None
+    text = text[_CHECK_LENGTH:]
     if text.startswith(_REQUEST):
         return RequestSource(text.removeprefix(_REQUEST))
     number, partition, offset = text.split(":")
     name = topics.get(number)
     return None if name is None else RecordSource(name, int(partition), int(offset))
+
+
+def _check(reference_date: str) -> str:
+    return f"{crc32(reference_date.encode()) & 0xFFFF:04x}"
 
 
 class SourceTopics:

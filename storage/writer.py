@@ -133,7 +133,7 @@ async def _stage(connection: Connection, batch: Batch, topics: Mapping[str, int]
     if topics is None:
         properties = [row[:5] for row in batch.properties]
     else:
-        properties = [(*row[:5], spelled(row.source, topics)) for row in batch.properties]
+        properties = [(*row[:5], spelled(row, topics)) for row in batch.properties]
         property_columns = (*property_columns, "source")
     staged: tuple[tuple[str, Sequence[tuple[object, ...]], Sequence[str]], ...] = (
         ("staging_entities", [row[:2] for row in batch.entities], ("type", "reference")),

@@ -142,3 +142,21 @@ async def test_what_changes_nothing_visible_gives_no_event(pipeline: Pipeline, s
     assert mine == ["entity_created", "temporal_data_created"]
     never = [h["event_type"] for h, b in events if b["data"].get("reference") == "never"]
     assert sorted(never) == ["entity_created", "entity_created", "entity_deleted", "entity_deleted"]
+
+
+async def test_sources_of_properties_stay_in_the_database(pipeline: Pipeline, sql: Connection) -> None:
+    user = await entity(sql, "user", "u-1")
+    await sql.execute(
+        """UPDATE entities SET properties = '{"f": {"value": 1}}', sources = '{"f": "1:0:7"}'"""
+    )
+    # No writer does this; if one did, it would be no event.
+    await sql.execute("""UPDATE entities SET sources = '{"f": "1:0:8"}'""")
+    await sql.execute("DELETE FROM entities WHERE id = $1", user)
+    events = await pipeline.events(changes=4, events=3)
+    assert [h["event_type"] for h, _ in events] == [
+        "entity_created",
+        "entity_properties_updated",
+        "entity_deleted",
+    ]
+    for change in await read(pipeline.broker, pipeline.names.cdc, 4):
+        assert b"sources" not in change.value

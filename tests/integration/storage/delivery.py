@@ -101,12 +101,12 @@ async def write_at_once(writer: ProfileWriter, db: Any, batches: Sequence[Batch]
             await db.execute("LOCK TABLE entities IN SHARE MODE")
         for batch in batches:
             writes.append(asyncio.create_task(writer.write(batch)))
-            while sum(write.done() for write in writes) + await _waiting(db) < len(writes):  # noqa: ASYNC110
+            while sum(write.done() for write in writes) + await waiting(db) < len(writes):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
     await asyncio.gather(*writes)
 
 
-async def _waiting(db: Any) -> int:
+async def waiting(db: Any) -> int:
     await db.execute("SELECT pg_stat_clear_snapshot()")  # kept for a transaction otherwise
     waiting: int = await db.fetchval(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

@@ -52,3 +52,14 @@ async def test_a_file_that_fails_leaves_nothing(empty: str, tmp_path: Path) -> N
         await migrate(empty, tmp_path)
     (tmp_path / "0001_a.sql").write_text("CREATE TABLE a (id int);")
     assert await migrate(empty, tmp_path) == ["0001_a"]
+
+
+async def test_a_file_that_was_released_after_a_later_one_is_applied(empty: str, tmp_path: Path) -> None:
+    for path in DIRECTORY.glob("*.sql"):
+        if path.stem != "0008_provenance":
+            (tmp_path / path.name).write_text(path.read_text())
+    assert (await migrate(empty, tmp_path))[-1] > "0008"
+    with pytest.raises(FatalError, match="needs 0008_provenance"):
+        await require_current(empty)
+    assert await migrate(empty) == ["0008_provenance"]
+    await require_current(empty)

@@ -20,7 +20,7 @@ from app.provenance import RecordSource, RequestSource, Source
 from app.settings import Settings
 from storage.sources import SourceTopics
 from storage.stores import Stores
-from tests.integration.storage.delivery import write_at_once
+from tests.integration.storage.delivery import waiting, write_at_once
 from tests.rows import at, edge, entity, prop, user
 
 pytestmark = pytest.mark.integration
@@ -213,8 +213,20 @@ async def test_nothing_is_kept_where_it_is_off_and_nothing_untrue_stays(
     assert await sources(stores) == {"f": None, "g": None}
     await stores.writer.write(Batch(properties=[told(record(3), seconds=1), told(record(4), "h")]))
     assert await sources(stores) == {"f": shown(3), "g": None, "h": shown(4)}
-    await silent.writer.write(Batch(properties=[told(record(5), seconds=2)]))
+    await silent.writer.write(Batch(properties=[told(record(5), value="2", seconds=1)]))
     assert await sources(stores) == {"f": None, "g": None, "h": shown(4)}
+
+
+async def test_a_writer_that_knows_nothing_of_sources_makes_none_untrue(stores: Stores, db: Any) -> None:
+    await stores.writer.write(
+        Batch(properties=[told(record(1)), told(RequestSource("r"), "g"), told(record(2), "h")])
+    )
+    # As a worker of the version before writes.
+    await db.execute(
+        """UPDATE entities SET properties = properties || '{"f": {"value": 2, "reference_date": "2026"},
+        "g": {"value": 2, "reference_date": "2026"}}'"""
+    )
+    assert await sources(stores) == {"f": None, "g": None, "h": shown(2)}
 
 
 async def test_a_batch_that_is_refused_leaves_no_source(stores: Stores) -> None:
@@ -265,9 +277,15 @@ async def test_writers_of_a_new_topic_agree_on_its_number(
     others = [await Stores.open(settings) for _ in range(3)]
     try:
         writers = [stores.writer, *(other.writer for other in others)]
-        await asyncio.gather(
-            *(w.write(Batch(properties=[told(record(n), of=f"u{n}")])) for n, w in enumerate(writers))
-        )
+        async with db.transaction():
+            await db.execute("INSERT INTO source_topics (name) VALUES ('entity-properties')")
+            writes = [
+                asyncio.create_task(w.write(Batch(properties=[told(record(n), of=f"u{n}")])))
+                for n, w in enumerate(writers)
+            ]
+            while await waiting(db) < len(writes):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        await asyncio.gather(*writes)
     finally:
         for other in others:
             await other.close()
