@@ -40,6 +40,9 @@ COMMANDS = {
     "bench-ingest": Command(
         module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
     ),
+    "bench-provenance": Command(
+        module="load.bench_provenance", summary="what keeping the sources of properties costs a writer"
+    ),
     "bench-events": Command(
         module="load.bench_events", summary="changes/s from a commit to its domain event, and the time of one"
     ),

@@ -1,4 +1,4 @@
-"""How a source is stored: a check, then `topic:partition:offset`, the topic by a number, or `@` and a request's id.
+"""How a source is stored: `check:topic:partition:offset`, the topic by a number, or `check:@` and a request's id.
 
 The check is of the date that the statement won with. Who writes properties and knows nothing of sources (an operator in
 psql, a worker of the version before) leaves the old source there; by its check it is seen to be of another date, and is
@@ -15,18 +15,18 @@ from storage.pools import Connection
 from storage.queries import query
 
 _REQUEST: Final = "@"
-_CHECK_LENGTH: Final = 4
+_CHECKS: Final = 9_973  # as many different ones
 
 
 def spelled(row: PropertyRow, topics: Mapping[str, int]) -> str | None:
     """The source of a row as it is stored; `topics` are the numbers of topics by name."""
-    match row.source:
-        case RecordSource(topic, partition, offset):
-            return f"{_check(row.reference_date)}{topics[topic]}:{partition}:{offset}"
-        case RequestSource(request_id):
-            return _check(row.reference_date) + _REQUEST + request_id
-        case None:
-            return None
+    source = row.source
+    if source is None:
+        return None
+    check = crc32(row.reference_date.encode()) % _CHECKS
+    if isinstance(source, RecordSource):
+        return f"{check}:{topics[source.topic]}:{source.partition}:{source.offset}"
+    return f"{check}:{_REQUEST}{source.request_id}"
 
 
 def read(text: str | None, reference_date: str, topics: Mapping[str, str]) -> Source | None:
@@ -34,18 +34,16 @@ def read(text: str | None, reference_date: str, topics: Mapping[str, str]) -> So
 
     None where nothing is, where it is of another date, or nobody knows the number.
     """
-    if text is None or text[:_CHECK_LENGTH] != _check(reference_date):
+    if text is None:
         return None
-    text = text[_CHECK_LENGTH:]
-    if text.startswith(_REQUEST):
-        return RequestSource(text.removeprefix(_REQUEST))
-    number, partition, offset = text.split(":")
+    check, _, told = text.partition(":")
+    if int(check) != crc32(reference_date.encode()) % _CHECKS:
+        return None
+    if told.startswith(_REQUEST):
+        return RequestSource(told.removeprefix(_REQUEST))
+    number, partition, offset = told.split(":")
     name = topics.get(number)
     return None if name is None else RecordSource(name, int(partition), int(offset))
-
-
-def _check(reference_date: str) -> str:
-    return f"{crc32(reference_date.encode()) & 0xFFFF:04x}"
 
 
 class SourceTopics:

@@ -112,7 +112,8 @@ RETURNING id, type, reference, properties, pg_column_size(properties) AS bytes;
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
            jsonb_object_agg(field, stored_property(value, reference_date)) AS patch,
-           jsonb_object_agg(field, source) FILTER (WHERE source IS NOT NULL) AS sources
+           array_agg(field) FILTER (WHERE source IS NOT NULL) AS fields,
+           array_agg(source) FILTER (WHERE source IS NOT NULL) AS sources
     FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date, source
           FROM staging_properties
           ORDER BY type, reference, field, reference_date DESC, coalesce(value::text, '~') COLLATE "C" DESC) AS winners
@@ -121,7 +122,7 @@ WITH patches AS MATERIALIZED (
     -- After the wait for a lock the condition is checked again, on the new row. What this transaction inserted has
     -- its properties already.
     SELECT e.id, e.properties AS stored, winning_properties(e.properties, p.patch) AS won,
-           e.sources AS stored_sources, p.sources
+           e.sources AS stored_sources, p.fields, p.sources
     FROM entities e
     JOIN patches p ON e.type = p.type AND e.reference = p.reference
     WHERE e.xmin <> pg_current_xact_id()::xid AND winning_properties(e.properties, p.patch) <> '{}'
@@ -134,7 +135,8 @@ WITH patches AS MATERIALIZED (
         sources = CASE WHEN l.stored_sources IS NOT NULL OR l.sources IS NOT NULL
                        THEN jsonb_strip_nulls(
                            coalesce(l.stored_sources, '{}')
-                           || (SELECT jsonb_object_agg(k, l.sources -> k) FROM jsonb_object_keys(l.won) AS k)) END,
+                           || (SELECT jsonb_object_agg(k, l.sources[array_position(l.fields, k)])
+                               FROM jsonb_object_keys(l.won) AS k)) END,
         updated_at = now()
     FROM locked l
     WHERE e.id = l.id

@@ -228,7 +228,7 @@ MUTANTS = {
         sql=[
             (
                 "insert_missing_entities",
-                "UNION ALL SELECT right_type, right_reference, NULL, NULL FROM staging_edges",
+                "UNION ALL SELECT right_type, right_reference, NULL, NULL, NULL FROM staging_edges",
                 "",
             )
         ],
