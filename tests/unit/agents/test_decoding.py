@@ -10,8 +10,9 @@ from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.errors import InvalidError
-from app.models import Batch, EntityRow
+from app.models import Batch, EntityRow, PropertyRow
 from app.ports import Record
+from app.provenance import RecordSource
 from app.settings import Settings
 from tests.unit.app.fakes import FakeRecord
 
@@ -87,8 +88,12 @@ def test_metadata_null_is_a_plain_edge() -> None:
 
 
 def test_a_property() -> None:
-    (row,) = decode(PROPERTIES, PROPERTY).properties
-    assert row == ("user", "u1", "email", '"a@b.c"', "2025-01-15T10:30:00.000000Z", TOLD_AT)
+    batch = Batch()
+    PROPERTIES.add(FakeRecord(value=json.dumps(PROPERTY).encode(), topic="t", partition=3, offset=7), batch)
+    told_by = RecordSource("t", 3, 7)
+    assert batch.properties == [
+        PropertyRow("user", "u1", "email", '"a@b.c"', "2025-01-15T10:30:00.000000Z", TOLD_AT, told_by)
+    ]
 
 
 @pytest.mark.parametrize(
