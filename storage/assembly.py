@@ -5,7 +5,7 @@ dense graph costs its nodes and edges, not its paths.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from storage.fragments import Fragment
 
@@ -120,7 +120,7 @@ class Tree:
             parts.append(closing + b',"temporal_data":null}')
 
 
-def join(parts: list[bytes], slots: list[tuple[int, Fragment]], since: str | None) -> bytes:
+def join(parts: list[bytes], slots: Sequence[tuple[int, Fragment]], since: str | None) -> bytes:
     """The JSON object of a tree's pieces, with temporal data from `since` on. Fills the places in `parts`."""
     for place, fragment in slots:
         parts[place] = temporal_data(fragment, since)

@@ -50,16 +50,18 @@ class Skeleton:
         self.root = tree.root
         self.deepest = tree.deepest if tree.is_complete else None
         shown = [fragments[node] for node in tree.order if node in fragments]
-        self.items = [(fragment.id, fragment) for fragment in shown]
+        self.items = tuple([(fragment.id, fragment) for fragment in shown])
         self.position = min([fragment.position for fragment in shown])
         self.upper = max([fragment.upper for fragment in shown])
         self.read_at = min([fragment.read_at for fragment in shown])
-        self._parts, self._slots = tree.parts(fragments)
+        parts, slots = tree.parts(fragments)
+        # Tuples, which the garbage collector lets go of, as it does of fragments.
+        self._parts, self._slots = tuple(parts), tuple(slots)
         dates: set[str] = set()
         for _, fragment in self._slots:
             for series in fragment.temporal:
                 dates.update(series.dates)
-        self._dates = sorted(dates)
+        self._dates = tuple(sorted(dates))
         asked = f"{FORMAT_VERSION} {depth if self.deepest is None else self.deepest}"
         digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
         self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
@@ -81,7 +83,7 @@ class Skeleton:
 
     def body(self, since: str | None) -> bytes:
         """The JSON object."""
-        return join(self._parts.copy(), self._slots, since)
+        return join(list(self._parts), self._slots, since)
 
 
 class _KeptAnswer:

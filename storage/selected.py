@@ -76,10 +76,10 @@ def choose(fragment: Fragment, selection: Selection) -> Fragment:
     fields = selection.fields
     edges, total = fragment.edges, fragment.edges_total
     if not selection.follows:
-        edges, total = [], 0
+        edges, total = (), 0
     elif selection.types is not None:
         openings = {b'{"type":%b,"entity":' % orjson.dumps(kind) for kind in selection.types}
-        edges = [edge for edge in edges if edge[0] in openings]
+        edges = tuple(edge for edge in edges if edge[0] in openings)
         # Of edges that the fragment has no room for, any may be of these types.
         total = len(edges) + fragment.edges_total - len(fragment.edges)
     return msgspec.structs.replace(
@@ -110,9 +110,11 @@ def _head(fragment: Fragment, fields: Fields) -> bytes:
     return b"".join(parts)
 
 
-def _temporal(temporal: list[Series], fields: Fields | None, until: datetime | None) -> list[Series]:
+def _temporal(
+    temporal: tuple[Series, ...], fields: Fields | None, until: datetime | None
+) -> tuple[Series, ...]:
     if fields is not None:
-        temporal = [s for s in temporal if fields.has_series(_KEY.decode(s.opening.removesuffix(b":[")))]
+        temporal = tuple(s for s in temporal if fields.has_series(_KEY.decode(s.opening.removesuffix(b":["))))
     if until is None:
         return temporal
     last = to_text(until)
@@ -124,7 +126,7 @@ def _temporal(temporal: list[Series], fields: Fields | None, until: datetime | N
         elif end:
             joined = series.joined[: series.starts[end] - 1]  # without the comma
             kept.append(Series(series.opening, series.dates[:end], series.starts[:end], joined))
-    return kept
+    return tuple(kept)
 
 
 class SelectedTree(Tree):
