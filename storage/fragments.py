@@ -5,28 +5,17 @@ Trees are put together from fragments by joining bytes, so that depth, period an
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from itertools import accumulate
 from typing import Final
 
 import asyncpg
 import msgspec
 import orjson
 
+from storage.series import Series
+
 
 # Hundreds of thousands of fragments may live in memory, and none of them is ever part of a cycle. So the garbage
 # collector is kept from walking through them: structs are not tracked, and tuples of plain values are let go by it.
-class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One key's points, by reference date: the opening bytes, the dates, where each point starts, and the points.
-
-    Points are joined by commas, so those from a date on are one slice.
-    """
-
-    opening: bytes
-    dates: tuple[str, ...]
-    starts: tuple[int, ...]
-    joined: bytes
-
-
 class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entity.
 
@@ -52,15 +41,12 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        points = sum(300 + len(series.joined) + 120 * len(series.dates) for series in self.temporal)
-        return (
-            500
-            + len(self.head)
-            + len(self.stub)
-            + 150 * len(self.edges)
-            + 40 * sum(map(len, self.below))
-            + points
-        )
+        size = 500 + len(self.head) + len(self.stub) + 150 * len(self.edges)
+        for series in self.temporal:
+            size += series.size_bytes
+        for level in self.below:
+            size += 40 + 40 * len(level)
+        return size
 
 
 MAX_HINTED: Final = 200
@@ -148,19 +134,9 @@ def visible(properties: str) -> bytes:
 
 
 def _temporal(row: asyncpg.Record) -> tuple[Series, ...]:
-    series: dict[str, tuple[list[str], list[bytes]]] = {}
+    series: dict[str, list[bytes]] = {}
     columns = (row["keys"] or (), row["granularities"] or (), row["dates"] or (), row["points"] or ())
     for key, granularity, date, value in zip(*columns, strict=True):
         point = f'{{"value":{value},"granularity":"{granularity}","reference_date":"{date}"}}'.encode()
-        dates, points = series.setdefault(key, ([], []))
-        dates.append(date)
-        points.append(point)
-    return tuple(
-        Series(
-            opening=orjson.dumps(key) + b":[",
-            dates=tuple(dates),
-            starts=tuple(accumulate((len(point) + 1 for point in points[:-1]), initial=0)),
-            joined=b",".join(points),
-        )
-        for key, (dates, points) in series.items()
-    )
+        series.setdefault(key, []).append(point)
+    return tuple(Series.of(orjson.dumps(key) + b":[", points) for key, points in series.items())
