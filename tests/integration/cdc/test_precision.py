@@ -51,7 +51,9 @@ async def test_numbers_keep_their_digits_in_each_table(pipeline: Pipeline, sql: 
     assert b'"b"' not in updated
 
 
-LARGE = "".join(chr(0x4E00 + n * 7919 % 20_000) for n in range(40_000))  # is not compressed to less than 100 kB
+LARGE = "".join(  # not compressed below 100 kB
+    chr(0x4E00 + n * 7919 % 20_000) for n in range(40_000)
+)
 
 
 @pytest.mark.parametrize("identity", ["as migrated", "DEFAULT"])
