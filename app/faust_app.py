@@ -17,7 +17,7 @@ import faust
 from faust.app.base import BootStrategy
 from mode import Service
 
-from app import collector, logs
+from app import logs
 from app.consumer_loop import EX_SOFTWARE
 from app.errors import ProfileError
 from app.kafka_security import KafkaSecurity
@@ -70,7 +70,6 @@ class ProfileApp(faust.App):  # type: ignore[misc]
         except ProfileError as error:
             logger.critical("The worker can't start: %s", error, extra=LogEvent.WORKER_START_FAILED.extra)
             terminate(EX_CONFIG)
-        collector.settle()
         await super().on_start()
 
     async def on_stop(self) -> None:

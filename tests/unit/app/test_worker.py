@@ -7,10 +7,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import faust
 import pytest
 
-from app import collector
 from app.audit import AuditReport
 from app.models import Batch
 from app.settings import Role, Settings
@@ -52,22 +50,6 @@ async def test_a_worker_without_the_web_listens_on_nothing() -> None:
     app = worker(Role.CDC).app
     assert not app.producer_only
     assert list(app.boot_strategy.web_server()) == []
-
-
-async def test_the_collector_settles_once_all_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    app, steps = worker(Role.WEB).app, []
-
-    def step(name: str) -> Any:
-        async def taken(*_: Any) -> None:
-            steps.append(name)
-
-        return taken
-
-    app.opening = step("open")
-    monkeypatch.setattr(collector, "settle", lambda: steps.append("settle"))
-    monkeypatch.setattr(faust.App, "on_start", step("start"))
-    await app.on_start()
-    assert steps == ["open", "settle", "start"]
 
 
 async def test_the_web_starts_before_the_consumer_and_stops_after_it() -> None:
