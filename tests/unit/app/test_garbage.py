@@ -11,6 +11,7 @@ from app import garbage
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
     thresholds = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)  # Python's own: a test before may have started a worker
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
