@@ -104,6 +104,9 @@ def connector_config(
         "topic.creation.default.partitions": "1",
         "producer.override.enable.idempotence": "true",
         "producer.override.linger.ms": "5",
+        # As the broker's other producers: by the default of 16 KiB a burst is hundreds of small requests and batches,
+        # each with its cost here, in the broker and in both readers.
+        "producer.override.batch.size": "262144",
         "producer.override.max.request.size": "16777216",
         "errors.log.enable": "true",
         "errors.log.include.messages": "false",

@@ -7,14 +7,13 @@ from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 
 from app.kafka_security import client_options
+from app.partitioner import partition_of
 
 logger = logging.getLogger(__name__)
 
 _MAX_BATCH_BYTES: Final = 256 * 1024
-_partitioner: Final = DefaultPartitioner()
 
 
 class Outgoing(NamedTuple):
@@ -94,6 +93,7 @@ class DurableProducer:
                 **client_options(self._brokers),
                 enable_idempotence=True,
                 acks="all",
+                partitioner=partition_of,
                 linger_ms=self._linger_ms,
                 max_batch_size=_MAX_BATCH_BYTES,
                 max_request_size=self._max_request_bytes,
@@ -123,5 +123,4 @@ async def _partition(producer: AIOKafkaProducer, record: Outgoing) -> int | None
     if record.partition_key is None:
         return None
     partitions = sorted(await producer.partitions_for(record.topic))
-    chosen: int = _partitioner(record.partition_key, partitions, partitions)
-    return chosen
+    return partition_of(record.partition_key, partitions, partitions)

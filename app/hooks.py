@@ -1,13 +1,14 @@
 """Named places in the code at which a test can kill, stop or hold a real worker.
 
 `PROFILE_HOOKS=before-copy:kill:3` kills the process at the third time that it passes `before-copy`; `hold` instead of
-`kill` keeps it there for as long as the file of `PROFILE_HOOKS_HOLD` exists. The log says which were hit. Without
-the setting a hook is one comparison.
+`kill` keeps it there for as long as the file of `PROFILE_HOOKS_HOLD` exists, and `holds` each third time. The log says
+which were hit. Without the setting a hook is one comparison.
 """
 
 import asyncio
 import logging
 import os
+import re
 import signal
 from collections import Counter
 from pathlib import Path
@@ -27,6 +28,8 @@ Hook = Literal[
     "between-data-and-store",  # a fill has read, and nothing is stored
 ]
 HOOKS: Final[frozenset[str]] = frozenset(Hook.__args__)  # type: ignore[attr-defined]
+_ACTIONS: Final = ("kill", "hold", "holds")
+_TIMES: Final = re.compile(r"[1-9]\d*", re.ASCII)
 _POLL_S: Final = 0.01
 
 
@@ -34,15 +37,15 @@ class Hooks:
     """What the process does at each place. Nothing, by default."""
 
     def __init__(self, told: str = "", hold: Path | None = None) -> None:
-        """Read `name:kill|hold[:n],…`. Raises FatalError."""
+        """Read `name:kill|hold|holds[:n],…`. Raises FatalError."""
         self._actions: dict[str, tuple[str, int]] = {}
         self._hold = hold
         self._passed: Counter[str] = Counter()
         for part in filter(None, told.split(",")):
             name, _, rest = part.partition(":")
             action, _, times = rest.partition(":")
-            if name not in HOOKS or action not in ("kill", "hold") or not (times or "1").isdecimal():
-                raise FatalError(f"PROFILE_HOOKS: {part} is not <name>:kill|hold[:n].")
+            if name not in HOOKS or action not in _ACTIONS or not _TIMES.fullmatch(times or "1"):
+                raise FatalError(f"PROFILE_HOOKS: {part} is not <name>:kill|hold|holds[:n].")
             self._actions[name] = action, int(times or 1)
 
     async def reach(self, name: Hook) -> None:
@@ -52,8 +55,11 @@ class Hooks:
 
     async def _act(self, name: Hook) -> None:
         self._passed[name] += 1
-        action, times = self._actions.get(name, ("", 0))
-        if self._passed[name] != times:
+        if name not in self._actions:
+            return
+        action, times = self._actions[name]
+        passed = self._passed[name]
+        if passed % times if action == "holds" else passed != times:
             return
         logger.warning("hook %s: %s", name, action)
         if action == "kill":

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from app import metrics, tracing
+from app import garbage, metrics, tracing
 from app.access import Rate
 from app.audit_watch import AuditWatch
 from app.clock import SystemClock
@@ -151,6 +151,7 @@ class Worker:
         if self._cdc is not None:
             self._cdc.start_repeater(self._leave)
             self._connector = self._cdc.watch_connector()
+        garbage.settle()
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings

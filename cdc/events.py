@@ -12,7 +12,7 @@ row gives `entity_erased` besides, with the id of the ledger's entry and a key o
 """
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 import msgspec
@@ -183,6 +183,7 @@ def _record_key(subject: dict[str, str]) -> bytes:
     return (subject["reference"] if kind is None else f"{kind}:{subject['reference']}").encode()
 
 
+@lru_cache(maxsize=1024)  # changes of one commit share it
 def _timestamp(milliseconds: int) -> str:
     return f"{from_epoch_ms(milliseconds).isoformat(timespec='milliseconds')[:23]}Z"
 

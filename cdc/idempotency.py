@@ -8,6 +8,7 @@ from cdc.envelope import EdgeRow, EntityRow, Operation, Row, Source
 
 # Of event ids. A fixed value of our own; changing it would give every old event a second id.
 NAMESPACE: Final = uuid.UUID("6f1d9c0e-5a44-5b0b-9d6c-2f3a7c1e8b57")
+_namespace: Final = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 
 
 def idempotency_key(source: Source, row: Row, operation: Operation | Literal["e"]) -> str:
@@ -26,5 +27,9 @@ def idempotency_key(source: Source, row: Row, operation: Operation | Literal["e"
 
 
 def event_id(key: str) -> str:
-    """The UUIDv5 of an idempotency key."""
-    return str(uuid.uuid5(NAMESPACE, key))
+    """The UUIDv5 of an idempotency key; `uuid.uuid5` takes twice as long, for each event."""
+    digest = _namespace.copy()
+    digest.update(key.encode())
+    digits = digest.hexdigest()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"

@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from load.baseline import Source
 from load.errors import LoadError
 from load.processes import Server, started
 
 
 @contextmanager
 def bare_server(
-    bodies: Sequence[bytes], saved: Path, *, with_redis: bool = False, core: int | None = None
+    bodies: Sequence[bytes], saved: Path, *, source: Source = "memory", core: int | None = None
 ) -> Iterator[Server]:
-    """It returns these bodies in turn, with a GET of Redis for each where told so. They are saved to a file for it.
+    """It returns these bodies in turn, from where it is told. They are saved to a file for it.
 
     Raises LoadError where it does not start.
     """
     saved.write_text(json.dumps([body.decode() for body in bodies]), encoding="utf-8")
-    command = [sys.executable, "-m", "load.baseline", str(saved), *(["--redis"] if with_redis else [])]
+    command = [sys.executable, "-m", "load.baseline", str(saved), "--source", source]
     with started(command, core=core, stdout=subprocess.PIPE) as process:
         line = process.stdout.readline() if process.stdout else b""
         if not line.strip().isdigit():

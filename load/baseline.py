@@ -1,22 +1,24 @@
 """A bare aiohttp handler that returns given bodies: what the framework alone can do.
 
 Run in a process of its own by load.bare_server. Bodies come from a JSON file, an array of strings taken from the
-real service, and go round in order; each is sent with the headers that the checks want. With `--redis` they are
-stored in the Redis Cluster of the settings for an hour, and each request gets its body from there, over the
-connections that the service has. Prints its port when it listens.
+real service, and go round in order; each is sent with the headers that the checks want. With `--source redis` they
+are stored in the Redis Cluster of the settings for an hour, and each request gets its body from there over the
+connections that the service has; with `--source redis-py` over those of the package redis, as one would write it.
+Prints its port when it listens.
 """
 
 import argparse
 import asyncio
 import json
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast, get_args
 
 import uvloop
 from aiohttp import web
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
 from app.settings import Settings
@@ -26,6 +28,7 @@ HEADERS = {"Content-Type": "application/json", "Cache-Status": "baseline; hit"}
 _STORED_S = 3600
 
 NextBody = Callable[[], Awaitable[bytes]]
+Source = Literal["memory", "redis", "redis-py"]
 
 
 def application(next_body: NextBody) -> web.Application:
@@ -69,12 +72,30 @@ async def from_redis(bodies: list[bytes], nodes: RedisNodes) -> NextBody:
     return next_body
 
 
-async def serve(bodies: list[bytes], *, with_redis: bool) -> None:
+async def by_redis_py(bodies: list[bytes], seeds: Sequence[str]) -> NextBody:
+    """The same over the package redis."""
+    startup = [ClusterNode(host, int(port)) for host, _, port in (seed.rpartition(":") for seed in seeds)]
+    cluster = RedisCluster(startup_nodes=startup)
+    prefix = f"baseline-{secrets.token_hex(4)}"
+    names = [f"{prefix}:{number}".encode() for number in range(len(bodies))]
+    for name, body in zip(names, bodies, strict=True):
+        await cluster.set(name, body, ex=_STORED_S)
+    following = cycle(names)
+
+    async def next_body() -> bytes:
+        return cast("bytes", await cluster.get(next(following)))
+
+    return next_body
+
+
+async def serve(bodies: list[bytes], *, source: Source) -> None:
     """Listen on a free port of the loopback interface until the process is stopped."""
-    if with_redis:
-        settings = Settings()
+    settings = Settings()
+    if source == "redis":
         nodes = RedisNodes(settings.redis_nodes, timeout_s=settings.redis_timeout_s)
         next_body = await from_redis(bodies, nodes)
+    elif source == "redis-py":
+        next_body = await by_redis_py(bodies, settings.redis_nodes)
     else:
         next_body = in_turn(bodies)
     runner = web.AppRunner(application(next_body), access_log=None)
@@ -88,10 +109,10 @@ def main() -> None:
     """Serve the bodies of a file."""
     parser = argparse.ArgumentParser(prog="python -m load.baseline")
     parser.add_argument("bodies", type=Path)
-    parser.add_argument("--redis", action="store_true")
+    parser.add_argument("--source", choices=get_args(Source), default="memory")
     args = parser.parse_args()
     bodies = [text.encode() for text in json.loads(args.bodies.read_text("utf-8"))]
-    uvloop.run(serve(bodies, with_redis=args.redis))
+    uvloop.run(serve(bodies, source=args.source))
 
 
 if __name__ == "__main__":

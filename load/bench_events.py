@@ -1,15 +1,17 @@
 """`bench-events`: changes per second of the whole way from a commit to its domain event, and how long one takes.
 
 PostgreSQL → Debezium → Kafka → the CDC agent → the topic of domain events, with topics, a connector and a slot of
-its own, on the database of the settings. Three measurements in each round: a *burst* of commits that come faster than
-they can be published, *steady* commits, and *statements* to entity-properties, which an agent writes first. The data
-stays in the database; the topics, the connector and its slot are removed.
+its own, on the database of the settings. A burst before all others warms the JVMs up and is told apart: where Connect
+has just started, it shows what compiling costs. Three measurements in each round: a *burst* of commits that come
+faster than they can be published, *steady* commits, and *statements* to entity-properties, which an agent writes
+first. The data stays in the database; the topics, the connector and its slot are removed.
 """
 
 import argparse
 import asyncio
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -22,9 +24,10 @@ from app.kafka_security import client_options
 from app.settings import Role
 from load import messages
 from load.events_pipeline import Pipeline, paced, pipeline
-from load.latency import delays, percentile, rate
+from load.latency import Arrival, delays, percentile, rate
 from load.options import positive
 from load.spread import spread
+from load.stage_cpu import StageCpu
 from load.world import Fact
 
 _FIELD: Final = "bench_sent_at"
@@ -33,12 +36,13 @@ MEASUREMENTS: Final = ("burst", "steady", "statements")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """`cpu_s` is that of the workers for 1,000 events."""
+    """`cpu_s` is that of each process on the way for 1,000 events; `load` the machine's when it began."""
 
     events_per_s: float
     p50_s: float
     p99_s: float
-    cpu_s: float
+    cpu_s: Mapping[str, float]
+    load: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=positive, default=500, help="changes/s, steady (default %(default)s)")
     parser.add_argument("--seconds", type=positive, default=20, help="of steady load (default %(default)s)")
+    parser.add_argument(
+        "--warm-up",
+        type=positive,
+        default=20_000,
+        help="changes of a burst before the others, while the JVMs compile what they run (default %(default)s)",
+    )
     parser.add_argument("--rounds", type=positive, default=3, help="(default %(default)s)")
     parser.add_argument("--timeout", type=positive, default=240, help="seconds for the events (default 240)")
     parser.add_argument("--only", choices=MEASUREMENTS, action="append", help="(default: all three)")
@@ -65,22 +75,29 @@ async def measure(args: argparse.Namespace) -> dict[str, list[Measured]]:
     """Each measurement as often as there are rounds, on one pipeline."""
     name = f"bench-{int(time.time())}"
     chosen = args.only or list(MEASUREMENTS)
-    found: dict[str, list[Measured]] = {measurement: [] for measurement in chosen}
+    found: dict[str, list[Measured]] = {measurement: [] for measurement in ("warm-up", *chosen)}
     async with pipeline(name, [Role.CDC, Role.ENTITY_PROPERTIES]) as made:
+        stages = await made.cpu()
+        short = argparse.Namespace(**vars(args) | {"changes": args.warm_up})
+        found["warm-up"].append(await _measured(made, stages, _burst(made, short, f"{name}-warm-up")))
         for turn in range(args.rounds):
             for measurement in chosen:
-                before = made.cpu_s()
-                arrivals = await _MEASURES[measurement](made, args, f"{name}-{turn}")
-                waits = delays(arrivals)
-                found[measurement].append(
-                    Measured(
-                        events_per_s=rate(arrivals),
-                        p50_s=percentile(waits, 0.5),
-                        p99_s=percentile(waits, 0.99),
-                        cpu_s=1000 * (made.cpu_s() - before) / len(arrivals),
-                    )
-                )
+                arrivals = _MEASURES[measurement](made, args, f"{name}-{turn}")
+                found[measurement].append(await _measured(made, stages, arrivals))
     return found
+
+
+async def _measured(made: Pipeline, stages: StageCpu, measuring: Awaitable[Sequence[Arrival]]) -> Measured:
+    load, before = os.getloadavg()[0], stages.seconds()
+    arrivals = await measuring
+    used, waits = stages.seconds(), delays(arrivals)
+    return Measured(
+        events_per_s=rate(arrivals),
+        p50_s=percentile(waits, 0.5),
+        p99_s=percentile(waits, 0.99),
+        cpu_s={label: 1000 * (after - before[label]) / len(arrivals) for label, after in used.items()},
+        load=load,
+    )
 
 
 def table(args: argparse.Namespace, found: dict[str, list[Measured]]) -> str:
@@ -89,7 +106,7 @@ def table(args: argparse.Namespace, found: dict[str, list[Measured]]) -> str:
     steady = f"steady {args.rate:,}/s for {args.seconds} s"
     lines = [
         f"\n{load}, {steady}, medians of {args.rounds} rounds (least to most)\n",
-        "| measurement | events/s | p50 ms | p99 ms | CPU s of the workers per 1,000 |",
+        "| measurement | events/s | p50 ms | p99 ms | load |",
         "|---|---|---|---|---|",
     ]
     for measurement, rounds in found.items():
@@ -97,13 +114,22 @@ def table(args: argparse.Namespace, found: dict[str, list[Measured]]) -> str:
             spread([each.events_per_s for each in rounds], "{:,.0f}"),
             spread([1000 * each.p50_s for each in rounds], "{:,.0f}"),
             spread([1000 * each.p99_s for each in rounds], "{:,.0f}"),
-            spread([each.cpu_s for each in rounds], "{:.3f}"),
+            spread([each.load for each in rounds], "{:.1f}"),
         ]
+        lines.append(f"| {measurement} | {' | '.join(cells)} |")
+    stages = list(next(iter(found.values()))[0].cpu_s)
+    lines += [
+        "\nCPU s for 1,000 events\n",
+        f"| measurement | {' | '.join(stages)} |",
+        "|---" * (len(stages) + 1) + "|",
+    ]
+    for measurement, rounds in found.items():
+        cells = [spread([each.cpu_s[stage] for each in rounds], "{:.3f}") for stage in stages]
         lines.append(f"| {measurement} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-async def _burst(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Any]:
+async def _burst(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Arrival]:
     """Half entities, half relationships between them, so that ids become business keys."""
     half = args.transaction // 2 or 1
     rounds = max(1, args.changes // (2 * half))
@@ -126,7 +152,7 @@ async def _burst(made: Pipeline, args: argparse.Namespace, name: str) -> Sequenc
     return await reading
 
 
-async def _steady(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Any]:
+async def _steady(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Arrival]:
     """Commits of one row each."""
     name = f"{name}-steady"
     count = args.rate * args.seconds
@@ -141,7 +167,7 @@ async def _steady(made: Pipeline, args: argparse.Namespace, name: str) -> Sequen
     return await reading
 
 
-async def _statements(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Any]:
+async def _statements(made: Pipeline, args: argparse.Namespace, name: str) -> Sequence[Arrival]:
     """Records of entity-properties, each about an entity of its own, so that no two are one change."""
     count = args.rate * args.seconds
     producer = AIOKafkaProducer(**client_options(made.settings.kafka), linger_ms=1)

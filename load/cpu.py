@@ -9,6 +9,7 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PARENT, _OWN, _ENDED_CHILDREN = 1, slice(11, 13), slice(13, 15)  # after the name in parentheses
+_LISTENS: Final = "0A"
 
 
 def process_s(pid: int) -> float:
@@ -37,6 +38,28 @@ def name(pid: int) -> str | None:
         return (_PROC / str(pid) / "comm").read_text("utf-8").strip()
     except OSError:
         return None
+
+
+def listener(port: int) -> int | None:
+    """The process that listens on a TCP port of this machine; None where none is seen from here."""
+    sockets = {
+        f"socket:[{line.split()[9]}]"
+        for table in ("tcp", "tcp6")
+        for line in _lines(_PROC / "net" / table)
+        if line.split()[3] == _LISTENS and int(line.split()[1].rpartition(":")[2], 16) == port
+    }
+    for process in sorted(_PROC.glob("[0-9]*"), key=lambda path: int(path.name)):
+        with suppress(OSError):  # it ended, or is another user's
+            if any(str(each.readlink()) in sockets for each in (process / "fd").iterdir()):
+                return int(process.name)  # children that inherited the socket have higher numbers
+    return None
+
+
+def _lines(path: Path) -> Sequence[str]:
+    try:
+        return path.read_text("ascii").splitlines()[1:]
+    except OSError:
+        return ()
 
 
 def _stat(pid: int) -> Sequence[str]:

@@ -17,10 +17,10 @@ from app.errors import ProfileError
 from app.kafka_security import client_options
 from app.settings import Role, Settings
 from app.topic_admin import create_topics
-from load.cpu import process_s
 from load.errors import LoadError
 from load.latency import Arrival
 from load.readers import Reader, delete_topics, reader_process
+from load.stage_cpu import StageCpu, sessions_of
 
 _POLL_MS = 20
 _JOIN_S = 120.0
@@ -47,9 +47,9 @@ class Pipeline:
         self._consumer = consumer
         self._agents = agents
 
-    def cpu_s(self) -> float:
-        """Of the workers, all threads."""
-        return sum(map(process_s, self._agents))
+    async def cpu(self) -> StageCpu:
+        """Of each process on the way."""
+        return StageCpu(self.settings, self._agents, await sessions_of(self.settings, self.sql))
 
     async def arrivals(
         self, count: int, begun: Callable[[Any], float | None], *, timeout_s: float

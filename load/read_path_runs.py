@@ -9,6 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from load.bare_server import bare_server
+from load.baseline import Source
 from load.read_bench import BARE, SERVICE, ReadBench
 from load.read_paths import ReadPath
 from load.read_samples import COSTS, Sample, costs, cpu_ratio, ratios, table, traffic
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from load.processes import Server
 
 _WARM_UP_S: Final = 2
-BARE_GET: Final = "bare + GET"
+REDIS_PY: Final = "bare + GET (redis-py)"
+OWN_GET: Final = "bare + GET (our client)"
+_WITH_REDIS: Final[tuple[tuple[str, Source], ...]] = ((REDIS_PY, "redis-py"), (OWN_GET, "redis"))
 _HEADER: Final = [
     *("path", "server", "requests/s", "p50 ms", "p99 ms", "bytes", "service to it", "by CPU", *COSTS)
 ]
@@ -52,7 +55,7 @@ def _row(path: str, server: str, samples: Sequence[Sample], ours: Sequence[Sampl
 
 
 def _judge(path: ReadPath, found: dict[str, list[Sample]]) -> Verdict:
-    other, floor = (BARE_GET if path.with_redis else BARE), path.floor or 0.0
+    other, floor = (REDIS_PY if path.with_redis else BARE), path.floor or 0.0
     ratio = median(ratios(found[SERVICE], found[other]))
     return Verdict(
         metric=f"{path.name} to {other}",
@@ -82,7 +85,8 @@ def _measure_path(bench: ReadBench, path: ReadPath, connections: int) -> dict[st
         saved = bench.directory / "bodies.json"
         servers[BARE] = running.enter_context(bare_server(bodies, saved, core=core))
         if path.with_redis:
-            servers[BARE_GET] = running.enter_context(bare_server(bodies, saved, with_redis=True, core=core))
+            for label, source in _WITH_REDIS:
+                servers[label] = running.enter_context(bare_server(bodies, saved, source=source, core=core))
         found: dict[str, list[Sample]] = defaultdict(list)
         for turn in range(bench.rounds):
             urls = _draw(bench, path, turn)

@@ -10,7 +10,7 @@ _DAYS: Final = 183  # six months
 _MAX_DEPTH: Final = 10
 _L1_ROOTS: Final = 1_000
 _L1_REQUESTS: Final = 200_000  # more than a run sends, so that none comes twice
-_LITTLE_MEMORY: Final = {"PROFILE_MEMORY_CACHE_MB": "1", "PROFILE_ANSWER_CACHE_MB": "1"}
+_LITTLE_MEMORY: Final = {"PROFILE_MEMORY_CACHE_MB": "1"}
 
 Draw = Callable[[Sequence[int], random.Random, datetime], list[str]]
 
@@ -19,7 +19,7 @@ Draw = Callable[[Sequence[int], random.Random, datetime], list[str]]
 class ReadPath:
     """How a path is made sure of, and what is wanted of it: `floor`, of the requests/s of the bare handler.
 
-    `with_redis`: the floor is one of a bare handler that gets each body from Redis.
+    `with_redis`: the floor is one of a bare handler that gets each body from Redis with the package redis.
     """
 
     name: str
@@ -76,6 +76,14 @@ PATHS: Final = (
         summary="all users in turn with 1 MB of memory, so that hardly a fragment is found there again: from L2",
         draw=every_tree,
         environment=_LITTLE_MEMORY,
+        floor=1 / 3,
+        with_redis=True,
+    ),
+    ReadPath(
+        name="shared-unwalked",
+        summary="the same by a process that does not know what it walked before, and so asks twice",
+        draw=every_tree,
+        environment=_LITTLE_MEMORY | {"PROFILE_ANSWER_CACHE_MB": "1"},
         floor=1 / 3,
         with_redis=True,
     ),

@@ -4,8 +4,7 @@ An entity is expanded once, at its shallowest place; where it occurs again its s
 dense graph costs its nodes and edges, not its paths.
 """
 
-from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from storage.fragments import Fragment
 
@@ -28,6 +27,7 @@ class Tree:
         self._budget = budget
         self._seen = {root}
         self.order = [root]  # every entity that the answer shows, in the order of the walk
+        self.level_ends: list[int] = []  # how many of them each level and those above it have
         self._children: dict[int, list[_Child]] = {}
         self._cut: set[int] = set()
         self.level = 0
@@ -56,6 +56,7 @@ class Tree:
             if not following:
                 self.is_complete, self.deepest = True, self.level + 1
         self.level += 1
+        self.level_ends.append(len(self.order))
         self.order += following
         self.frontier = following
 
@@ -120,20 +121,14 @@ class Tree:
             parts.append(closing + b',"temporal_data":null}')
 
 
-def join(parts: list[bytes], slots: list[tuple[int, Fragment]], since: str | None) -> bytes:
+def join(parts: list[bytes], slots: Sequence[tuple[int, Fragment]], since: bytes | None) -> bytes:
     """The JSON object of a tree's pieces, with temporal data from `since` on. Fills the places in `parts`."""
     for place, fragment in slots:
         parts[place] = temporal_data(fragment, since)
     return b"".join(parts)
 
 
-def temporal_data(fragment: Fragment, since: str | None) -> bytes:
+def temporal_data(fragment: Fragment, since: bytes | None) -> bytes:
     """`{key: [points]}` of reference dates from `since` on, or `null` where there is none."""
-    kept = []
-    for series in fragment.temporal:
-        dates = series.dates
-        if since is None or dates[0] >= since:
-            kept.append(series.opening + series.joined)
-        elif dates[-1] >= since:
-            kept.append(series.opening + series.joined[series.starts[bisect_left(dates, since)] :])
+    kept = [points for series in fragment.temporal if (points := series.since(since))]
     return b"{" + b"],".join(kept) + b"]}" if kept else b"null"

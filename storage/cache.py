@@ -125,10 +125,9 @@ class RedisCache:
         self._ttl_s = ttl_s
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
-        replies = await self._nodes.run_each([(self._slots[k.group], ("HGET", k.name, "e")) for k in keys])
-        return [
-            None if isinstance(reply, TransientError) else cast("bytes | None", reply) for reply in replies
-        ]
+        slots = self._slots
+        replies = await self._nodes.run_each([(slots[k.group], ("HGET", k.name, "e")) for k in keys])
+        return [None if isinstance(reply, TransientError) else reply for reply in replies]  # type: ignore[misc]
 
     async def lease(self, keys: Sequence[CacheKey]) -> list[Found]:
         nonce = secrets.token_bytes(12)

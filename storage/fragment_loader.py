@@ -76,32 +76,34 @@ class FragmentLoader:
                 known[entity_id] = fragment
             else:
                 missing.append(entity_id)
-        CACHE_READS.add("fragment", "memory", count=len(ids) - len(missing))
+        asked = len(missing)
+        if asked < len(ids):
+            CACHE_READS.add("fragment", "memory", count=len(ids) - asked)
         if not missing:
             return
-        asked = len(missing)
         missing = await self._load_shared(missing, hints, reading)
-        CACHE_READS.add("fragment", "redis", count=asked - len(missing))
-        CACHE_READS.add("fragment", "postgres", count=len(missing))
+        if len(missing) < asked:
+            CACHE_READS.add("fragment", "redis", count=asked - len(missing))
         if missing:
+            CACHE_READS.add("fragment", "postgres", count=len(missing))
             # What was notified lately is missing alone; else what lies below may well be missing, too.
             is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))
             await self._load_read(missing, levels if is_cold else 0, reading)
 
     async def _load_shared(self, ids: Sequence[int], hints: Iterable[int], reading: Reading) -> list[int]:
         """Add what the shared level has; returns those of `ids` that it has not."""
-        known, token = reading.fragments, reading.token
-        ticket = self._memory.ticket()
+        known, token, memory = reading.fragments, reading.token, self._memory
+        ticket = memory.ticket()
         asked = dict.fromkeys(ids)
         for entity_id in hints:
-            if entity_id not in known and self._memory.get(entity_id) is None:
+            if entity_id not in known and entity_id not in asked and memory.get(entity_id) is None:
                 asked[entity_id] = None
-        entries = await self._shared.get([self._keys.fragment(entity_id) for entity_id in asked])
+        entries = await self._shared.get(list(map(self._keys.fragment, asked)))
         for entity_id, entry in zip(asked, entries, strict=True):
-            fragment = _usable(entry, token)
-            if fragment is not None:
+            fragment = None if entry is None else codec.decode(entry)
+            if fragment is not None and fragment.position >= token:
                 known[entity_id] = fragment
-                self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+                memory.put(entity_id, fragment, fragment.size_bytes, ticket)
         return [entity_id for entity_id in ids if entity_id not in known]
 
     async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:

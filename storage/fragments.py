@@ -5,27 +5,18 @@ Trees are put together from fragments by joining bytes, so that depth, period an
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from itertools import accumulate
 from typing import Final
 
 import asyncpg
 import msgspec
 import orjson
 
-
-class Series(msgspec.Struct, frozen=True, array_like=True):
-    """One key's points, by reference date: the opening bytes, the dates, where each point starts, and the points.
-
-    Points are joined by commas, so those from a date on are one slice.
-    """
-
-    opening: bytes
-    dates: list[str]
-    starts: list[int]
-    joined: bytes
+from storage.series import Series
 
 
-class Fragment(msgspec.Struct, frozen=True, array_like=True):
+# Hundreds of thousands of fragments may live in memory, and none of them is ever part of a cycle. So the garbage
+# collector is kept from walking through them: structs are not tracked, and tuples of plain values are let go by it.
+class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entity.
 
     `head` is the JSON object up to `edges`, without its closing brace; `stub` stands where the entity occurs again.
@@ -38,27 +29,24 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True):
     id: int
     head: bytes
     stub: bytes
-    edges: list[tuple[bytes, int]]
+    edges: tuple[tuple[bytes, int], ...]
     edges_total: int
-    temporal: list[Series]
+    temporal: tuple[Series, ...]
     position: int
     upper: int
     read_at: float
     digest: bytes
-    below: list[list[int]] = []
+    below: tuple[tuple[int, ...], ...] = ()
 
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        points = sum(300 + len(series.joined) + 120 * len(series.dates) for series in self.temporal)
-        return (
-            500
-            + len(self.head)
-            + len(self.stub)
-            + 150 * len(self.edges)
-            + 40 * sum(map(len, self.below))
-            + points
-        )
+        size = 500 + len(self.head) + len(self.stub) + 150 * len(self.edges)
+        for series in self.temporal:
+            size += series.size_bytes
+        for level in self.below:
+            size += 40 + 40 * len(level)
+        return size
 
 
 MAX_HINTED: Final = 200
@@ -96,10 +84,10 @@ def from_row(row: asyncpg.Record, *, position: int, upper: int, read_at: float) 
         row["created_at"].encode(),
         row["updated_at"].encode(),
     )
-    edges = [
+    edges = tuple(
         (b'{"type":%b,"entity":' % orjson.dumps(kind), target)
         for kind, target in zip(row["types"] or (), row["targets"] or (), strict=True)
-    ]
+    )
     temporal = _temporal(row)
     digest = blake2b(head, digest_size=12)
     digest.update(_ENCODER.encode((edges, row["edges_total"], temporal)))
@@ -131,9 +119,9 @@ def with_hint(fragment: Fragment, fragments: Mapping[int, Fragment]) -> Fragment
         count += len(following)
         if not following or count > MAX_HINTED:
             break
-        below.append(following)
+        below.append(tuple(following))
         level = following
-    return msgspec.structs.replace(fragment, below=below) if below else fragment
+    return msgspec.structs.replace(fragment, below=tuple(below)) if below else fragment
 
 
 def visible(properties: str) -> bytes:
@@ -145,20 +133,10 @@ def visible(properties: str) -> bytes:
     return _JSON.encode({name: raw for name, raw in members.items() if not bytes(raw).startswith(_REMOVED)})
 
 
-def _temporal(row: asyncpg.Record) -> list[Series]:
-    series: dict[str, tuple[list[str], list[bytes]]] = {}
+def _temporal(row: asyncpg.Record) -> tuple[Series, ...]:
+    series: dict[str, list[bytes]] = {}
     columns = (row["keys"] or (), row["granularities"] or (), row["dates"] or (), row["points"] or ())
     for key, granularity, date, value in zip(*columns, strict=True):
         point = f'{{"value":{value},"granularity":"{granularity}","reference_date":"{date}"}}'.encode()
-        dates, points = series.setdefault(key, ([], []))
-        dates.append(date)
-        points.append(point)
-    return [
-        Series(
-            opening=orjson.dumps(key) + b":[",
-            dates=dates,
-            starts=list(accumulate((len(point) + 1 for point in points[:-1]), initial=0)),
-            joined=b",".join(points),
-        )
-        for key, (dates, points) in series.items()
-    ]
+        series.setdefault(key, []).append(point)
+    return tuple(Series.of(orjson.dumps(key) + b":[", points) for key, points in series.items())

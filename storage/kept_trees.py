@@ -32,6 +32,7 @@ class Skeleton:
 
     __slots__ = (
         "_dates",
+        "_level_ends",
         "_parts",
         "_slots",
         "_tag",
@@ -49,17 +50,16 @@ class Skeleton:
         """Of a walk of `depth` levels that is done and whose root exists."""
         self.root = tree.root
         self.deepest = tree.deepest if tree.is_complete else None
+        self._level_ends = tuple(tree.level_ends)
         shown = [fragments[node] for node in tree.order if node in fragments]
-        self.items = [(fragment.id, fragment) for fragment in shown]
+        self.items = tuple([(fragment.id, fragment) for fragment in shown])
         self.position = min([fragment.position for fragment in shown])
         self.upper = max([fragment.upper for fragment in shown])
         self.read_at = min([fragment.read_at for fragment in shown])
-        self._parts, self._slots = tree.parts(fragments)
-        dates: set[str] = set()
-        for _, fragment in self._slots:
-            for series in fragment.temporal:
-                dates.update(series.dates)
-        self._dates = sorted(dates)
+        parts, slots = tree.parts(fragments)
+        # Tuples, which the garbage collector lets go of, as it does of fragments.
+        self._parts, self._slots = tuple(parts), tuple(slots)
+        self._dates: tuple[bytes, ...] | None = None  # all of the tree, once a period was asked for
         asked = f"{FORMAT_VERSION} {depth if self.deepest is None else self.deepest}"
         digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
         self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
@@ -69,19 +69,30 @@ class Skeleton:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory beyond its fragments."""
-        return _OVERHEAD_BYTES + 10 * len(self._parts) + 80 * len(self._slots) + 16 * len(self._dates)
+        points = sum([len(series.ends) // 4 for _, fragment in self._slots for series in fragment.temporal])
+        return _OVERHEAD_BYTES + 10 * len(self._parts) + 80 * len(self._slots) + 70 * points
 
-    def first_row(self, since: str | None) -> int:
+    def within(self, depth: int) -> list[int]:
+        """About what a walk of so many levels meets: more, where the tree shows edges to what is gone."""
+        end = self._level_ends[min(depth, len(self._level_ends) - 1)]
+        return [entity_id for entity_id, _ in self.items[:end]]
+
+    def first_row(self, since: bytes | None) -> int:
         """How many of the tree's dates lie before; periods of the same number select the same rows."""
-        return 0 if since is None else bisect_left(self._dates, since)
+        if since is None:
+            return 0
+        if self._dates is None:
+            series = [series for _, fragment in self._slots for series in fragment.temporal]
+            self._dates = tuple(sorted({date for each in series for date in each.dates}))
+        return bisect_left(self._dates, since)
 
     def etag(self, first_row: int) -> str:
         """Of the content and what was asked: the same on every worker, and after a refill."""
         return f"{self._tag}-{first_row}"
 
-    def body(self, since: str | None) -> bytes:
+    def body(self, since: bytes | None) -> bytes:
         """The JSON object."""
-        return join(self._parts.copy(), self._slots, since)
+        return join(list(self._parts), self._slots, since)
 
 
 class _KeptAnswer:
@@ -122,17 +133,17 @@ class KeptTrees:
             found.seen_change, found.held_until = seen, held_until
         return found
 
-    def walked(self, root: int) -> Iterable[int]:
-        """What the last whole walk of this root met, whether or not it still holds."""
-        found: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH))
-        return () if found is None else (entity_id for entity_id, _ in found.items)
+    def walked(self, root: int, depth: int) -> Iterable[int]:
+        """What an earlier walk of this root met within so many levels, whether or not it still holds."""
+        found: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH)) or self._skeletons.get((root, depth))
+        return () if found is None else found.within(depth)
 
     def keep(self, skeleton: Skeleton, depth: int) -> None:
         """Keep a walk of this depth."""
         if skeleton.size_bytes <= self._max_entry:
             self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
 
-    def answer(self, skeleton: Skeleton, depth: int, since: str | None) -> Answer:
+    def answer(self, skeleton: Skeleton, depth: int, since: bytes | None) -> Answer:
         """The answer that it gives to this period, made or kept."""
         first_row = skeleton.first_row(since)
         key = (skeleton.root, depth if skeleton.deepest is None else None, first_row)

@@ -6,22 +6,20 @@ failover, starts with an empty cache (storage/lineage.py).
 """
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from redis.crc import key_slot
 
 from app.audit import Kind
 from app.models import EntityKey, Lookup
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 GROUPS: Final = 128
 _KINDS: Final[dict[bytes, Kind]] = {b"f": "fragment", b"p": "property", b"r": "reference"}
 
 
-@dataclass(frozen=True, slots=True)
-class CacheKey:
+class CacheKey(NamedTuple):
     """A key and the number of its group. `local` is what this process knows it by: of a fragment the id."""
 
     group: int

@@ -1,9 +1,10 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import chain
 from typing import Final
 
 from app.clock import Clock
@@ -288,35 +289,38 @@ class CachedGraphReader:
 
     async def _walk(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Tree]:
         trees = [Tree(root, depth=depth, budget=self._budget) for root in roots]
-        load, known = self._fragments.load, reading.known
-        hints: set[int] = {node for root in roots for node in self._kept.walked(root)}
+        known, fragments = reading.known, reading.fragments
+        hints: Iterable[int] = [node for root in roots for node in self._kept.walked(root, depth)]
+        walking = trees
         while True:
-            wanted = {node for tree in trees for node in tree.frontier} - known
+            # Each once, in an order that all requests share; what came as a hint is there.
+            wanted = {n for tree in walking for n in tree.frontier if n not in fragments and n not in known}
             if wanted:
-                levels = max(tree.levels_left for tree in trees)
-                await load(sorted(wanted), max(0, levels), reading, hints - wanted)
-            for tree in trees:
-                tree.advance(reading.fragments)
-            if all(tree.done for tree in trees):
+                levels = max([tree.levels_left for tree in walking])
+                await self._fragments.load(sorted(wanted), max(0, levels), reading, hints)
+            for tree in walking:
+                tree.advance(fragments)
+            walking = [tree for tree in walking if tree.frontier]
+            if not walking:
                 return trees
-            hints = {node for tree in trees for node in _hinted(tree, reading.fragments)}
+            hints = [node for tree in walking for node in _hinted(tree, fragments)]
 
-    def _from(self, since: datetime | None) -> str | None:
+    def _from(self, since: datetime | None) -> bytes | None:
         """From which date on temporal data is shown: as asked, and as far as it is retained."""
         if self._retention_months is not None:
             # Of a day, so that an answer and its tag hold for one.
             today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
             oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
             since = oldest if since is None else max(since, oldest)
-        return None if since is None else to_text(since)
+        return None if since is None else to_text(since).encode()
 
 
-def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterator[int]:
+def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterable[int]:
     """What a walk that has just left its root is likely to need after the level before it."""
     root = fragments.get(tree.root)
-    if tree.level == 1 and root is not None:
-        for level in root.below[: tree.levels_left]:
-            yield from level
+    if tree.level == 1 and root is not None and root.below:
+        return chain.from_iterable(root.below[: tree.levels_left])
+    return ()
 
 
 def _page(ids: list[int], after: int, limit: int) -> list[int]:

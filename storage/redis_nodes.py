@@ -6,7 +6,6 @@ error the map of slots is read again, as long as that brings anything new.
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import Sequence
 from random import Random
 from typing import Final, cast
@@ -27,6 +26,7 @@ _TAKEN_AT_A_PLACE: Final = 8  # of what matches there, since neighbours may shar
 _PLACES: Final = 16  # that are looked at, beside one for each four names that are wanted
 
 _Range = tuple[int, int, Address]
+_Sent = tuple[RedisNode, list[int], asyncio.Future[Outcome] | TransientError]
 
 
 class RedisNodes:
@@ -137,24 +137,26 @@ class RedisNodes:
         if self._is_stale:
             await self._look_at_map()
         replies: list[object] = [None] * len(commands)
-        batches = self._batches(commands, replies)
-        if minding_breakers:
-            for node in [node for node in batches if not node.breaker.allow()]:
-                _place(replies, batches.pop(node)[0], TransientError("Redis failed a moment ago."))
-        away = [node for node in batches if not node.is_connected]
-        failures: dict[RedisNode, TransientError | None] = {}
+        sent: list[_Sent] = []
+        away: list[tuple[RedisNode, list[int], list[Command]]] = []
+        for node, (indexes, batch) in self._batches(commands, replies).items():
+            if minding_breakers and not node.breaker.allow():
+                _place(replies, indexes, TransientError("Redis failed a moment ago."))
+            elif node.is_connected:
+                sent.append((node, indexes, node.send(batch)))
+            else:
+                away.append((node, indexes, batch))
         if away:
-            failures = dict(
-                zip(away, await asyncio.gather(*(node.try_connect() for node in away)), strict=True)
-            )
-        sent = [
-            (node, indexes, failures.get(node) or node.send(batch))
-            for node, (indexes, batch) in batches.items()
-        ]
+            failures = await asyncio.gather(*(node.try_connect() for node, _, _ in away))
+            sent += [
+                (node, indexes, failure or node.send(batch))
+                for (node, indexes, batch), failure in zip(away, failures, strict=True)
+            ]
         for node, indexes, begun in sent:
             outcome = begun if isinstance(begun, TransientError) else await begun
             _place(replies, indexes, outcome)
-            self._is_stale |= isinstance(outcome, TransientError)
+            if isinstance(outcome, TransientError):
+                self._is_stale = True
             if minding_breakers:
                 node.note(outcome)
         return replies
@@ -171,11 +173,11 @@ class RedisNodes:
                 self._is_stale = True
                 replies[index] = TransientError("A slot of the Redis Cluster has no node.")
                 continue
-            if node not in batches:
-                batches[node] = ([], [])
-            indexes, batch = batches[node]
-            indexes.append(index)
-            batch.append(command)
+            batch = batches.get(node)
+            if batch is None:
+                batch = batches[node] = ([], [])
+            batch[0].append(index)
+            batch[1].append(command)
         return batches
 
     async def owners(self, slots: Sequence[int]) -> dict[Address, list[int]]:
@@ -253,8 +255,9 @@ class RedisNodes:
 
 def _place(replies: list[object], indexes: Sequence[int], outcome: Outcome) -> None:
     """Put the replies of a node, or why there are none, at their places in a run."""
-    found = itertools.repeat(outcome) if isinstance(outcome, TransientError) else outcome
-    for index, reply in zip(indexes, found, strict=False):
+    if isinstance(outcome, TransientError):
+        outcome = [outcome] * len(indexes)
+    for index, reply in zip(indexes, outcome, strict=True):
         replies[index] = reply
 
 

@@ -4,7 +4,6 @@ Properties are parsed as names and raw values, so that no digit is lost. What co
 for each combination of parameters.
 """
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
@@ -17,9 +16,10 @@ from app.dates import to_text
 from app.selection import Fields, Selection
 from storage.assembly import Tree, join
 from storage.fragment_loader import FragmentLoader
-from storage.fragments import Fragment, Series
+from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
 from storage.reading import Reading
+from storage.series import Series
 
 _STUB_END: Final = b',"repeated":true}'
 
@@ -41,7 +41,7 @@ async def bodies(
     *,
     depth: int,
     budget: int,
-    since: str | None,
+    since: bytes | None,
     selection: Selection,
 ) -> list[bytes | None]:
     """The trees of these roots, in order; None where there is no such entity."""
@@ -65,9 +65,9 @@ async def bodies(
     return [tree.render(chosen, since) for tree in trees]
 
 
-def etag(body: bytes, depth: int, since: str | None, selection: Selection) -> str:
+def etag(body: bytes, depth: int, since: bytes | None, selection: Selection) -> str:
     """Of the bytes and what was asked."""
-    asked = f"{FORMAT_VERSION} {depth} {since} {selection.canonical}\n".encode()
+    asked = f"{FORMAT_VERSION} {depth} {since!r} {selection.canonical}\n".encode()
     return blake2b(asked + body, digest_size=12).hexdigest()
 
 
@@ -76,10 +76,10 @@ def choose(fragment: Fragment, selection: Selection) -> Fragment:
     fields = selection.fields
     edges, total = fragment.edges, fragment.edges_total
     if not selection.follows:
-        edges, total = [], 0
+        edges, total = (), 0
     elif selection.types is not None:
         openings = {b'{"type":%b,"entity":' % orjson.dumps(kind) for kind in selection.types}
-        edges = [edge for edge in edges if edge[0] in openings]
+        edges = tuple(edge for edge in edges if edge[0] in openings)
         # Of edges that the fragment has no room for, any may be of these types.
         total = len(edges) + fragment.edges_total - len(fragment.edges)
     return msgspec.structs.replace(
@@ -110,21 +110,15 @@ def _head(fragment: Fragment, fields: Fields) -> bytes:
     return b"".join(parts)
 
 
-def _temporal(temporal: list[Series], fields: Fields | None, until: datetime | None) -> list[Series]:
+def _temporal(
+    temporal: tuple[Series, ...], fields: Fields | None, until: datetime | None
+) -> tuple[Series, ...]:
     if fields is not None:
-        temporal = [s for s in temporal if fields.has_series(_KEY.decode(s.opening.removesuffix(b":[")))]
+        temporal = tuple(s for s in temporal if fields.has_series(_KEY.decode(s.opening.removesuffix(b":["))))
     if until is None:
         return temporal
-    last = to_text(until)
-    kept = []
-    for series in temporal:
-        end = bisect_right(series.dates, last)
-        if end == len(series.dates):
-            kept.append(series)
-        elif end:
-            joined = series.joined[: series.starts[end] - 1]  # without the comma
-            kept.append(Series(series.opening, series.dates[:end], series.starts[:end], joined))
-    return kept
+    last = to_text(until).encode()
+    return tuple(kept for series in temporal if (kept := series.until(last)) is not None)
 
 
 class SelectedTree(Tree):
@@ -135,6 +129,6 @@ class SelectedTree(Tree):
         self.shows_edges = fields is None or fields.shows("edges")
         self.shows_temporal = fields is None or fields.shows("temporal_data")
 
-    def render(self, fragments: Mapping[int, Fragment], since: str | None) -> bytes | None:
+    def render(self, fragments: Mapping[int, Fragment], since: bytes | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""
         return join(*self.parts(fragments), since) if self.root in fragments else None

@@ -8,7 +8,6 @@ web.gate does not know at once.
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -39,8 +38,6 @@ _PATH_BY_ID: Final = re.compile(r"/v1/graph/([1-9][0-9]{0,17})")
 # Bytes that mean themselves, and encoded ones of ASCII but for the slash and the percent sign.
 _SEGMENT: Final = r"((?:[A-Za-z0-9._~@:+!$'()*,;=&-]|%(?:2[0-46-9A-E]|[3-6][0-9A-F]|7[0-9A-E]))+)"
 _PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/{_SEGMENT}/value/{_SEGMENT}")
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::|%3A)\d\d(?::|%3A)\d\dZ)?", re.ASCII)
-_DEPTHS: Final = {str(depth): depth for depth in range(1, parameters.MAX_DEPTH + 1)}
 
 
 class Express:
@@ -72,7 +69,7 @@ class Express:
         started = self._clock.monotonic()
         path, _, query = target.partition("?")
         by_id = _PATH_BY_ID.fullmatch(path)
-        asked = recognised(query)
+        asked = parameters.recognised(query)
         if asked is None:
             return None
         if by_id is not None:
@@ -119,29 +116,3 @@ class Express:
         return self._reader.recall_by_property(
             prop, value, depth=depth, since=since, limit=parameters.DEFAULT_LIMIT, after=0
         )
-
-
-@lru_cache(maxsize=4096)
-def recognised(query: str) -> tuple[int, datetime | None] | None:
-    """`depth` and `period` of a query that has nothing else, and each once; None for all others."""
-    depth, since = None, None
-    for part in query.split("&") if query else ():
-        name, _, value = part.partition("=")
-        if name == "depth" and depth is None:
-            depth = _DEPTHS.get(value)
-            if depth is None:
-                return None
-        elif name == "period" and since is None and _DATE.fullmatch(value):
-            since = _midnight_or_time(value.replace("%3A", ":"))
-            if since is None:
-                return None
-        else:
-            return None
-    return depth or parameters.DEFAULT_DEPTH, since
-
-
-def _midnight_or_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text if text[-1] == "Z" else f"{text}T00:00:00Z")
-    except ValueError:
-        return None

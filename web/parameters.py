@@ -6,6 +6,7 @@ repeated, malformed, or contradicts its alias is a 400.
 
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 from aiohttp import web
@@ -29,6 +30,8 @@ _MAX_ID: Final = 2**63 - 1
 _Given = TypeVar("_Given", int, datetime)
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_PLAIN_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::|%3A)\d\d(?::|%3A)\d\dZ)?", re.ASCII)
+_DEPTHS: Final = {str(depth): depth for depth in range(1, MAX_DEPTH + 1)}
 _LOST_PLUS: Final = re.compile(r" (\d\d:\d\d)\Z")  # an unencoded + of an offset arrives as a space
 
 
@@ -39,17 +42,42 @@ class TreeQuery(NamedTuple):
     since: datetime | None
 
 
-_DEFAULTS: Final = TreeQuery(DEFAULT_DEPTH, None)
-
-
 def tree_query(request: web.Request) -> TreeQuery:
     """Read `depth` (alias `depthLimit`) and `period` (alias `startTime`). Raises ProblemError."""
-    if not request.rel_url.raw_query_string:
-        return _DEFAULTS
-    query = request.rel_url.query
+    return recognised(request.rel_url.raw_query_string) or read_tree_query(request.rel_url.query)
+
+
+def read_tree_query(query: MultiMapping[str]) -> TreeQuery:
+    """As `tree_query`, whatever else the query has. Raises ProblemError."""
     depth = _agreed("depth", _depth(query, "depth"), "depthLimit", _depth(query, "depthLimit"))
     since = _agreed("period", date_of(query, "period"), "startTime", date_of(query, "startTime"))
     return TreeQuery(DEFAULT_DEPTH if depth is None else depth, since)
+
+
+@lru_cache(maxsize=4096)
+def recognised(query: str) -> TreeQuery | None:
+    """`depth` and `period` of a query that has nothing else, and each once; None for all others."""
+    depth, since = None, None
+    for part in query.split("&") if query else ():
+        name, _, value = part.partition("=")
+        if name == "depth" and depth is None:
+            depth = _DEPTHS.get(value)
+            if depth is None:
+                return None
+        elif name == "period" and since is None and _PLAIN_DATE.fullmatch(value):
+            since = _midnight_or_time(value.replace("%3A", ":"))
+            if since is None:
+                return None
+        else:
+            return None
+    return TreeQuery(depth or DEFAULT_DEPTH, since)
+
+
+def _midnight_or_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text if text[-1] == "Z" else f"{text}T00:00:00Z")
+    except ValueError:
+        return None
 
 
 def limit(request: web.Request) -> int:

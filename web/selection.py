@@ -18,7 +18,7 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def of(request: web.Request) -> Selection | None:
     """What of the tree is asked for; None: everything. Raises ProblemError."""
-    if not request.rel_url.raw_query_string:
+    if parameters.recognised(request.rel_url.raw_query_string) is not None:
         return None
     query = request.rel_url.query
     if not any(name in query for name in _NAMES):

@@ -8,6 +8,7 @@ notification is told apart: CDC repeats it.
 import asyncio
 import os
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -38,6 +39,7 @@ NOTIFIED_S = 1.0
 REPEATED_S = 10.0
 REDIS_KILLED_EVERY_S = 9.0
 HELD_S = 1.5
+LATE_S = 2.5
 # How often a place is passed first: a life of some seconds.
 WEB_HOOKS = (
     ("after-commit:kill:20", "between-data-and-store:kill:50", "between-position-and-data:kill:60"),
@@ -109,6 +111,18 @@ async def releases(hold: Path) -> None:
         await asyncio.sleep(0.1)
 
 
+async def comes_late(pid: int) -> None:
+    """The worker that repeats invalidations from CDC stands still most of the time, or it would heal all else."""
+    try:
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(LATE_S)
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.7)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 async def lags(dsn: str, seen: list[float]) -> None:
     """How old what the replica replays is, each half second."""
     connection = await asyncpg.connect(dsn)
@@ -161,11 +175,13 @@ async def test_no_answer_is_older_than_a_notification_takes(  # noqa: PLR0915 - 
     )
     traffic = Traffic([f"http://127.0.0.1:{port}" for port in ports], history, seed=seed)
     lag: list[float] = []
+    # So the second write of a pair meets a fill that has read the first.
+    held = {"PROFILE_HOOKS": "between-data-and-store:holds:5", "PROFILE_HOOKS_HOLD": str(hold)}
     cdc = settings.model_copy(update={"roles": [Role.CDC]})
     steady = settings.model_copy(update={"roles": [Role.WEB], "web_port": ports[2]})
     with (
         Worker(cdc, tmp_path / "cdc.log", **common) as repeater,
-        Worker(steady, tmp_path / "steady.log", **common) as survivor,
+        Worker(steady, tmp_path / "steady.log", **common, **held) as survivor,
     ):
         lives = [asyncio.create_task(each.run()) for each in (*webs, agents)]
         async with asyncio.timeout(120):
@@ -177,6 +193,7 @@ async def test_no_answer_is_older_than_a_notification_takes(  # noqa: PLR0915 - 
         writing = [
             *(asyncio.create_task(traffic.writes_users(user)) for user in users),
             *(asyncio.create_task(traffic.writes_points(user)) for user in users[:3]),
+            *(asyncio.create_task(traffic.writes_in_pairs(user)) for user in traffic.quiet),
             asyncio.create_task(topics.writes(users[3:])),
         ]
         reading = [
@@ -186,6 +203,7 @@ async def test_no_answer_is_older_than_a_notification_takes(  # noqa: PLR0915 - 
         faults = [
             asyncio.create_task(loses_redis_nodes(own_stack)),
             asyncio.create_task(releases(hold)),
+            asyncio.create_task(comes_late(repeater.process.pid)),
             asyncio.create_task(topics.acknowledges()),
             asyncio.create_task(lags(own_stack.settings.postgres_dsn(2), lag)),
         ]

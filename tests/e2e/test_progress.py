@@ -77,9 +77,15 @@ class Pages:
         """Lag by the number of the partition."""
         return {int(number): int(lag) for number, lag in (await self.samples(LAG, "partition")).items()}
 
-    async def until_ready_is(self, status: int) -> str:
-        """Wait for that status; returns what is said of the partitions."""
-        return await self._until("ready", lambda found: found[0] == status and found[1])
+    async def until_ready(self) -> None:
+        """Wait until the worker is."""
+        await self._until("ready", lambda found: found[0] == 200)
+
+    async def until_it_stands(self) -> str:
+        """Wait until a partition makes the worker unready, as a slow probe may too; returns what is said of it."""
+        return await self._until(
+            "ready", lambda found: found[0] == 503 and "no progress" in found[1] and found[1]
+        )
 
     async def until_lag(self, *values: int) -> dict[int, int]:
         """Wait until the lags are these, in whatever order of partitions."""
@@ -124,7 +130,7 @@ async def test_a_held_flush_is_told_by_partition_until_it_moves(
             assert (await pages.ready())[0] == 200, "idle partitions are ready"
 
             await send(properties.kafka_brokers, topic, scores(range(40)), total=40)
-            detail = await pages.until_ready_is(503)
+            detail = await pages.until_it_stands()
             held = max(lag := await pages.lag(), key=lag.__getitem__)
             assert lag == {held: 40, 1 - held: 0}
             assert detail.startswith(f"{topic} partition {held} makes no progress for {LIMIT_S} s")
@@ -134,7 +140,7 @@ async def test_a_held_flush_is_told_by_partition_until_it_moves(
             assert (await pages.ready())[0] == 503
 
             hold.unlink()
-            await pages.until_ready_is(200)
+            await pages.until_ready()
             await pages.until_lag(0, 0)
             assert await pages.samples("profile_rows_changed_total", "kind") == {
                 "entity_created": 50,

@@ -16,9 +16,15 @@ from app.tokens import HEADER
 from tests.e2e.history import Cell, History, Write
 
 USERS: Final = 6
+QUIET: Final = 4  # of them, beside those
 EDGE_EVERY: Final = 12  # writes of one user
 _DAY0: Final = datetime(2025, 1, 15, tzinfo=UTC)
 _FOLLOWED_S: Final = 3.0
+_QUIET_S: Final = 3.0  # long enough to see that what is old stays
+_PAIR_S: Final = (
+    0.05,
+    0.6,
+)  # between two writes, of which the second meets a fill that the first one brought about
 _AGAIN: Final = 3  # so that what a miss has stored is asked for before the next write
 _UNREACHABLE: Final = (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError)
 
@@ -29,7 +35,11 @@ def date_of(version: int) -> str:
 
 
 class Traffic:
-    """Users u0, u1, … in a ring of edges; each has an e-mail address that changes, edges that are added and a point."""
+    """Users u0, u1, … in a ring of edges; each has an e-mail address that changes, edges that are added and a point.
+
+    The next ones, `quiet`, stand alone and are written twice, with a long pause between the pairs: what is old of those
+    that are written all the time lives no longer than until their next write.
+    """
 
     def __init__(self, urls: Sequence[str], history: History, *, seed: int) -> None:
         self._urls = urls
@@ -39,6 +49,7 @@ class Traffic:
         self._ids: dict[str, int] = {}
         self.statuses: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
+        self.quiet = [f"u{USERS + i}" for i in range(QUIET)]
         self.ending = False
 
     async def close(self) -> None:
@@ -49,12 +60,13 @@ class Traffic:
     async def populate(self) -> None:
         """Make the users and learn their ids."""
         edges = [_edge(f"u{i}", f"u{(i + 1) % USERS}", "next") for i in range(USERS)]
-        status, _ = await self._post(0, "/v1/graph/sync", {"relationships": edges})
+        alone = [{"reference": user, "type": "user"} for user in self.quiet]
+        status, _ = await self._post(0, "/v1/graph/sync", {"relationships": edges, "entities": alone})
         assert status == 202
-        for i in range(USERS):
-            async with self._session.get(f"{self._urls[0]}/v1/graph/by-reference/user/u{i}") as response:
+        for user in (*(f"u{i}" for i in range(USERS)), *self.quiet):
+            async with self._session.get(f"{self._urls[0]}/v1/graph/by-reference/user/{user}") as response:
                 assert response.status == 200, await response.text()
-                self._ids[f"u{i}"] = (await response.json())["id"]
+                self._ids[user] = (await response.json())["id"]
 
     async def writes_users(self, user: str) -> None:
         """Properties, an e-mail address and, now and then, an edge, in one POST each."""
@@ -69,6 +81,29 @@ class Traffic:
                 body["relationships"] = [_edge(user, f"{user}-{edges.version}", "has")]
             await self._writes("/v1/graph/sync", body, user, cells)
             await asyncio.sleep(self._random.uniform(0.02, 0.15))
+
+    async def writes_in_pairs(self, user: str) -> None:
+        """One property, twice, and then nothing while it is read everywhere."""
+        number = self.history.cell(f"{user}.number")
+        while not self.ending:
+            for pause in (self._random.uniform(*_PAIR_S), 0.0):
+                version = number.version + 1
+                body = {"entities": [_entity(user, {"number": version}, version)]}
+                reading = [asyncio.create_task(self._reads_all_over(user, for_s=pause))] if pause else []
+                await self._writes("/v1/graph/sync", body, user, [number], followed=False)
+                await asyncio.gather(asyncio.sleep(pause), *reading)
+            await self._reads_all_over(user, for_s=_QUIET_S)
+
+    async def _reads_all_over(self, user: str, *, for_s: float) -> None:
+        """Ask each worker again and again; who is held at a place holds up nobody else."""
+        until = time.monotonic() + for_s
+
+        async def of(worker: int) -> None:
+            while time.monotonic() < until and not self.ending:
+                await self._reads_tree(worker, user, depth=1)
+                await asyncio.sleep(0.05)
+
+        await asyncio.gather(*map(of, range(len(self._urls))))
 
     async def writes_points(self, user: str) -> None:
         """A temporal row whose version grows."""
@@ -87,7 +122,9 @@ class Traffic:
             await self._writes("/v1/temporal/ingest", {"data_points": [told]}, user, [point])
             await asyncio.sleep(self._random.uniform(0.05, 0.3))
 
-    async def _writes(self, path: str, body: object, user: str, cells: Sequence[Cell]) -> None:
+    async def _writes(
+        self, path: str, body: object, user: str, cells: Sequence[Cell], *, followed: bool = True
+    ) -> None:
         """Write until it is acknowledged, by whichever worker, and follow it on another one."""
         worker = self._any_worker()
         now = time.monotonic()
@@ -111,7 +148,8 @@ class Traffic:
         now = time.monotonic()
         for write in writes:
             write.acked = now
-        await self._follows(self._other(worker), user, cells[0], token)
+        if followed:
+            await self._follows(self._other(worker), user, cells[0], token)
 
     async def _follows(self, worker: int, user: str, cell: Cell, token: str) -> None:
         """Read from this worker until it shows the write or is gone, and once with its token, first or last."""

@@ -59,7 +59,7 @@ def service(test_stack: TestStack, tmp_path_factory: pytest.TempPathFactory) -> 
     with ExitStack() as stack:
         stack.callback(lambda: asyncio.run(drop_database(servers, name)))
         worker = stack.enter_context(Worker(_web(settings), log))
-        service = Service(_url_of(worker))
+        service = Service(url_of(worker))
         service.post("/v1/graph/sync", PROFILE)
         service.post("/v1/temporal/ingest", SERIES)
         service.post("/v1/graph/sync", wide_tree())
@@ -70,7 +70,7 @@ def _web(settings: Settings) -> Settings:
     return settings.model_copy(update={"roles": [Role.WEB], "web_port": 0})
 
 
-def _url_of(worker: Worker) -> str:
+def url_of(worker: Worker) -> str:
     """Wait until it listens, on whichever port it took."""
     deadline = time.monotonic() + 60
     while "listening on " not in worker.log:

@@ -227,15 +227,18 @@ def test_operations_shows_the_workers_state(page: Page) -> None:
 
 
 def test_replays_a_dead_letter(page: Page, service: Service) -> None:
-    """On answers as the routes will give them: they are not there yet."""
+    """On an answer that is made up; tests/e2e/ui/test_live.py replays a real one."""
     letter = {
+        "id": "temporal-data/1/42",
         "topic": "temporal-data",
         "partition": 1,
         "offset": 42,
+        "timestamp": None,
         "error": "not-json",
         "reason": "Broken.",
+        "key": {"text": "user:1"},
     }
-    page.route("**/v1/dead-letters?*", lambda route: route.fulfill(json={"dead_letters": [letter]}))
+    page.route("**/v1/dead-letters?*", lambda route: route.fulfill(json=[letter]))
     page.route(
         "**/v1/dead-letters/temporal-data/1/42/replay", lambda route: route.fulfill(status=202, json={})
     )

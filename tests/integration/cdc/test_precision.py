@@ -51,17 +51,23 @@ async def test_numbers_keep_their_digits_in_each_table(pipeline: Pipeline, sql: 
     assert b'"b"' not in updated
 
 
-@pytest.mark.parametrize("identity", ["FULL", "DEFAULT"])
+LARGE = "".join(  # not compressed below 100 kB
+    chr(0x4E00 + n * 7919 % 20_000) for n in range(40_000)
+)
+
+
+@pytest.mark.parametrize("identity", ["as migrated", "DEFAULT"])
 async def test_a_large_value_that_was_not_touched(pipeline: Pipeline, sql: Connection, identity: str) -> None:
     """100 kB out of line; without REPLICA IDENTITY FULL the change is a dead letter, rather than a wrong event."""
-    large = json.dumps({"bio": {"value": "".join(chr(0x4E00 + n * 7919 % 20_000) for n in range(40_000))}})
+    large = json.dumps({"bio": {"value": LARGE}})
     user = await entity(sql, "user", "u-1", large)
     size = await sql.fetchval("SELECT pg_column_size(properties) FROM entities WHERE id = $1", user)
     assert size > 100_000, "it is not compressed away"
     assert await sql.fetchval(
         "SELECT pg_relation_size(reltoastrelid) > 100000 FROM pg_class WHERE oid = 'entities'::regclass"
     )
-    await sql.execute(f"ALTER TABLE entities REPLICA IDENTITY {identity}")
+    if identity == "DEFAULT":
+        await sql.execute("ALTER TABLE entities REPLICA IDENTITY DEFAULT")
     await sql.execute("UPDATE entities SET type = 'person' WHERE id = $1", user)
     if identity == "DEFAULT":
         await pipeline.processor.process(await read(pipeline.broker, pipeline.names.cdc, 2))
@@ -72,6 +78,28 @@ async def test_a_large_value_that_was_not_touched(pipeline: Pipeline, sql: Conne
     bodies = {(h["event_type"], h["entity_type"]): b["data"]["properties"] for h, b in events}
     assert bodies["entity_deleted", "user"]["bio"]["old"] == json.loads(large)["bio"]
     assert bodies["entity_created", "person"]["bio"]["new"] == json.loads(large)["bio"]
+
+
+async def test_large_values_of_points_and_edges_that_were_not_touched(
+    pipeline: Pipeline, sql: Connection
+) -> None:
+    """Each partition has an identity of its own: that of the default one, and of one that was made on demand."""
+    user = await entity(sql, "user", "u-1")
+    await sql.execute("SELECT ensure_temporal_partitions(ARRAY['2011-06-01Z'::timestamptz])")
+    for month in ("1997-01-01Z", "2011-06-01Z"):
+        await sql.execute(_POINT, user, month, json.dumps(LARGE))
+    await sql.execute(
+        "INSERT INTO edges (left_entity_id, right_entity_id, relationship_type, metadata) VALUES ($1, $1, 'a', $2)",
+        user,
+        json.dumps({"note": LARGE}),
+    )
+    await sql.execute("UPDATE temporal_properties SET reference_date = reference_date + interval '1 day'")
+    await sql.execute("UPDATE edges SET relationship_type = 'b'")
+    events = await pipeline.events(changes=7, events=7)
+    moved = [b["data"]["properties"] for h, b in events if h["event_type"] == "temporal_data_updated"]
+    assert [sorted(properties) for properties in moved] == [["reference_date"], ["reference_date"]]
+    renamed = [b["data"]["properties"] for h, b in events if h["event_type"] == "relationship_updated"]
+    assert [sorted(properties) for properties in renamed] == [["relationship_type"]]
 
 
 async def test_points_of_all_partitions_are_points_of_one_table(pipeline: Pipeline, sql: Connection) -> None:

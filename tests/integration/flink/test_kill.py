@@ -1,11 +1,13 @@
 """Exactly once from the source topics to the database, whatever is killed.
 
-`FLINK_KILL_EVENTS=100000` sets the number of source events; without it there are fewer, of the same kinds.
+`FLINK_KILL_EVENTS=100000` sets the number of source events; without it there are fewer, of the same kinds. With
+`pytest -s` it prints how long both runs took.
 """
 
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from infra.settings import InfraSettings
 from load import generated, source_events
 from load.purchases import by_month
 from storage.stores import Stores
-from tests.integration.flink.conftest import RUNNING, Output, Pipeline, started
+from tests.integration.flink.conftest import QUIET_S, RUNNING, Output, Pipeline, started
 from tests.stack import TestStack, application_settings, own_database
 
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(3000)]
@@ -65,15 +67,25 @@ def test_kills_of_both_managers_change_nothing(
     events, _ = source_events.build(purchases, origin="generated", seed=11)
     assert sum(map(len, events)) > 0.98 * EVENTS
 
+    took_s = []
     with started(flink_stack, account_wait_s=ACCOUNT_WAIT_S) as calm:
+        began = time.monotonic()
         undisturbed = asyncio.run(_calm_run(calm, events, len(purchases)))
+        took_s.append(time.monotonic() - began - QUIET_S)
     counts = _counts(undisturbed, calm)
     with started(flink_stack, account_wait_s=ACCOUNT_WAIT_S) as killed:
+        began = time.monotonic()
         disturbed = asyncio.run(_disturbed_run(killed, events, counts))
+        took_s.append(time.monotonic() - began - QUIET_S)
+    print(  # noqa: T201
+        f"{sum(map(len, events)):,} source events, {undisturbed.size:,} records: {took_s[0]:.0f} s undisturbed, "
+        f"{took_s[1]:.0f} s with {sum(map(len, KILLS.values()))} kills -9; load {os.getloadavg()[1]:.1f}"
+    )
 
     assert _counts(disturbed, killed) == counts
     assert _letters(disturbed, killed) == _letters(undisturbed, calm)
     found = asyncio.run(_database(test_stack, f"calm_{run_id}", calm, undisturbed))
+    print(f"{sum(map(len, found)):,} rows in each database")  # noqa: T201
     assert sum(map(len, found)) > EVENTS
     assert found == asyncio.run(_database(test_stack, f"killed_{run_id}", killed, disturbed))
     sums = [row for row in found[2] if row[2] == "payments" and row[3] == "month"]

@@ -1,6 +1,8 @@
 """What is a change, what is none, and that no digit is lost."""
 
+import hashlib
 import json
+import uuid
 
 import pytest
 
@@ -9,6 +11,7 @@ from app.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of
+from cdc.idempotency import NAMESPACE, event_id
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.fakes import headers_of
 
@@ -283,3 +286,9 @@ def test_a_value_that_looks_like_a_removal_is_told() -> None:
     look_alike = f'{{"value": {REMOVED}, "reference_date": "2024-01-01T00:00:00.000000Z"}}'
     ((_, event),) = events(properties_update("{}", f'{{"f": {look_alike}}}'))
     assert json.loads(event.value)["data"]["properties"]["f"]["new"]["value"] == json.loads(REMOVED)
+
+
+def test_an_event_id_is_the_uuid5_of_its_key() -> None:
+    for number in range(1_000):
+        key = hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()
+        assert event_id(key) == str(uuid.uuid5(NAMESPACE, key))

@@ -54,11 +54,31 @@ def test_every_header_is_explained() -> None:
             assert f"`{name}`" in TEXT
 
 
-def test_the_window_in_memory_gives_each_event_once() -> None:
-    (code,) = fenced("python", TEXT)
+@pytest.fixture(scope="module")
+def code() -> dict[str, Any]:
     names: dict[str, Any] = {}
-    exec(code, names)  # the page's own text
-    events = names["Events"](size=2)
+    for block in fenced("python", TEXT):
+        exec(block, names)  # the page's own text
+    return names
+
+
+def test_what_an_event_is_about_is_the_same_for_all_events_of_a_thing(code: dict[str, Any]) -> None:
+    def about(kind: str, **properties: Any) -> Any:
+        data = json.loads(EVENTS[kind].value)["data"]
+        return code["about"](headers_of(EVENTS[kind]), data | properties)
+
+    user = ("user", "user_aqNSvRZ_74")
+    for kind in ("entity_created", "entity_properties_updated"):
+        assert about(kind) == ("entity", user)
+    for kind in ("relationship_created", "relationship_updated", "relationship_deleted"):
+        assert about(kind) == ("relationship", user, "member_of", ("organization", "org-13"))
+    for kind in ("temporal_data_created", "temporal_data_updated", "temporal_data_deleted"):
+        assert about(kind) == ("temporal", "2:tpv:month:2025-10")
+    assert about("temporal_data_deleted", properties={}) is None  # as an erasure tells it
+
+
+def test_the_window_in_memory_gives_each_event_once(code: dict[str, Any]) -> None:
+    events = code["Events"](size=2)
     first, second, third = (event.value for event in list(EVENTS.values())[:3])
     assert events.read(first)["event_idempotency_key"] == json.loads(first)["event_idempotency_key"]
     assert events.read(first) is None

@@ -41,6 +41,21 @@ def test_a_family_counts_children_that_live_and_that_ended() -> None:
     assert own < 0.25
 
 
+def test_a_listener_is_found_by_its_port() -> None:
+    listening = (
+        "import socket, sys; at = socket.create_server(('127.0.0.1', 0)); print(at.getsockname()[1], flush=True); "
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", listening], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        assert cpu.listener(port) == process.pid
+        process.communicate("", timeout=10)
+    assert cpu.listener(port) is None
+
+
 def test_parent_and_name() -> None:
     with subprocess.Popen(["sleep", "30"]) as process:
         assert cpu.parent(process.pid) == os.getpid()

@@ -158,7 +158,7 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
-    body = Skeleton(tree, fragments, depth=1).body(None if since is None else to_text(at(since)))
+    body = Skeleton(tree, fragments, depth=1).body(None if since is None else to_text(at(since)).encode())
     found = json.loads(body)["temporal_data"]
     if kept is None:
         assert found is None

@@ -37,9 +37,9 @@ async def test_what_does_not_exist_is_known_not_to(world: World) -> None:
 async def test_a_walk_in_one_statement_leaves_a_hint_of_what_lies_below(world: World) -> None:
     reading = await world.load(1, levels=3)
     assert values(reading, [1, 2, 3]) == [100, 200, 300]
-    assert [reading.fragments[i].below for i in (1, 2, 3)] == [[[3]], [], []]
+    assert [reading.fragments[i].below for i in (1, 2, 3)] == [((3,),), (), ()]
     world.memory.forget()
-    assert (await world.load(1)).fragments[1].below == [[3]]
+    assert (await world.load(1)).fragments[1].below == ((3,),)
 
 
 async def test_a_hint_is_taken_from_redis_and_never_asked_of_postgresql(world: World) -> None:

@@ -54,8 +54,8 @@ def kept() -> Kept:
     return Kept()
 
 
-def since(day: int) -> str:
-    return f"2025-01-{day:02}T00:00:00.000000Z"
+def since(day: int) -> bytes:
+    return b"2025-01-%02dT00:00:00.000000Z" % day
 
 
 def test_a_whole_tree_serves_each_depth_that_reaches_it(kept: Kept) -> None:
@@ -93,6 +93,13 @@ def test_it_falls_when_a_fragment_is_a_minute_old(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is skeleton
     kept.clock.at = LIFETIME_S + 1
     assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_what_was_walked_is_told_by_depth_and_also_when_it_is_old(kept: Kept) -> None:
+    assert list(kept.trees.walked(1, 10)) == []
+    kept.walk(10)
+    kept.memory.lose()
+    assert [list(kept.trees.walked(1, depth)) for depth in (1, 2, 10)] == [[1, 2], [1, 2, 3], [1, 2, 3]]
 
 
 def test_it_must_have_reached_the_token(kept: Kept) -> None:

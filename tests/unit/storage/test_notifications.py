@@ -239,6 +239,22 @@ async def test_a_second_without_ones_own_heartbeat_on_one_channel_is_a_loss(worl
     assert SILENCE_S <= 1
 
 
+async def test_a_worker_that_is_itself_late_waits_longer_and_not_for_ever(world: World) -> None:
+    world.nodes.deaf.add(KEYSPACE.channel(LEADERS[1]))
+    await heard()
+
+    async def turns_take(seconds: float, count: int) -> None:
+        for _ in range(count):
+            world.clock.time += seconds
+            await asyncio.sleep(0.005)
+
+    await turns_take(0.3, 8)
+    assert world.memory.is_on, "a loop whose turns take 0.3 s hears its own heartbeat after some of them"
+    await turns_take(0.3, 10)
+    assert not world.memory.is_on
+    assert world.remembered == set()
+
+
 @pytest.mark.parametrize("node", [0, 1])
 async def test_a_connection_that_ends_is_a_loss(
     world: World, node: int, monkeypatch: pytest.MonkeyPatch

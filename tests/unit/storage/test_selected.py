@@ -51,7 +51,7 @@ def rendered(selection: Selection, depth: int = 3, since: datetime | None = None
     chosen = {node: choose(found, selection) for node, found in GRAPH.items()}
     while not tree.done:
         tree.advance(chosen)
-    body = tree.render(chosen, None if since is None else to_text(since))
+    body = tree.render(chosen, None if since is None else to_text(since).encode())
     assert body is not None
     return body.decode()
 

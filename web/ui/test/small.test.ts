@@ -87,13 +87,14 @@ describe("Camera", () => {
 });
 
 describe("dead letters", () => {
-  it("are read from a list or an object with one", () => {
-    const one = '{"id": "temporal-data/1/42", "error": "not-json", "reason": "no", "time": "2026-01-01T00:00:00Z"}';
-    const other = '{"topic": "a b", "partition": 0, "offset": 9007199254740993, "error": "x", "reason": "y"}';
-    const [first, second] = readDeadLetters(parseJson(`{"dead_letters": [${one}, ${other}, {"reason": "placeless"}], "next": null}`));
+  it("are read as the service tells them", () => {
+    const place = '"topic": "temporal-data", "partition": 1, "offset": 42';
+    const one = `{"id": "temporal-data/1/42", ${place}, "error": "not-json", "reason": "no", "key": {"text": "user:1"}, "timestamp": null}`;
+    const other = '{"topic": "a b", "partition": 0, "offset": 9007199254740993, "error": "x", "reason": "y", "key": {"base64": "/w=="}}';
+    const [first, second, third] = readDeadLetters(parseJson(`[${one}, ${other}, {"reason": "placeless"}]`));
     expect(idOf(first!)).toBe("temporal-data/1/42");
     expect(replayPath(second!)).toBe("/v1/dead-letters/a%20b/0/9007199254740993/replay");
-    expect(readDeadLetters(parseJson(`[${one}]`))).toHaveLength(1);
+    expect([first!.key, second!.key, third]).toEqual(["user:1", "/w==", undefined]);
     expect(readDeadLetters(parseJson("7"))).toEqual([]);
   });
 });

@@ -17,28 +17,21 @@ export const idOf = (letter: DeadLetter): string => `${letter.topic}/${letter.pa
 export const replayPath = (letter: DeadLetter): string =>
   `/v1/dead-letters/${[letter.topic, letter.partition, letter.offset].map(encodeURIComponent).join("/")}/replay`;
 
-/** A list, or an object with one. What has no place in a topic is left out: it could not be replayed. */
+/** What has no place in a topic is left out: it could not be replayed. */
 export function readDeadLetters(json: Json): DeadLetter[] {
-  const list = isObject(json) ? [...json.values()].find((member) => Array.isArray(member)) : json;
-  if (!Array.isArray(list)) return [];
-  return list.filter(isObject).map(read).filter((letter) => letter.topic && letter.partition && letter.offset);
+  if (!Array.isArray(json)) return [];
+  return json.filter(isObject).map(read).filter((letter) => letter.topic && letter.partition && letter.offset);
 }
 
 function read(item: JsonObject): DeadLetter {
-  const first = (...names: string[]): string => names.map((name) => textOf(item, name)).find((text) => text) ?? "";
-  const [topic, partition, offset] = splitId(textOf(item, "id"));
+  const key = item.get("key");
   return {
-    topic: first("topic") || topic,
-    partition: first("partition") || partition,
-    offset: first("offset") || offset,
-    time: first("timestamp", "time", "date"),
-    key: first("key"),
-    error: first("error", "code"),
-    reason: first("reason", "detail"),
+    topic: textOf(item, "topic"),
+    partition: textOf(item, "partition"),
+    offset: textOf(item, "offset"),
+    time: textOf(item, "timestamp"),
+    key: isObject(key) ? textOf(key, "text") || textOf(key, "base64") : "",
+    error: textOf(item, "error"),
+    reason: textOf(item, "reason"),
   };
-}
-
-function splitId(id: string): [string, string, string] {
-  const match = /^(.+)\/(\d+)\/(\d+)$/.exec(id);
-  return match ? [match[1]!, match[2]!, match[3]!] : ["", "", ""];
 }

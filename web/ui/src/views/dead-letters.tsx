@@ -96,7 +96,7 @@ function Row({ letter }: { readonly letter: DeadLetter }) {
         {letter.error && <span class="badge badge-bad">{letter.error}</span>} {letter.reason}
         {failure !== null && <Problem error={failure} />}
       </td>
-      <td class="nowrap">{letter.time ? dateTime(language, /^\d+$/.test(letter.time) ? new Date(Number(letter.time)).toISOString() : letter.time) : "–"}</td>
+      <td class="nowrap">{letter.time ? dateTime(language, letter.time) : "–"}</td>
       <td class="nowrap">
         {state === "there" && <button type="button" class="button" aria-label={`${t("dlqReplay")} ${idOf(letter)}`} onClick={() => setState("asked")}>{t("dlqReplay")}</button>}
         {state === "asked" && (

@@ -12,7 +12,7 @@ import { useWords, type Words } from "../words";
 
 const TYPES = ["entity", "relationship", "temporal_data"].flatMap((subject) =>
   subject === "entity"
-    ? ["entity_created", "entity_properties_updated", "entity_deleted"]
+    ? ["entity_created", "entity_properties_updated", "entity_deleted", "entity_erased"]
     : [`${subject}_created`, `${subject}_updated`, `${subject}_deleted`],
 );
 const MOST_SHOWN = 200;
