@@ -28,6 +28,7 @@ class LogEvent(StrEnum):
     CONNECTOR_RESTART_FAILED = "connector.restart_failed"
     LETTERS_WAIT = "erasure.letters_wait"
     REQUEST_FAILED = "request.failed"
+    CONNECTIONS_REFUSED = "http.connections_refused"
 
     @property
     def extra(self) -> dict[str, str]:

@@ -1,18 +1,10 @@
-"""The listening socket: limits, loopback by default, a graceful stop.
-
-Where several processes share the port, the kernel binds a connection to one listener with its first packet and resets
-what is queued there when it closes, unless net.ipv4.tcp_migrate_req=1 (Linux 5.14) hands it to the others. So the
-queue is emptied right before the close. What then is left is a handshake that is half done at that moment: nothing on
-loopback, a round trip over a network.
-"""
+"""The HTTP server: limits, loopback by default, a graceful stop."""
 
 import asyncio
 import contextlib
 import ipaddress
 import logging
-import os
 import secrets
-import socket
 from http import HTTPStatus
 from typing import Any, Final, Self
 
@@ -27,6 +19,7 @@ from web import problems, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import SERVER_NAME
 from web.express import Express
+from web.listener import Listener
 from web.services import GATE, SERVICES
 
 logger = logging.getLogger(__name__)
@@ -39,7 +32,6 @@ MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
 FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
-_BACKLOG: Final = 1024
 _FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
 _CHECK_S: Final = 0.01
 _TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
@@ -66,6 +58,7 @@ class WebServer:
         self._reuse_port = reuse_port
         self._shutdown_timeout_s = shutdown_timeout_s
         self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     @classmethod
     def from_settings(cls, application: web.Application, settings: Settings) -> Self:
@@ -81,9 +74,7 @@ class WebServer:
     @property
     def port(self) -> int:
         """The port that is listened on; before the start, the one that was asked for."""
-        if self._runner is not None and self._runner.addresses:
-            return int(self._runner.addresses[0][1])
-        return self._port
+        return self._port if self._listener is None else self._listener.port
 
     async def start(self) -> None:
         """Listen. Raises FatalError where the host is not allowed or the port is taken."""
@@ -99,52 +90,33 @@ class WebServer:
             shutdown_timeout=self._shutdown_timeout_s,
         )
         await runner.setup()
-        site = web.TCPSite(
-            runner, self._host, self._port, backlog=_BACKLOG, reuse_port=self._reuse_port or None
-        )
+        server = runner.server
+        assert server is not None  # noqa: S101 - it was set up
+        listener = Listener(server, self._host, self._port, reuse_port=self._reuse_port)
         try:
-            await site.start()
+            await listener.start()
         except OSError as error:
             await runner.cleanup()
             raise FatalError(
                 f"The web server can't listen on {self._host}:{self._port} ({error.strerror}): stop what "
                 "holds the port, or set PROFILE_WEB_PORT to a free one."
             ) from error
-        self._runner = runner
+        self._runner, self._listener = runner, listener
         logger.info("listening on http://%s:%d", self._host, self.port)
 
     async def stop(self) -> None:
         """Stop accepting, serve who has connected, let requests finish within the time limit, close. Idempotent."""
         runner, self._runner = self._runner, None
-        if runner is not None:
-            await _stop_accepting(runner)
-            await runner.cleanup()
+        listener, self._listener = self._listener, None
+        if runner is None or listener is None or runner.server is None:
+            return
+        await listener.stop()
+        await _hear_the_last(runner.server)
+        await runner.cleanup()
 
 
-async def _stop_accepting(runner: web.AppRunner) -> None:
-    """Close the listeners with nobody left in their queues; return when those who came last were heard."""
-    server = runner.server
-    assert server is not None  # noqa: S101 - it was set up
-    listeners = []
-    for site in runner.sites:
-        accepting = site._server  # noqa: SLF001 - aiohttp tells of its addresses alone
-        if accepting is not None:
-            # A second handle keeps the queue when the event loop lets go of the first.
-            listeners += [socket.socket(fileno=os.dup(s.fileno())) for s in getattr(accepting, "sockets", ())]
-        await site.stop()
-    for _ in range(2):
-        await asyncio.sleep(0)  # the event loop closes its handle in its next turn
-    queued = []
-    for listener in listeners:
-        listener.setblocking(False)
-        with contextlib.suppress(OSError):  # BlockingIOError: it is empty
-            while True:
-                queued.append(listener.accept()[0])
-        listener.close()
-    for connection in queued:
-        connection.setblocking(False)
-        with contextlib.suppress(OSError):  # gone already
-            await asyncio.get_running_loop().connect_accepted_socket(server, connection)
+async def _hear_the_last(server: web.Server) -> None:
+    """Return when those who connected last were heard, or said nothing for a moment."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_REQUEST_S):
             # Looked at now and then, since requests are too many to set an event for each.
