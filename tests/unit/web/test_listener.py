@@ -3,7 +3,8 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
@@ -41,6 +42,18 @@ async def count_turns() -> None:
         await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def listening(
+    host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False
+) -> AsyncIterator[Listener]:
+    listener = Listener(Echo, host, port, reuse_port=reuse_port)
+    await listener.start()
+    try:
+        yield listener
+    finally:  # uvloop never closes while somebody reads
+        await listener.stop()
+
+
 def connected(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A client; the kernel lets it in before anybody accepts it."""
     client = socket.create_connection((host, port), timeout=10)
@@ -55,19 +68,17 @@ async def echoes(client: socket.socket) -> bytes:
 @both_loops
 def test_all_who_wait_are_let_in_within_a_few_turns(loop_factory: Loops) -> None:
     async def main() -> None:
-        listener = Listener(Echo, "127.0.0.1", 0, reuse_port=False)
-        await listener.start()
-        clients = [connected(listener.port) for _ in range(CLIENTS)]
-        Echo.turn = 0
-        turns = asyncio.create_task(count_turns())
-        assert [await echoes(client) for client in clients] == [b"hello"] * CLIENTS
-        turns.cancel()
-        assert len(Echo.made) == CLIENTS
-        # One in each turn, as uvloop's server has it, would be CLIENTS.
-        assert max(Echo.made) - min(Echo.made) < CLIENTS / 10
-        await listener.stop()
-        for client in clients:
-            client.close()
+        async with listening() as listener:
+            clients = [connected(listener.port) for _ in range(CLIENTS)]
+            Echo.turn = 0
+            turns = asyncio.create_task(count_turns())
+            assert [await echoes(client) for client in clients] == [b"hello"] * CLIENTS
+            turns.cancel()
+            for client in clients:
+                client.close()
+            assert len(Echo.made) == CLIENTS
+            # One in each turn, as uvloop's server has it, would be CLIENTS.
+            assert max(Echo.made) - min(Echo.made) < CLIENTS / 10
 
     run(main, loop_factory)
 
@@ -75,16 +86,13 @@ def test_all_who_wait_are_let_in_within_a_few_turns(loop_factory: Loops) -> None
 @both_loops
 def test_who_is_in_the_queue_when_it_stops_is_served(loop_factory: Loops) -> None:
     async def main() -> None:
-        listener = Listener(Echo, "127.0.0.1", 0, reuse_port=False)
-        await listener.start()
-        port = listener.port
-        clients = [connected(port) for _ in range(CLIENTS)]  # and the loop had no turn to accept them
-        await listener.stop()
+        async with listening() as listener:
+            port = listener.port
+            clients = [connected(port) for _ in range(CLIENTS)]  # and the loop had no turn to accept them
         assert len(Echo.made) == CLIENTS
         assert [await echoes(client) for client in clients] == [b"hello"] * CLIENTS
         with pytest.raises(OSError, match="refused"):
             connected(port)
-        await listener.stop()
         for client in clients:
             client.close()
 
@@ -93,26 +101,22 @@ def test_who_is_in_the_queue_when_it_stops_is_served(loop_factory: Loops) -> Non
 
 async def test_it_listens_on_all_addresses_of_a_host() -> None:
     Echo.made = []
-    listener = Listener(Echo, "", 0, reuse_port=True)
-    await listener.start()
-    other = Listener(Echo, "127.0.0.1", listener.port, reuse_port=True)
-    await other.start()
-    assert other.port == listener.port
-    client = connected(listener.port)
-    assert await echoes(client) == b"hello"
-    client.close()
-    await other.stop()
-    await listener.stop()
+    async with (
+        listening("", reuse_port=True) as listener,
+        listening("127.0.0.1", listener.port, reuse_port=True) as other,
+    ):
+        assert other.port == listener.port
+        client = connected(listener.port)
+        assert await echoes(client) == b"hello"
+        client.close()
 
 
 async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
-    first = Listener(Echo, "127.0.0.1", 0, reuse_port=False)
-    await first.start()
-    second = Listener(Echo, "127.0.0.1", first.port, reuse_port=False)
-    with pytest.raises(OSError, match="in use"):
-        await second.start()
-    await second.stop()
-    await first.stop()
+    async with listening() as first:
+        second = Listener(Echo, "127.0.0.1", first.port, reuse_port=False)
+        with pytest.raises(OSError, match="in use"):
+            await second.start()
+        await second.stop()
 
 
 async def test_without_open_files_to_spare_it_waits_and_goes_on(
@@ -120,8 +124,6 @@ async def test_without_open_files_to_spare_it_waits_and_goes_on(
 ) -> None:
     Echo.made = []
     monkeypatch.setattr("web.listener._PAUSE_S", 0.05)
-    listener = Listener(Echo, "127.0.0.1", 0, reuse_port=False)
-    await listener.start()
     full, accept = True, socket.socket.accept
 
     def refuse(self: socket.socket) -> tuple[socket.socket, object]:
@@ -130,12 +132,14 @@ async def test_without_open_files_to_spare_it_waits_and_goes_on(
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "accept", refuse)
-    client = connected(listener.port)
-    await asyncio.sleep(0.2)
-    assert Echo.made == []
-    told = [record for record in caplog.records if getattr(record, "event", "") == "http.connections_refused"]
-    assert 1 <= len(told) <= 5, "it pauses between attempts"
-    full = False
-    assert await echoes(client) == b"hello"
-    client.close()
-    await listener.stop()
+    async with listening() as listener:
+        client = connected(listener.port)
+        await asyncio.sleep(0.2)
+        assert Echo.made == []
+        told = [
+            record for record in caplog.records if getattr(record, "event", "") == "http.connections_refused"
+        ]
+        assert 1 <= len(told) <= 5, "it pauses between attempts"
+        full = False
+        assert await echoes(client) == b"hello"
+        client.close()
