@@ -77,6 +77,9 @@ CACHE_READS: Final = Counts(
     "Fragments and look-ups that requests asked for, by where they were found",
     ["kind", "level"],
 )
+CACHE_RENEWALS: Final = Counts(
+    "profile_cache_renewals", "Entries of memory that were read anew before they were too old", []
+)
 READ_SECONDS: Final = Times("profile_read_seconds", "Time of one question to a server, by level", ["level"])
 READ_FAILURES: Final = Counts(
     "profile_read_failures", "Questions that a server did not answer, by level", ["level"]

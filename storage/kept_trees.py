@@ -17,10 +17,12 @@ from app.ports import Answer
 from storage.assembly import Tree, join
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
+from storage.memory_cache import AGING_S
 from storage.notifications import Memory
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
+_LOOK_AGAIN_S: Final = 1.0
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
 
@@ -31,13 +33,14 @@ class Skeleton:
     """
 
     __slots__ = (
+        "_asked",
         "_dates",
         "_level_ends",
         "_parts",
         "_slots",
         "_tag",
+        "check_at",
         "deepest",
-        "held_until",
         "items",
         "position",
         "read_at",
@@ -64,7 +67,8 @@ class Skeleton:
         digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
         self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
         self.seen_change = -1  # of the memory, when all fragments were last found there
-        self.held_until = 0.0
+        self._asked = 0  # bits: the rows from which on an answer was made once
+        self.check_at = 0.0  # when to look again, in the clock's seconds, also where nothing changed
 
     @property
     def size_bytes(self) -> int:
@@ -85,6 +89,13 @@ class Skeleton:
             series = [series for _, fragment in self._slots for series in fragment.temporal]
             self._dates = tuple(sorted({date for each in series for date in each.dates}))
         return bisect_left(self._dates, since)
+
+    def asked_before(self, first_row: int) -> bool:
+        """Whether this is at least the second question for it: what is asked once is not worth a place in memory."""
+        bit = 1 << first_row
+        before = bool(self._asked & bit)
+        self._asked |= bit
+        return before
 
     def etag(self, first_row: int) -> str:
         """Of the content and what was asked: the same on every worker, and after a refill."""
@@ -125,12 +136,15 @@ class KeptTrees:
         if found is None or found.position < token:
             return None
         memory = self._memory
-        if found.seen_change != memory.change or self._now() > found.held_until:
+        now = self._now()
+        if found.seen_change != memory.change or now > found.check_at:
             seen = memory.change
             held_until = memory.held_until(found.items)
             if not held_until:
                 return None
-            found.seen_change, found.held_until = seen, held_until
+            # In time for what ages to be read anew, and then not with each request.
+            found.check_at = min(held_until, max(held_until - AGING_S, now + _LOOK_AGAIN_S))
+            found.seen_change = seen
         return found
 
     def walked(self, root: int, depth: int) -> Iterable[int]:
@@ -157,9 +171,10 @@ class KeptTrees:
             upper=skeleton.upper,
             read_at=skeleton.read_at,
         )
-        kept = _KeptAnswer(skeleton, answer)
-        if _size_of_answer(key, kept) <= self._max_entry:
-            self._answers[key] = kept
+        if skeleton.asked_before(first_row):
+            kept = _KeptAnswer(skeleton, answer)
+            if _size_of_answer(key, kept) <= self._max_entry:
+                self._answers[key] = kept
         return answer
 
 

@@ -2,7 +2,8 @@
 
 Freshness (design, rule 6): what was read before a notification of its key, or before the notification channel was
 lost or came back, is not stored; while the channel is away the level is empty and bypassed. An entry lives for a
-minute at most, whatever happens.
+minute at most since it was read, whatever happens; what is asked for in its last seconds is `aging`, for
+storage.renewal to read it anew.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ V = TypeVar("V")
 Key = int | bytes  # an entity's id, or the name of another cache key
 
 LIFETIME_S: Final = 60.0
+AGING_S: Final = 20.0  # the end of a life
 _REMEMBERED: Final = 200_000  # notified keys; a read that began before the oldest of them is not stored
 _OVERHEAD_BYTES: Final = 200
 
@@ -48,6 +50,7 @@ class MemoryCache(Generic[V]):
         self._notified: dict[Key, int] = {}
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
+        self.aging: dict[Key, None] = {}  # what was asked for at the end of its life, oldest first
         self.is_on = False
 
     def __len__(self) -> int:
@@ -62,9 +65,12 @@ class MemoryCache(Generic[V]):
         slot: _Slot[V] | None = self._slots.get(key)
         if slot is None:
             return None
-        if slot.expires_at < self._clock.monotonic():
-            self._slots.pop(key, None)
-            return None
+        left = slot.expires_at - self._clock.monotonic()
+        if left < AGING_S:
+            if left < 0:
+                self._slots.pop(key, None)
+                return None
+            self.aging[key] = None
         value: V = slot.value
         return value
 
@@ -76,6 +82,8 @@ class MemoryCache(Generic[V]):
             slot: _Slot[V] | None = recall(key)
             if slot is None or slot.value is not value or slot.expires_at < now:
                 return 0.0
+            if slot.expires_at - now < AGING_S:
+                self.aging[key] = None
             until = min(until, slot.expires_at)
         return until
 
@@ -112,6 +120,17 @@ class MemoryCache(Generic[V]):
             self.change += 1
             self._slots[key] = _Slot(value, size, self._clock.monotonic() + LIFETIME_S)
 
+    def renew(self, key: Key, value: V) -> bool:
+        """Let a value live for another minute whose equal was read after it was seen here.
+
+        False where it is no longer what is held, as it is not after a notification or a loss.
+        """
+        slot: _Slot[V] | None = self._slots.peek(key)
+        if slot is None or slot.value is not value:
+            return False
+        slot.expires_at = self._clock.monotonic() + LIFETIME_S
+        return True
+
     def invalidate(self, keys: Iterable[Key]) -> None:
         """Drop these, and keep reads under way from storing them."""
         self._number += 1
@@ -131,6 +150,7 @@ class MemoryCache(Generic[V]):
         self.change += 1
         self._slots.clear()
         self._notified.clear()
+        self.aging.clear()
 
     def lose(self) -> None:
         """The channel is gone: empty, and bypassed until `restore`."""

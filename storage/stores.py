@@ -59,6 +59,7 @@ from storage.provenance import PostgresProvenance
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
+from storage.renewal import Renewal
 from storage.server_watch import ServerWatch, pool_figures
 from storage.slots import PostgresSlots
 from storage.snapshot import PostgresSnapshots
@@ -175,14 +176,18 @@ class Stores:
             )
 
         self.figures = figures
-        if Role.WEB in settings.roles:
-            close(_cancel, asyncio.create_task(servers.run(), name="server-watch"))
-            watch = LineageWatch(self._lineage, primary, replicas)
-            close(_cancel, asyncio.create_task(watch.run(), name="lineage-watch"))
         self.auditor = CacheAuditor(
             audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
         )
         shared = SharedLevel(self.cache, pending, source)
+        if Role.WEB in settings.roles:
+            behind = {
+                "memory-renewal": Renewal(memory, shared, keyspace).run(),
+                "server-watch": servers.run(),
+                "lineage-watch": LineageWatch(self._lineage, primary, replicas).run(),
+            }
+            for name, work in behind.items():
+                close(_cancel, asyncio.create_task(work, name=name))
         self.reader = CachedGraphReader(
             FragmentLoader(
                 memory,

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from app.ports import Answer
 from storage.assembly import Tree
 from storage.fragments import Fragment
 from storage.kept_trees import KeptTrees, Skeleton
-from storage.memory_cache import LIFETIME_S, MemoryCache
+from storage.memory_cache import AGING_S, LIFETIME_S, MemoryCache
 from tests.unit.storage.test_assembly import fragment, points
 
 
@@ -95,6 +96,30 @@ def test_it_falls_when_a_fragment_is_a_minute_old(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is None
 
 
+def test_what_is_asked_for_at_the_end_of_its_life_is_told_so(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    kept.clock.at = LIFETIME_S - AGING_S - 2
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    assert not kept.memory.aging
+    kept.clock.at += 2.1
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    assert set(kept.memory.aging) == {1, 2, 3}
+    # Read anew, it holds for another minute.
+    for number, each in kept.fragments.items():
+        assert kept.memory.renew(number, each)
+    kept.clock.at = LIFETIME_S + 1
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+
+
+@pytest.mark.parametrize("left_s", [AGING_S / 2, 0.5])
+def test_a_tree_that_nobody_reads_anew_ends_in_time(kept: Kept, left_s: float) -> None:
+    skeleton = kept.walk(3)
+    kept.clock.at = LIFETIME_S - left_s
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.clock.at = LIFETIME_S + 0.1
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
 def test_what_was_walked_is_told_by_depth_and_also_when_it_is_old(kept: Kept) -> None:
     assert list(kept.trees.walked(1, 10)) == []
     kept.walk(10)
@@ -110,11 +135,16 @@ def test_it_must_have_reached_the_token(kept: Kept) -> None:
 
 def test_periods_that_select_the_same_rows_share_an_answer(kept: Kept) -> None:
     skeleton = kept.walk(3)
-    answers = [
-        kept.trees.answer(skeleton, 3, None if day is None else since(day)) for day in (None, 1, 2, 5, 6)
-    ]
-    assert answers[0] is answers[1]
-    assert answers[2] is answers[3]
+
+    def asked() -> list[Answer]:
+        periods = [None if day is None else since(day) for day in (None, 1, 2, 5, 6)]
+        return [kept.trees.answer(skeleton, 3, period) for period in periods]
+
+    once, answers = asked(), asked()
+    assert answers[0] is answers[1] is once[1]
+    assert answers[2] is answers[3] is once[3]
+    assert once[4] is not answers[4], "what was asked for once is not kept"
+    assert answers[4] is asked()[4]
     assert len({answer.etag for answer in answers}) == 3
     assert len({answer.body for answer in answers}) == 3
     assert [(answer.body or b"").count(b'"value":') - 3 for answer in answers] == [3, 3, 2, 2, 1]
