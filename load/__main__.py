@@ -7,6 +7,7 @@ for wrong usage.
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     args = parser.parse_args(arguments)
+    # Who is told to end ends the servers that it has started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         code: object = args.run(args)
     except (LoadError, ProfileError, OSError) as error:

@@ -49,7 +49,7 @@ class KafkaService(Service):
             # A format that was killed half-way is done again from nothing.
             shutil.rmtree(self._logs, ignore_errors=True)
             cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            argv = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster_id]
+            argv = ["kafka.tools.StorageTool", "format", "--standalone", f"--cluster-id={cluster_id}"]
             run([*self._java(64), *argv, "-c", str(self._config)], purpose="Formatting Kafka's storage")
 
     def _java(self, heap_mb: int) -> list[str]:
