@@ -250,6 +250,14 @@ def test_replays_a_dead_letter(page: Page, service: Service) -> None:
     expect(page.get_by_text("Sent again")).to_be_visible()
 
 
+def test_goes_where_it_is_led_while_it_starts(context: BrowserContext, service: Service) -> None:
+    page = context.new_page()
+    # Right after the page's script: before the first frame is drawn.
+    page.add_init_script("addEventListener('DOMContentLoaded', () => (location.hash = '#/operations'))")
+    page.goto(service.url + "/")
+    heading(page, "Operations")
+
+
 @pytest.mark.parametrize("context", [{"locale": "pt-BR"}], indirect=True)
 def test_speaks_portuguese_and_keeps_what_was_chosen(page: Page) -> None:
     expect(page.get_by_role("heading", name="Abra um perfil")).to_be_visible()

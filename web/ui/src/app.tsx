@@ -27,7 +27,8 @@ export function App() {
   const words = useMemo(() => wordsOf(language), [language]);
   const { t } = words;
 
-  useEffect(() => {
+  // With the first drawing, not after its frame: where somebody is led meanwhile would be missed.
+  useLayoutEffect(() => {
     const follow = () => setRoute(readRoute(location.hash));
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
