@@ -52,10 +52,15 @@ def in_turn(bodies: list[bytes]) -> NextBody:
     return next_body
 
 
+def _own_names(count: int) -> list[bytes]:
+    """Keys that nobody else has."""
+    prefix = f"baseline-{secrets.token_hex(4)}"
+    return [f"{prefix}:{number}".encode() for number in range(count)]
+
+
 async def from_redis(bodies: list[bytes], nodes: RedisNodes) -> NextBody:
     """The bodies, again and again, with one GET for each."""
-    prefix = f"baseline-{secrets.token_hex(4)}"
-    names = [f"{prefix}:{number}".encode() for number in range(len(bodies))]
+    names = _own_names(len(bodies))
     keys = [(key_slot(name), name) for name in names]
     await nodes.run(
         [
@@ -76,8 +81,7 @@ async def by_redis_py(bodies: list[bytes], seeds: Sequence[str]) -> NextBody:
     """The same over the package redis."""
     startup = [ClusterNode(host, int(port)) for host, _, port in (seed.rpartition(":") for seed in seeds)]
     cluster = RedisCluster(startup_nodes=startup)
-    prefix = f"baseline-{secrets.token_hex(4)}"
-    names = [f"{prefix}:{number}".encode() for number in range(len(bodies))]
+    names = _own_names(len(bodies))
     for name, body in zip(names, bodies, strict=True):
         await cluster.set(name, body, ex=_STORED_S)
     following = cycle(names)

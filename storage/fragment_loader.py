@@ -15,12 +15,12 @@ from storage.keyspace import Keyspace
 from storage.levels import SharedLevel
 from storage.memory_cache import Ticket
 from storage.notifications import Memory
-from storage.reading import Provenance, Reading
+from storage.reading import Reading, ReadOutcome
 from storage.source import ReadSource
 
 
 @dataclass(slots=True, kw_only=True)
-class Loaded(Provenance):
+class Loaded(ReadOutcome):
     """What one fill, which had to reach `token`, found."""
 
     token: int
@@ -100,8 +100,8 @@ class FragmentLoader:
                 asked[entity_id] = None
         entries = await self._shared.get(list(map(self._keys.fragment, asked)))
         for entity_id, entry in zip(asked, entries, strict=True):
-            fragment = None if entry is None else codec.decode(entry)
-            if fragment is not None and fragment.position >= token:
+            fragment = _usable(entry, token)
+            if fragment is not None:
                 known[entity_id] = fragment
                 memory.put(entity_id, fragment, fragment.size_bytes, ticket)
         return [entity_id for entity_id in ids if entity_id not in known]

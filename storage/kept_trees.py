@@ -73,7 +73,7 @@ class Skeleton:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory beyond its fragments."""
-        points = sum([len(series.ends) // 4 for _, fragment in self._slots for series in fragment.temporal])
+        points = sum([len(series) for _, fragment in self._slots for series in fragment.temporal])
         return _OVERHEAD_BYTES + 10 * len(self._parts) + 80 * len(self._slots) + 70 * points
 
     def within(self, depth: int) -> list[int]:

@@ -14,7 +14,7 @@ from storage.levels import SharedLevel
 from storage.lookup_lists import MAX_CACHED_IDS, IdList
 from storage.memory_cache import Ticket
 from storage.notifications import Memory
-from storage.reading import Provenance, Reading
+from storage.reading import Reading, ReadOutcome
 from storage.source import Read, ReadSource
 
 
@@ -28,7 +28,7 @@ class ListQuestion(NamedTuple):
 
 
 @dataclass(slots=True, kw_only=True)
-class LoadedList(Provenance):
+class LoadedList(ReadOutcome):
     """What one fill found."""
 
     entry: IdList
@@ -79,7 +79,7 @@ class ListLoader:
     async def uncached(self, ask: Ask[list[int]], reading: Reading) -> list[int]:
         """Ask PostgreSQL, for what is not cached."""
         read = await self._source.read(ask, await self._source.position(), token=reading.token)
-        reading.add(Provenance(asked_postgres=True, bypassed=True, stored=False, verified=read.verified))
+        reading.add(ReadOutcome(asked_postgres=True, bypassed=True, stored=False, verified=read.verified))
         reading.note(read.upper, self._clock.now().timestamp())
         return read.result
 

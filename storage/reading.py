@@ -7,7 +7,7 @@ from storage.fragments import Fragment
 
 
 @dataclass(slots=True, kw_only=True)
-class Provenance:
+class ReadOutcome:
     """The worst of all parts: what `Cache-Status` says."""
 
     asked_postgres: bool = False
@@ -15,7 +15,7 @@ class Provenance:
     stored: bool = True
     verified: bool = True
 
-    def add(self, other: "Provenance") -> None:
+    def add(self, other: "ReadOutcome") -> None:
         self.asked_postgres |= other.asked_postgres
         self.bypassed |= other.bypassed
         self.stored &= other.stored
@@ -29,7 +29,7 @@ class Provenance:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading(Provenance):
+class Reading(ReadOutcome):
     """The fragments of one request; those in `known` were asked for, whether or not they exist.
 
     `token`: a position that every part has to have reached (rule 8). `upper` and `read_at` are the answer's.

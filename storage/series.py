@@ -36,6 +36,10 @@ class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
         """About what it takes in memory."""
         return 200 + len(self.opening) + len(self.ends) + len(self.joined)
 
+    def __len__(self) -> int:
+        """How many points."""
+        return len(memoryview(self.ends).cast(_END))
+
     @property
     def dates(self) -> list[bytes]:
         """Of each point, oldest first."""

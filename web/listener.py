@@ -77,9 +77,9 @@ class Listener:
             raise
         return made
 
-    def _accept(self, listening: socket.socket, most: int = _AT_A_TURN) -> bool:
+    def _accept(self, listening: socket.socket) -> bool:
         """Take what has come; false when there is no more, or no room."""
-        for _ in range(most):
+        for _ in range(_AT_A_TURN):
             try:
                 connection, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
