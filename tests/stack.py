@@ -20,6 +20,8 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from testcontainers.compose import DockerCompose
 
+from app.connect_client import ConnectClient
+from app.connector_config import connector_config
 from app.settings import Settings
 from app.topics import TopicNames
 from infra import stack
@@ -164,6 +166,23 @@ async def own_topics(settings: Settings) -> AsyncIterator[TopicNames]:
         await admin.delete_topics([spec.name for spec in specs])
     finally:
         await admin.close()
+
+
+@asynccontextmanager
+async def own_connector(servers: InfraSettings, settings: Settings, name: str) -> AsyncIterator[None]:
+    """Debezium on the settings' database and topics, under a name that its slot bears too; deleted afterwards."""
+    client = ConnectClient(servers.connect_url)
+    config = connector_config(
+        database_dsn=settings.postgres_dsn.get_secret_value(),
+        cdc_topic=settings.topics.cdc,
+        slot=name,
+        topic_prefix=settings.topic_prefix,
+    )
+    await client.register(name, config)
+    try:
+        yield
+    finally:
+        await client.delete(name)
 
 
 async def wait_for_replicas(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

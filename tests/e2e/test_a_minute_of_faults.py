@@ -19,7 +19,6 @@ import asyncpg
 import pytest
 
 from app.settings import Role, Settings
-from infra.connector import ConnectClient, connector_config
 from storage.stores import Stores
 from tests.e2e.history import History
 from tests.e2e.lives import Lives
@@ -27,7 +26,7 @@ from tests.e2e.own_stack import OwnStack
 from tests.e2e.told_by_topic import ToldByTopic
 from tests.e2e.traffic import USERS, Traffic
 from tests.e2e.workers import Worker, until_logged
-from tests.stack import application_settings, own_database, own_topics
+from tests.stack import application_settings, own_connector, own_database, own_topics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(420)]
 
@@ -65,20 +64,12 @@ async def minute_settings(own_stack: OwnStack, run_id: str) -> AsyncIterator[Set
         settings = application_settings(
             servers, database=database, topic_prefix=f"t-{run_id}.", cache_prefix=f"t-{run_id}"
         )
-        async with own_topics(settings):
-            client = ConnectClient(servers.connect_url)
-            config = connector_config(
-                database_dsn=settings.postgres_dsn.get_secret_value(),
-                cdc_topic=settings.topics.cdc,
-                slot=name,
-                topic_prefix=settings.topic_prefix,
-            )
-            await asyncio.to_thread(client.register, name, config)
-            try:
-                async with held_back(servers.postgres_dsn(2, database="postgres"), "2s"):
-                    yield settings
-            finally:
-                await asyncio.to_thread(client.delete, name)
+        async with (
+            own_topics(settings),
+            own_connector(servers, settings, name),
+            held_back(servers.postgres_dsn(2, database="postgres"), "2s"),
+        ):
+            yield settings
 
 
 @asynccontextmanager

@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaConsumer
 from app.settings import Settings
 from app.topics import TopicNames
 from infra import flink_jobs
-from infra.connector import ConnectClient, connector_config
 from infra.settings import InfraSettings
 from load import source_events
 from load.demo.verify import compare, monthly_sums
 from load.purchases import Totals, by_month, overall
 from load.sending import send
 from tests.e2e.workers import ROOT, Worker
+from tests.stack import own_connector
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -36,16 +36,9 @@ async def connector(
     connect_stack: InfraSettings, settings: Settings, topics: TopicNames, run_id: str
 ) -> AsyncIterator[None]:
     """Debezium on the test's database and topics."""
-    client = ConnectClient(connect_stack.connect_url)
-    config = connector_config(
-        database_dsn=settings.postgres_dsn.get_secret_value(),
-        cdc_topic=topics.cdc,
-        slot=f"e2e_{run_id}",
-        topic_prefix=topics.prefix,
-    )
-    await asyncio.to_thread(client.register, f"e2e-{run_id}", config)
-    yield
-    await asyncio.to_thread(client.delete, f"e2e-{run_id}")
+    assert settings.topics == topics
+    async with own_connector(connect_stack, settings, f"e2e_{run_id}"):
+        yield
 
 
 @pytest.fixture

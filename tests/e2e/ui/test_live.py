@@ -6,18 +6,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from app.settings import Role, Settings
-from infra.connector import ConnectClient, connector_config
 from load.sending import Message, send
 from tests.e2e.ui.conftest import Service, url_of
 from tests.e2e.ui.profiles import PROFILE, SERIES, entity
 from tests.e2e.workers import Worker
-from tests.stack import TestStack, application_settings, create_database, drop_database, own_topics
+from tests.stack import (
+    TestStack,
+    application_settings,
+    create_database,
+    drop_database,
+    own_connector,
+    own_topics,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -39,20 +45,12 @@ def service(test_stack: TestStack, tmp_path_factory: pytest.TempPathFactory) -> 
     asyncio.run(create_database(servers, name))
     settings = application_settings(servers, database=name, topic_prefix=f"{name}.", cache_prefix=name)
     settings = settings.model_copy(update={"roles": ROLES, "web_port": 0})
-    client = ConnectClient(servers.connect_url)
-    config = connector_config(
-        database_dsn=settings.postgres_dsn.get_secret_value(),
-        cdc_topic=settings.topics.cdc,
-        slot=name,
-        topic_prefix=settings.topic_prefix,
-    )
     with asyncio.Runner() as runner, ExitStack() as stack:
         stack.callback(lambda: asyncio.run(drop_database(servers, name)))
-        topics = own_topics(settings)
-        runner.run(topics.__aenter__())
-        stack.callback(lambda: runner.run(topics.__aexit__(None, None, None)))
-        client.register(name, config)
-        stack.callback(client.delete, name)
+        around = AsyncExitStack()
+        stack.callback(lambda: runner.run(around.aclose()))
+        for own in (own_topics(settings), own_connector(servers, settings, name)):
+            runner.run(around.enter_async_context(own))
         log = tmp_path_factory.mktemp("live") / "worker.log"
         worker = stack.enter_context(Worker(settings, log))
         service = LiveService(url_of(worker), settings)
