@@ -168,6 +168,7 @@ class RedisCache:
             for group, of_group in groups.items()
             for i in range(0, len(of_group), _KEYS_OF_A_CALL)
         ]
+        # Whatever this process' breaker says: another one may be reading from the node again.
         replies = await self._nodes.run_each(
             [
                 (
@@ -175,7 +176,8 @@ class RedisCache:
                     _INVALIDATE.call((self._keys.mark(group), *(key.name for key in dropped)), position),
                 )
                 for group, dropped in calls
-            ]
+            ],
+            minding_breakers=False,
         )
         return [
             key

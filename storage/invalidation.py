@@ -17,7 +17,7 @@ from storage.notifications import Memory
 
 logger = logging.getLogger(__name__)
 
-RETRY_S: Final = 0.2
+RETRY_S: Final = 0.1  # as long as what others read may be old, once they reach the node again
 MAX_PENDING: Final = 200_000  # beyond, everything is dropped when the cache is back
 
 

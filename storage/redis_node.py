@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 Address = tuple[str, int]
 
-RETRY_S: Final = 0.25  # between attempts to connect
+RETRY_S: Final = 0.1  # between attempts to connect
 COOLDOWN_S: Final = 1.0
 FAILURES: Final = 3  # in a row: one alone may be a moment in which this process itself was busy
 

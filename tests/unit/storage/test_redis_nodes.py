@@ -10,6 +10,8 @@ import uvloop
 
 from app.errors import TransientError
 from storage import redis_connection
+from storage.cache import RedisCache
+from storage.keyspace import Keyspace
 from storage.redis_node import COOLDOWN_S, FAILURES
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript
@@ -17,6 +19,7 @@ from tests.unit.storage.fake_redis import FakeRedis, array, bulk, fake_redis
 from tests.unit.storage.fakes import ManualClock
 
 TIMEOUT_S = 0.15
+KEYSPACE = Keyspace("up:1.1.1")
 Commands = list[tuple[int, redis_connection.Command]]
 SCRIPT = RedisScript("return 1")
 
@@ -98,6 +101,22 @@ async def test_a_node_that_is_away_costs_its_own_commands_alone(server: FakeRedi
     del other.handlers[b"ECHO"]
     clock.time += COOLDOWN_S
     assert await each() == ([b"0", b"1"], ["b'100'", away])
+    await nodes.close()
+
+
+async def test_an_invalidation_does_not_wait_for_the_breaker(server: FakeRedis) -> None:
+    """Another process may be reading from the node again, and be given what is old."""
+    nodes = RedisNodes([server.address], timeout_s=TIMEOUT_S, clock=ManualClock())  # type: ignore[arg-type]
+    cache = RedisCache(nodes, KEYSPACE, ttl_s=60)
+    key = KEYSPACE.fragment(1)
+    server.handlers[b"HGET"] = lambda _: b"-LOADING\r\n"
+    for _ in range(FAILURES):
+        assert await cache.get([key]) == [None]
+    del server.handlers[b"HGET"]
+    server.handlers[b"EVALSHA"] = lambda _: b":1\r\n"
+    assert await cache.invalidate([key], 7) == []
+    assert server.commands[-1][-2:] == [key.name, b"7"]
+    assert nodes.used, "it has shown that it is back"
     await nodes.close()
 
 
