@@ -6,8 +6,8 @@ Design, section 5, rule 3: this process' memory, then Redis, then everybody's me
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Container, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from app.log_events import LogEvent
 from app.models import Changes
@@ -24,9 +24,16 @@ MAX_PENDING: Final = 200_000  # beyond, everything is dropped when the cache is 
 class Publisher(Protocol):
     """What is used of storage.notifications.Notifications."""
 
-    async def publish(self, keys: Iterable[CacheKey]) -> bool: ...
+    async def publish(self, keys: Sequence[CacheKey]) -> list[CacheKey]: ...
 
     async def publish_everything(self) -> bool: ...
+
+
+class Owed(NamedTuple):
+    """A key whose invalidation is not done."""
+
+    key: CacheKey
+    is_told: bool  # to all workers, once: Redis has not taken it
 
 
 class CacheInvalidator:
@@ -48,18 +55,22 @@ class CacheInvalidator:
         """Try once; true when every node took it."""
         return not changes or not await self.drop(self.keys_of(changes), changes.position)
 
-    async def drop(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
-        """Drop these, which a commit at `position` (0: not known) made old; returns what was not taken.
+    async def drop(
+        self, keys: Sequence[CacheKey], position: int, *, told: Container[bytes] = ()
+    ) -> list[Owed]:
+        """Drop these, which a commit at `position` (0: not known) made old; returns what has to be done again.
 
-        A node that is away keeps nobody from hearing of what the others hold.
+        A node that is away keeps nobody from hearing of what the others hold. What a node does not take is published
+        all the same, but for what was `told` before: one that has just started refuses its keys for two seconds
+        (CLUSTERDOWN) and passes messages on, so others read past it meanwhile and remember what they read.
         """
         self._memory.invalidate(key.local for key in keys)
-        owed = await self._cache.invalidate(keys, position)
-        missed = {key.name for key in owed}
-        taken = [key for key in keys if key.name not in missed] if missed else keys
-        if taken and self._publisher is not None and not await self._publisher.publish(taken):
-            return list(keys)
-        return owed
+        missed = {key.name for key in await self._cache.invalidate(keys, position)}
+        untold: set[bytes] = set()
+        if self._publisher is not None:
+            news = [key for key in keys if key.name not in missed or key.name not in told]
+            untold = {key.name for key in await self._publisher.publish(news)}
+        return [Owed(key, key.name not in untold) for key in keys if key.name in missed or key.name in untold]
 
     async def drop_all(self) -> bool:
         """Drop everything."""
@@ -74,8 +85,8 @@ class PendingInvalidations:
 
     def __init__(self, invalidator: CacheInvalidator) -> None:
         self._invalidator = invalidator
-        self._pending: dict[bytes, CacheKey] = {}
-        self._in_flight: dict[bytes, CacheKey] = {}
+        self._pending: dict[bytes, Owed] = {}
+        self._in_flight: dict[bytes, Owed] = {}
         self._position: int | None = None  # the highest of what is pending; 0 where one is not known
         self._everything = False
         self._dropping_everything = False
@@ -105,14 +116,17 @@ class PendingInvalidations:
         owed = await self._invalidator.drop(self._invalidator.keys_of(changes), changes.position)
         if not owed:
             return
-        self._keep({key.name: key for key in owed}, changes.position)
+        self._keep(owed, changes.position)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._retry(), name="pending-invalidations")
 
-    def _keep(self, keys: dict[bytes, CacheKey], position: int) -> None:
+    def _keep(self, owed: Sequence[Owed], position: int) -> None:
         if self._everything:
             return
-        self._pending.update(keys)
+        for key, is_told in owed:
+            # Told of every change of it: one may have come while another was tried again.
+            other = self._pending.get(key.name)
+            self._pending[key.name] = Owed(key, is_told and (other is None or other.is_told))
         known = self._position
         self._position = position if known is None else 0 if 0 in (known, position) else max(known, position)
         if len(self._pending) > MAX_PENDING:
@@ -132,10 +146,15 @@ class PendingInvalidations:
             position, self._position = self._position or 0, None
             if self._dropping_everything:
                 self._everything = not await self._invalidator.drop_all()
-            elif owed := await self._invalidator.drop(list(self._in_flight.values()), position):
-                self._keep({key.name: key for key in owed}, position)
+            elif owed := await self._drop_in_flight(position):
+                self._keep(owed, position)
             self._in_flight = {}
             self._dropping_everything = False
+
+    async def _drop_in_flight(self, position: int) -> list[Owed]:
+        keys = [owed.key for owed in self._in_flight.values()]
+        told = {name for name, owed in self._in_flight.items() if owed.is_told}
+        return await self._invalidator.drop(keys, position, told=told)
 
     async def close(self) -> None:
         """Stop retrying; CDC repeats what is left."""

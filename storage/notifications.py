@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -80,37 +80,42 @@ class Notifications:
             await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
         self._memory.lose()
 
-    async def publish(self, keys: Iterable[CacheKey]) -> bool:
-        """Tell all workers; true when every node took it. A node that did not is told again by the caller."""
-        by_group: dict[int, list[int | bytes]] = {}
+    async def publish(self, keys: Sequence[CacheKey]) -> list[CacheKey]:
+        """Tell all workers; returns those of the keys whose node did not take it, for the caller to tell them again."""
+        by_group: dict[int, list[CacheKey]] = {}
         for key in keys:
-            by_group.setdefault(key.group, []).append(key.local)
+            by_group.setdefault(key.group, []).append(key)
         try:
             channels = await self._channels()
-            told: list[tuple[int, list[int | bytes] | Literal["*"] | None]] = []
-            for leader, groups in channels.values():
-                of_node = [local for group in groups for local in by_group.get(group, ())]
-                if of_node:
-                    told.append((leader, of_node))
-            await self._send(told)
         except TransientError:
-            return False
-        return True
+            return list(keys)
+        told: list[tuple[int, list[CacheKey]]] = []
+        for leader, groups in channels.values():
+            of_node = [key for group in groups for key in by_group.get(group, ())]
+            if of_node:
+                told.append((leader, of_node))
+        failures = await self._send([(leader, [key.local for key in of_node]) for leader, of_node in told])
+        return [
+            key for (_, of_node), failure in zip(told, failures, strict=True) if failure for key in of_node
+        ]
 
     async def publish_everything(self) -> bool:
-        """Tell all workers to drop all they have."""
+        """Tell all workers to drop all they have; true when every node took it."""
         try:
-            await self._send([(leader, EVERYTHING) for leader, _ in (await self._channels()).values()])
+            channels = await self._channels()
         except TransientError:
             return False
-        return True
+        return not any(await self._send([(leader, EVERYTHING) for leader, _ in channels.values()]))
 
     async def _channels(self) -> Mapping[Address, tuple[int, list[int]]]:
         """For each node the group whose channel is the node's, and all its groups."""
         slots = self._keys.slots
         return {address: (groups[0], groups) for address, groups in (await self._nodes.owners(slots)).items()}
 
-    async def _send(self, told: Iterable[tuple[int, list[int | bytes] | Literal["*"] | None]]) -> None:
+    async def _send(
+        self, told: Sequence[tuple[int, list[int | bytes] | Literal["*"] | None]]
+    ) -> list[TransientError | None]:
+        """Publish on the channels of these groups, whatever breakers say; why each was not taken, in order."""
         commands = []
         for group, keys in told:
             channel = self._keys.channel(group)
@@ -118,8 +123,8 @@ class Notifications:
             self._sent[channel] = number
             message = _ENCODER.encode(Message(self._me, number, keys))
             commands.append((self._keys.slots[group], ("SPUBLISH", channel, message)))
-        if commands:
-            await self._nodes.run(commands)
+        replies = await self._nodes.run_each(commands, minding_breakers=False)
+        return [reply if isinstance(reply, TransientError) else None for reply in replies]
 
     async def _listen_for_ever(self) -> None:
         failing = False
@@ -171,9 +176,9 @@ class Notifications:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             for _, subscription in opened:
                 subscription.close()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _hear(self, channel: bytes, subscription: Subscription) -> None:
         while True:
@@ -200,7 +205,9 @@ class Notifications:
 
     async def _beat(self, leaders: list[int]) -> None:
         while True:
-            await self._send([(leader, None) for leader in leaders])
+            for failure in await self._send([(leader, None) for leader in leaders]):
+                if failure is not None:
+                    raise failure
             await asyncio.sleep(HEARTBEAT_S)
 
     async def _watch(self, channels: list[bytes], version: int, prefix: str) -> None:

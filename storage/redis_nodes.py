@@ -110,7 +110,7 @@ class RedisNodes:
         Raises where any node fails, though what others were sent is done. An error as the reply to one command is a
         failure of its node.
         """
-        replies = await self._ask(commands, minding_breakers=False, telling_breakers=False)
+        replies = await self._ask(commands, minding_breakers=False)
         for reply in replies:
             if isinstance(reply, TransientError):
                 raise reply
@@ -121,13 +121,12 @@ class RedisNodes:
     ) -> list[object]:
         """As `run`, but a node that fails fails its own commands alone: their replies are TransientErrors.
 
-        A node that failed several times in a row is left alone for a moment, unless it is asked whatever its breaker
-        says.
+        A node that failed several times in a row is left alone for a moment, unless breakers are not minded.
         """
         if not commands:
             return []
         started = asyncio.get_running_loop().time()
-        replies = await self._ask(commands, minding_breakers=minding_breakers, telling_breakers=True)
+        replies = await self._ask(commands, minding_breakers=minding_breakers)
         READ_SECONDS.observe(asyncio.get_running_loop().time() - started, "redis")
         return replies
 
@@ -136,9 +135,7 @@ class RedisNodes:
         """False while a node is left alone since it failed."""
         return all(node.breaker.closed for node in self._primaries())
 
-    async def _ask(
-        self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool, telling_breakers: bool
-    ) -> list[object]:
+    async def _ask(self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool) -> list[object]:
         if self._is_stale:
             await self._look_at_map()
         replies: list[object] = [None] * len(commands)
@@ -162,7 +159,7 @@ class RedisNodes:
             _place(replies, indexes, outcome)
             if isinstance(outcome, TransientError):
                 self._is_stale = True
-            if telling_breakers:
+            if minding_breakers:
                 node.note(outcome)
         return replies
 

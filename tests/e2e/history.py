@@ -19,6 +19,7 @@ class Write:
     seen: float | None = None  # when the first read ended that showed it
     stale_s: float = 0.0  # after the acknowledgement, a read that did not show it began so late at most
     back_s: float = 0.0  # the same after another read had shown it
+    by: str = ""  # who answered that late read, and how
 
 
 class Cell:
@@ -39,32 +40,32 @@ class Cell:
         self.writes.append(write)
         return write
 
-    def shows(self, version: int, *, began: float, ended: float) -> None:
+    def shows(self, version: int, *, began: float, ended: float, by: str) -> None:
         """A read in that time gave this version."""
         for write in reversed(self.writes[:version]):
             if write.seen is not None:
                 break
             write.seen = ended
         for write in self.writes[version:]:
-            _missed(write, began)
+            _missed(write, began, by)
             if write.acked is None:
                 break
 
-    def lacks(self, version: int, *, began: float, ended: float) -> None:
+    def lacks(self, version: int, *, began: float, ended: float, by: str) -> None:
         """A look-up of this version gave nothing; a later one, or none yet, may have been the current one."""
         write = self.writes[version - 1]
         if version == self.version or self.writes[version].started > ended:
-            _missed(write, began)
+            _missed(write, began, by)
 
-    def finds(self, version: int, *, began: float) -> None:
+    def finds(self, version: int, *, began: float, by: str) -> None:
         """A look-up of this version found it, though perhaps a later one was current."""
         if version < self.version:
-            _missed(self.writes[version], began)
+            _missed(self.writes[version], began, by)
 
 
-def _missed(write: Write, began: float) -> None:
-    if write.acked is not None:
-        write.stale_s = max(write.stale_s, began - write.acked)
+def _missed(write: Write, began: float, by: str) -> None:
+    if write.acked is not None and began - write.acked > write.stale_s:
+        write.stale_s, write.by = began - write.acked, by
     if write.seen is not None:
         write.back_s = max(write.back_s, began - write.seen)
 

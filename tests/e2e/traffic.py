@@ -242,6 +242,7 @@ class Traffic:
         began = time.monotonic()
         seen: dict[str, int] = {}
         found: list[Any] = []
+        by = f"worker {worker}, asked for a look-up"
         path = f"/v1/graph/by-property/email/value/{email_of(user, version)}?depth=2"
 
         def take(answers: Any) -> None:
@@ -252,9 +253,9 @@ class Traffic:
         if await self._get(worker, path, "", take, seen) is None:
             return
         if found:
-            cell.finds(version, began=began)
+            cell.finds(version, began=began, by=by)
         else:
-            cell.lacks(version, began=began, ended=time.monotonic())
+            cell.lacks(version, began=began, ended=time.monotonic(), by=by)
 
     async def _get(
         self, worker: int, path: str, token: str, take: Callable[[Any], None], seen: Mapping[str, int]
@@ -274,10 +275,12 @@ class Traffic:
         if response.status != 200:
             assert response.status == 503, f"{path}: {response.status} {body[:300]!r}"
             return None
-        self.outcomes[response.headers["Cache-Status"].removeprefix("user-profile; ")] += 1
+        outcome = response.headers["Cache-Status"].removeprefix("user-profile; ")
+        self.outcomes[outcome] += 1
         take(json.loads(body))
+        by = f"worker {worker}, {outcome}, {time.strftime('%T')}, age {response.headers.get('Age')}: {path}"
         for name, version in seen.items():
-            self.history.cell(name).shows(version, began=began, ended=ended)
+            self.history.cell(name).shows(version, began=began, ended=ended, by=by)
         return response.headers.get(HEADER, token)
 
 

@@ -1,7 +1,7 @@
 """The breaker and the invalidations that the cache did not take, on a cache that a test switches off."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -58,10 +58,12 @@ class HeardMessages:
         self.works = True
         self.told: list[set[int | bytes]] = []
 
-    async def publish(self, keys: Iterable[CacheKey]) -> bool:
-        if self.works:
+    async def publish(self, keys: Sequence[CacheKey]) -> list[CacheKey]:
+        if not self.works:
+            return list(keys)
+        if keys:
             self.told.append({key.local for key in keys})
-        return self.works
+        return []
 
     async def publish_everything(self) -> bool:
         return self.works
@@ -157,11 +159,32 @@ async def test_a_node_that_is_away_keeps_nobody_from_hearing_of_the_others(
     cache.away = {KEYSPACE.fragment(1).group}
     await pending.submit(changed(1, 2))
     await pending.submit(changed(3))
-    assert (cache.dropped[:2], heard.told) == ([names(2), names(3)], [{2}, {3}])
+    assert (cache.dropped[:2], heard.told) == ([names(2), names(3)], [{1, 2}, {3}])
     assert [pending.owes(KEYSPACE.fragment(i)) for i in (1, 2, 3)] == [True, False, False]
     cache.away = set()
     await settled(pending)
     assert (cache.dropped[2:], heard.told[2:]) == ([names(1)], [{1}])
+
+
+async def test_what_redis_does_not_take_is_told_at_once_and_when_it_has(
+    cache: SwitchableCache, pending: PendingInvalidations, heard: HeardMessages
+) -> None:
+    """A node that has just started refuses its keys and passes messages on."""
+    cache.works = False
+    await pending.submit(changed(1))
+    await asyncio.sleep(0.01)
+    assert heard.told == [{1}], "once, however often it is tried"
+    await pending.submit(changed(1))
+    assert heard.told == [{1}, {1}], "that is another change"
+    heard.works = False
+    await pending.submit(changed(1))
+    await asyncio.sleep(0.01)
+    heard.works = True
+    await asyncio.sleep(0.01)
+    assert heard.told == [{1}, {1}, {1}], "what nobody heard is told again"
+    cache.works = True
+    await settled(pending)
+    assert heard.told == [{1}] * 4, "others may have read it from Redis meanwhile"
 
 
 async def test_memory_and_everybody_else_hear_of_it(

@@ -35,22 +35,30 @@ class FakeNodes:
         self.map_version = 1
         self.deaf: set[bytes] = set()
         self.down = False
+        self.away: set[int] = set()  # leaders whose node takes nothing
         self.subscriptions: list[FakeSubscription] = []
 
     async def owners(self, slots: Sequence[int]) -> dict[Address, list[int]]:
         return {node: list(range(number, len(slots), 2)) for number, node in enumerate(NODES)}
 
-    async def run(self, commands: Sequence[tuple[int, Command]]) -> list[object]:
+    async def run_each(
+        self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool
+    ) -> list[object]:
+        assert not minding_breakers
         if self.down:
-            raise TransientError("down")
+            return [TransientError("down")] * len(commands)
+        replies: list[object] = []
         for slot, (name, channel, message) in commands:
             assert name == "SPUBLISH"
             assert isinstance(channel, bytes)
             assert isinstance(message, bytes)
             (group,) = map(int, re.findall(rb"\{g(\d+)\}", channel))
             assert slot == KEYSPACE.slots[group]
-            self.deliver(channel, message)
-        return [1] * len(commands)
+            is_away = group in self.away
+            replies.append(TransientError("away") if is_away else 1)
+            if not is_away:
+                self.deliver(channel, message)
+        return replies
 
     def deliver(self, channel: bytes, message: bytes | None) -> None:
         """A message, or the end of the connection, for who listens to this channel."""
@@ -197,7 +205,7 @@ async def test_own_messages_are_told_to_others_and_not_applied(world: World) -> 
         other.put(key, ENTRY, 10, other.ticket())
     ticket = world.memory.ticket()
     keys = [KEYSPACE.fragment(key) for key in (1, 2)]  # of both nodes
-    assert await world.notifications.publish(keys)
+    assert await world.notifications.publish(keys) == []
     await heard()
     assert [other.get(key) is None for key in (1, 2, 3, 4)] == [True, True, False, False]
     assert world.remembered == {1, 2, 3}
@@ -212,15 +220,35 @@ async def test_own_messages_are_told_to_others_and_not_applied(world: World) -> 
 async def test_a_worker_that_publishes_without_listening_shows_no_gap(world: World) -> None:
     silent = world.made(MemoryCache(world.clock, max_bytes=1_000))
     for key in (4, 5, 6, 7):
-        assert await silent.publish([KEYSPACE.fragment(key)])
+        assert await silent.publish([KEYSPACE.fragment(key)]) == []
     await heard()
     assert world.remembered == {1, 2, 3}
 
 
 async def test_a_message_that_no_node_took_is_reported(world: World) -> None:
     world.nodes.down = True
-    assert not await world.notifications.publish([KEYSPACE.fragment(1)])
+    keys = [KEYSPACE.fragment(1)]
+    assert await world.notifications.publish(keys) == keys
     assert not await world.notifications.publish_everything()
+
+
+async def test_what_one_node_does_not_take_the_others_tell(world: World) -> None:
+    other: Memory = MemoryCache(world.clock, max_bytes=100_000)
+    listener = world.made(other)
+    listener.start()
+    await until(lambda: other.is_on)
+    keys = [KEYSPACE.fragment(key) for key in range(1, 9)]
+    for key in keys:
+        other.put(key.local, ENTRY, 10, other.ticket())
+    world.nodes.away = {LEADERS[1]}
+    missed = [key for key in keys if key.group % len(NODES) == 1]
+    assert await world.notifications.publish(keys) == missed
+    await heard()
+    assert 0 < len(missed) < len(keys)
+    assert [key for key in keys if other.get(key.local) is not None] == missed
+    assert not await world.notifications.publish_everything()
+    world.nodes.away = set()
+    await listener.close()
 
 
 async def test_a_second_without_ones_own_heartbeat_on_one_channel_is_a_loss(world: World) -> None:

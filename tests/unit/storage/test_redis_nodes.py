@@ -116,7 +116,6 @@ async def test_an_invalidation_does_not_wait_for_the_breaker(server: FakeRedis) 
     server.handlers[b"EVALSHA"] = lambda _: b":1\r\n"
     assert await cache.invalidate([key], 7) == []
     assert server.commands[-1][-2:] == [key.name, b"7"]
-    assert nodes.used, "it has shown that it is back"
     await nodes.close()
 
 
