@@ -132,3 +132,15 @@ def temporal_data(fragment: Fragment, since: bytes | None) -> bytes:
     """`{key: [points]}` of reference dates from `since` on, or `null` where there is none."""
     kept = [points for series in fragment.temporal if (points := series.since(since))]
     return b"{" + b"],".join(kept) + b"]}" if kept else b"null"
+
+
+def merged(
+    parts: Sequence[bytes], slots: Sequence[tuple[int, Fragment]]
+) -> tuple[tuple[tuple[bytes, Fragment], ...], bytes]:
+    """The same in as few pieces as there can be: what stands before the data of each fragment, and the end."""
+    pieces: list[tuple[bytes, Fragment]] = []
+    start = 0
+    for place, fragment in slots:
+        pieces.append((b"".join(parts[start:place]), fragment))
+        start = place + 1
+    return tuple(pieces), b"".join(parts[start:])

@@ -8,17 +8,19 @@ its own. Periods that select the same rows share an answer and its tag.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 from cachebox import LRUCache
 
 from app.clock import Clock
 from app.ports import Answer
-from storage.assembly import Tree, join
+from storage.assembly import Tree, merged, temporal_data
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
 from storage.memory_cache import AGING_S
 from storage.notifications import Memory
+from storage.series import Ranked, ranked
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
@@ -35,9 +37,10 @@ class Skeleton:
     __slots__ = (
         "_asked",
         "_dates",
+        "_end",
         "_level_ends",
         "_parts",
-        "_slots",
+        "_ranked",
         "_tag",
         "check_at",
         "deepest",
@@ -59,10 +62,11 @@ class Skeleton:
         self.position = min([fragment.position for fragment in shown])
         self.upper = max([fragment.upper for fragment in shown])
         self.read_at = min([fragment.read_at for fragment in shown])
-        parts, slots = tree.parts(fragments)
         # Tuples, which the garbage collector lets go of, as it does of fragments.
-        self._parts, self._slots = tuple(parts), tuple(slots)
-        self._dates: tuple[bytes, ...] | None = None  # all of the tree, once a period was asked for
+        self._parts, self._end = merged(*tree.parts(fragments))
+        # All of the tree, and where they stand, once a period was asked for.
+        self._dates: tuple[bytes, ...] | None = None
+        self._ranked: tuple[tuple[bytes, tuple[Ranked, ...]], ...] = ()
         asked = f"{FORMAT_VERSION} {depth if self.deepest is None else self.deepest}"
         digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
         self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
@@ -73,8 +77,9 @@ class Skeleton:
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory beyond its fragments."""
-        points = sum([len(series) for _, fragment in self._slots for series in fragment.temporal])
-        return _OVERHEAD_BYTES + 10 * len(self._parts) + 80 * len(self._slots) + 70 * points
+        counts = [len(series) for _, fragment in self._parts for series in fragment.temporal]
+        pieces = sum([len(before) for before, _ in self._parts]) + len(self._end)
+        return _OVERHEAD_BYTES + pieces + 120 * len(self._parts) + 250 * len(counts) + 10 * sum(counts)
 
     def within(self, depth: int) -> list[int]:
         """About what a walk of so many levels meets: more, where the tree shows edges to what is gone."""
@@ -86,9 +91,16 @@ class Skeleton:
         if since is None:
             return 0
         if self._dates is None:
-            series = [series for _, fragment in self._slots for series in fragment.temporal]
-            self._dates = tuple(sorted({date for each in series for date in each.dates}))
-        return bisect_left(self._dates, since)
+            self._rank()
+        return bisect_left(self._dates or (), since)
+
+    def _rank(self) -> None:
+        dates, all_series = ranked([series for _, fragment in self._parts for series in fragment.temporal])
+        following = iter(all_series)
+        self._dates = tuple(dates)
+        self._ranked = tuple(
+            [(before, tuple(islice(following, len(fragment.temporal)))) for before, fragment in self._parts]
+        )
 
     def asked_before(self, first_row: int) -> bool:
         """Whether this is at least the second question for it: what is asked once is not worth a place in memory."""
@@ -101,9 +113,28 @@ class Skeleton:
         """Of the content and what was asked: the same on every worker, and after a refill."""
         return f"{self._tag}-{first_row}"
 
-    def body(self, since: bytes | None) -> bytes:
-        """The JSON object."""
-        return join(list(self._parts), self._slots, since)
+    def body(self, first_row: int) -> bytes:
+        """The JSON object, as far as `first_row` selects."""
+        pieces: list[bytes] = []
+        append = pieces.append
+        if not first_row:
+            for before, fragment in self._parts:
+                append(before)
+                append(temporal_data(fragment, None))
+        # As `temporal_data`, for many periods: this is what a read from memory does most of the time.
+        for before, series in self._ranked if first_row else ():
+            append(before)
+            separator = b"{"
+            for opening, joined, ends, ranks in series:
+                first = bisect_left(ranks, first_row)
+                if first < len(ranks):
+                    append(separator)
+                    append(opening)
+                    append(joined[ends[first - 1] + 1 :] if first else joined)
+                    separator = b"],"
+            append(b"null" if separator == b"{" else b"]}")
+        append(self._end)
+        return b"".join(pieces)
 
 
 class _KeptAnswer:
@@ -165,7 +196,7 @@ class KeptTrees:
         if kept is not None and kept.skeleton is skeleton:
             return kept.answer
         answer = Answer(
-            body=skeleton.body(since),
+            body=skeleton.body(first_row),
             cache="hit",
             etag=skeleton.etag(first_row),
             upper=skeleton.upper,

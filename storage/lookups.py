@@ -31,6 +31,8 @@ class _Number(str):
 
 def canonical_path(path: str) -> str:
     """`document.value.number` and `document.number` are the same look-up."""
+    if ".value" not in path:
+        return path
     field, *rest = path.split(".")
     if rest and rest[0] == "value":
         rest = rest[1:]
@@ -39,6 +41,8 @@ def canonical_path(path: str) -> str:
 
 def canonical_number(text: str) -> str | None:
     """The shortest plain form of a JSON number, or None where that is longer than MAX_BYTES."""
+    if text.isdecimal() and text.isascii() and text[0] != "0":  # as most are that anybody looks up
+        return text if len(text) <= MAX_BYTES else None
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except InvalidOperation:  # an exponent beyond what Decimal holds
@@ -64,7 +68,11 @@ def canonical_number(text: str) -> str | None:
 def canonical_value(text: str) -> str | None:
     """The canonical text of what a look-up asks for, or None where it is too long to be cached."""
     found = canonical_number(text) if len(text) <= MAX_BYTES and _NUMBER.match(text) else text
-    return found if found is not None and len(found.encode()) <= MAX_BYTES else None
+    return found if found is not None and _bytes_of(found) <= MAX_BYTES else None
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def is_number(text: str) -> bool:
@@ -112,5 +120,5 @@ def _leaves(path: str, value: object, depth: int) -> Iterator[Lookup]:
             text = "null"
         case _:
             text = "true" if value else "false"
-    if text is not None and len(text.encode()) <= MAX_BYTES:
+    if text is not None and _bytes_of(text) <= MAX_BYTES:
         yield Lookup(path, text)

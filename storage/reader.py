@@ -23,8 +23,7 @@ from storage.lookup_lists import MAX_CACHED_IDS
 from storage.reading import Reading
 
 _DAYS_OF_MONTH: Final = 31
-_NOTHING: Final = b"[]"
-_NOTHING_ETAG: Final = blake2b(_NOTHING, digest_size=10).hexdigest()
+_ETAG_OF_NOTHING: Final = blake2b(b"[]", digest_size=10).hexdigest()
 Matches = Callable[[str], bool]
 
 
@@ -57,20 +56,29 @@ class CachedGraphReader:
     def recall_by_property(
         self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
     ) -> Answer | None:
-        path = lookups.canonical_path(path)
         name = lookups.cacheable(path, value)
         found = None if name is None else self._lists.recall(self._keys.lookup(name))
         if found is None or found.asked != value or found.ids is None:
             return None
         ids = _page(found.ids, after, limit)
+        shown = ids[:limit]
         skeletons = []
-        for entity_id in ids[:limit]:
+        for entity_id in shown:
             skeleton = self._recalled(entity_id, depth)
             if skeleton is None:
                 return None
             skeletons.append(skeleton)
-        reading = Reading(upper=found.upper, read_at=found.read_at)
-        return self._list(skeletons, depth, since, reading, next_after=_next_after(ids, limit))
+        first = self._from(since)
+        answers = [self._kept.answer(skeleton, depth, first) for skeleton in skeletons]
+        next_after = _next_after(ids, limit)
+        return Answer(
+            body=b"[%b]" % b",".join([answer.body or b"" for answer in answers]),
+            cache="hit",
+            etag=_etag_of_page([answer.etag for answer in answers], has_next=next_after is not None),
+            upper=max([found.upper, *[answer.upper for answer in answers]]),
+            read_at=min([found.read_at, *[answer.read_at for answer in answers]]),
+            next_after=next_after,
+        )
 
     async def graph(
         self,
@@ -127,7 +135,9 @@ class CachedGraphReader:
         bodies: list[bytes | None]
         if selection is None:
             skeletons = await self._skeletons(ids, depth, reading)
-            bodies = [None if skeleton is None else skeleton.body(cut) for skeleton in skeletons]
+            bodies = [
+                None if skeleton is None else skeleton.body(skeleton.first_row(cut)) for skeleton in skeletons
+            ]
         else:
             bodies = await self._selected(ids, depth, since, reading, selection)
         missing = frozenset(i for i, body in zip(ids, bodies, strict=True) if body is None)
@@ -245,11 +255,8 @@ class CachedGraphReader:
         *,
         next_after: int | None,
     ) -> Answer:
-        if not skeletons:
-            is_known = matches is not None and matches(_NOTHING_ETAG)
-            return _answer(reading, None if is_known else _NOTHING, _NOTHING_ETAG, next_after)
         first = self._from(since)
-        etag = _etag_of_page((s.etag(s.first_row(first)) for s in skeletons), has_next=next_after is not None)
+        etag = _etag_of_page([s.etag(s.first_row(first)) for s in skeletons], has_next=next_after is not None)
         if matches is not None and matches(etag):
             return _answer(reading, None, etag, next_after)
         for skeleton in skeletons:
@@ -332,7 +339,11 @@ def _next_after(ids: list[int], limit: int) -> int | None:
     return ids[limit - 1] if len(ids) > limit else None
 
 
-def _etag_of_page(etags: Iterable[str], *, has_next: bool) -> str:
+def _etag_of_page(etags: Sequence[str], *, has_next: bool) -> str:
+    if not etags:
+        return _ETAG_OF_NOTHING
+    if len(etags) == 1 and not has_next:
+        return etags[0]  # of another URL than the tree's own
     more = "+" if has_next else ""
     return blake2b(f"{more} {' '.join(etags)}".encode(), digest_size=12).hexdigest()
 

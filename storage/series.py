@@ -79,3 +79,23 @@ class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
             else:
                 high = middle
         return low
+
+
+# The opening, the points, where each of them ends, and the number of its date.
+Ranked = tuple[bytes, bytes, "array[int]", "array[int]"]
+
+
+def ranked(all_series: Iterable[Series]) -> tuple[list[bytes], list[Ranked]]:
+    """The same for whoever asks for many periods: all dates in order, and each series with the numbers of its dates."""
+    dated = [(series, series.dates) for series in all_series]
+    dates = sorted({date for _, of_series in dated for date in of_series})
+    numbers = {date: number for number, date in enumerate(dates)}
+    return dates, [
+        (
+            series.opening,
+            series.joined,
+            array(_END, series.ends),
+            array(_END, map(numbers.__getitem__, of_series)),
+        )
+        for series, of_series in dated
+    ]

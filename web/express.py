@@ -36,8 +36,10 @@ _UNUSUAL: Final = tuple(
 )
 _PATH_BY_ID: Final = re.compile(r"/v1/graph/([1-9][0-9]{0,17})")
 # Bytes that mean themselves, and encoded ones of ASCII but for the slash and the percent sign.
-_SEGMENT: Final = r"((?:[A-Za-z0-9._~@:+!$'()*,;=&-]|%(?:2[0-46-9A-E]|[3-6][0-9A-F]|7[0-9A-E]))+)"
+_PLAIN: Final = r"[A-Za-z0-9._~@:+!$'()*,;=&-]"
+_SEGMENT: Final = rf"((?:{_PLAIN}|%(?:2[0-46-9A-E]|[3-6][0-9A-F]|7[0-9A-E]))+)"
 _PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/{_SEGMENT}/value/{_SEGMENT}")
+_PLAIN_PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/({_PLAIN}+)/value/({_PLAIN}+)")
 
 
 class Express:
@@ -60,10 +62,14 @@ class Express:
         for name in self._unusual:
             if name in headers:
                 return None
+        return self.answer_again(message.path, headers)
+
+    def answer_again(self, target: str, headers: CIMultiDictProxy[str]) -> bytes | None:
+        """As `answer`, for another target with headers that it has found to be usual."""
         if not self._gate.closed:
-            return self._answer(message.path, headers, None)
+            return self._answer(target, headers, None)
         grant = self._gate.recall(headers, Scope.READ)
-        return None if grant is None else self._answer(message.path, headers, grant)
+        return None if grant is None else self._answer(target, headers, grant)
 
     def _answer(self, target: str, headers: CIMultiDictProxy[str], grant: Grant | None) -> bytes | None:
         started = self._clock.monotonic()
@@ -104,7 +110,10 @@ class Express:
         return head + body
 
     def _by_property(self, path: str, asked: tuple[int, datetime | None]) -> Answer | None:
-        found = _PATH_BY_PROPERTY.fullmatch(path)
+        # Most have nothing encoded but the sign of an e-mail address.
+        found = _PLAIN_PATH_BY_PROPERTY.fullmatch(path.replace("%40", "@")) or _PATH_BY_PROPERTY.fullmatch(
+            path
+        )
         if found is None:
             return None
         try:

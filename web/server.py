@@ -4,37 +4,23 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import secrets
-from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
 
 from app.errors import FatalError
 from app.settings import Settings
-from web import problems, security_headers
-from web.accesses import REQUEST_ID
-from web.boundary import SERVER_NAME
+from web.connection import MAX_HEADER_BYTES, MAX_LINE_BYTES, ProblemHandler, ProblemServer
 from web.express import Express
 from web.listener import Listener
 from web.services import GATE, SERVICES
 
 logger = logging.getLogger(__name__)
 
-MAX_LINE_BYTES: Final = 8190  # of the request line
-MAX_HEADER_BYTES: Final = (
-    8192  # of one header with its name; another limit than the line's tells which one it was
-)
-MAX_HEADERS: Final = 128
 KEEPALIVE_S: Final = 75.0
-FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
 _CHECK_S: Final = 0.01
-_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
 
 
 class WebServer:
@@ -125,7 +111,7 @@ async def _hear_the_last(server: web.Server) -> None:
 
 
 def _awaits_first_request(connection: web.RequestHandler) -> bool:
-    return isinstance(connection, _ProblemHandler) and connection.awaits_first_request
+    return isinstance(connection, ProblemHandler) and connection.awaits_first_request
 
 
 def _is_loopback(host: str) -> bool:
@@ -137,24 +123,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
-    """Name the problem of a request that could not be parsed, and say what is wrong."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "internal-error", "Something unexpected happened; nothing more is told here."
-    if isinstance(error, LineTooLong):
-        if error.args[1] == MAX_LINE_BYTES:
-            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
-        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
-    if error is not None and error.args == (_TOO_MANY_HEADERS,):
-        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
-    return "malformed-request", "The request is not well-formed HTTP."
-
-
 class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         assert self._app is not None  # noqa: S101 - an AppRunner has one
-        return _ProblemServer(
+        return ProblemServer(
             server.request_handler,
             express=Express(self._app[SERVICES], self._app[GATE]),
             request_factory=server.request_factory,
@@ -166,97 +139,3 @@ class _ProblemRunner(web.AppRunner):
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGER_S,
         )
-
-
-class _ProblemServer(web.Server):
-    def __init__(self, handler: Any, *, express: Express, **kwargs: Any) -> None:
-        super().__init__(handler, **kwargs)
-        self._express = express
-
-    def __call__(self) -> web.RequestHandler:
-        return _ProblemHandler(self, express=self._express, loop=self._loop, **self._kwargs)
-
-
-class _ProblemHandler(web.RequestHandler):
-    """One connection. What never becomes a request, or escapes the application, is answered as a problem too."""
-
-    __slots__ = ("_closes_at_first", "_express", "_first_request")
-
-    def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
-        self._express = express
-
-    def data_received(self, data: bytes) -> None:
-        """Take what arrived; a read that can be answered from memory is answered here, where nothing else waits."""
-        waiter = self._waiter
-        if waiter is None or waiter.done() or self._messages or self._paused:
-            super().data_received(data)
-            return
-        self._waiter = None  # what is parsed wakes nobody yet
-        try:
-            super().data_received(data)
-        finally:
-            self._waiter = waiter
-        if len(self._messages) == 1 and self._answered_at_once(*self._messages[0]):
-            self._messages.clear()
-        elif self._messages and not waiter.done():
-            waiter.set_result(None)
-
-    def _answered_at_once(self, message: Any, payload: Any) -> bool:
-        if payload is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or message.upgrade:
-            return False
-        transport, parser, manager = self.transport, self._parser, self._manager
-        if transport is None or parser is None or manager is None or self._force_close or self._close:
-            return False
-        try:
-            response = self._express.answer(message)
-        except Exception:  # noqa: BLE001 - it will meet the usual way again, which tells it
-            return False
-        if response is None:
-            return False
-        parser.message_consumed()
-        manager.requests_count += 1
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        transport.write(response)
-        return True
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._closes_at_first = self._next_keepalive_close_time
-        # aiohttp limits the time of idle connections alone, from their first answer on.
-        self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._first_request.cancel()
-        super().connection_lost(exc)
-
-    def _close_if_silent(self) -> None:
-        if self.awaits_first_request and self.transport is not None:
-            self.transport.abort()
-
-    @property
-    def awaits_first_request(self) -> bool:
-        """Whether nothing was asked yet; aiohttp moves the time at which it closes with each answer."""
-        return self._current_request is None and self._next_keepalive_close_time == self._closes_at_first
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        logger.warning("answered %d to a broken request: %s", status, type(exc).__name__)
-        if request.writer.output_size > 0:
-            raise ConnectionError("The answer had begun when it broke.")
-        request_id = secrets.token_hex(16)
-        name, detail = _broken(status, exc)
-        response = problems.response(
-            name,
-            detail,
-            request_id=request_id,
-            instance="/",
-            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
-        )
-        response.force_close()
-        return response

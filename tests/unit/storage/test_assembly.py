@@ -51,7 +51,7 @@ def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes |
         return None
     skeleton = Skeleton(tree, fragments, depth=depth)
     assert skeleton.deepest is None or skeleton.deepest <= depth
-    return skeleton.body(None)
+    return skeleton.body(0)
 
 
 def model(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> Any:
@@ -158,7 +158,8 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
-    body = Skeleton(tree, fragments, depth=1).body(None if since is None else to_text(at(since)).encode())
+    skeleton = Skeleton(tree, fragments, depth=1)
+    body = skeleton.body(skeleton.first_row(None if since is None else to_text(at(since)).encode()))
     found = json.loads(body)["temporal_data"]
     if kept is None:
         assert found is None
@@ -171,7 +172,7 @@ def test_numbers_pass_through_as_they_are() -> None:
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], properties=digits)}
     tree.advance(fragments)
-    body = Skeleton(tree, fragments, depth=1).body(None)
+    body = Skeleton(tree, fragments, depth=1).body(0)
     assert b"12345678901234567890.1230" in body
 
 

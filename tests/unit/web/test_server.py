@@ -202,7 +202,7 @@ async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, w
 async def test_a_first_request_that_does_not_come_ends_the_connection(
     server: WebServer, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr("web.server.FIRST_REQUEST_S", 0.2)
+    monkeypatch.setattr("web.connection.FIRST_REQUEST_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(sent)
     async with asyncio.timeout(10):
@@ -214,7 +214,7 @@ async def test_a_first_request_that_does_not_come_ends_the_connection(
 async def test_a_first_request_in_time_keeps_the_connection(
     server: WebServer, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.server.FIRST_REQUEST_S", 0.1)
+    monkeypatch.setattr("web.connection.FIRST_REQUEST_S", 0.1)
     world.reader.delay_s = 0.15
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     for _ in range(3):

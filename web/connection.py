@@ -1,0 +1,231 @@
+"""One connection: what can be answered from memory is answered as it arrives; aiohttp has all else.
+
+What never becomes a request, or escapes the application, is answered as a problem too.
+"""
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from web import problems, security_headers
+from web.accesses import REQUEST_ID
+from web.boundary import SERVER_NAME
+from web.express import Express
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE_BYTES: Final = 8190  # of the request line
+MAX_HEADER_BYTES: Final = (
+    8192  # of one header with its name; another limit than the line's tells which one it was
+)
+MAX_HEADERS: Final = 128
+FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
+_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
+
+_END: Final = b"\r\n\r\n"
+# Of bytes that no parser could take for anything but the target: no blank, no control, nothing beyond ASCII.
+_REQUEST_LINE: Final = re.compile(rb"GET (/[!-~]{0,4000}) HTTP/1\.1\r\n")
+_MAX_REMEMBERED_BYTES: Final = 2048
+
+
+def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
+    """Name the problem of a request that could not be parsed, and say what is wrong."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "internal-error", "Something unexpected happened; nothing more is told here."
+    if isinstance(error, LineTooLong):
+        if error.args[1] == MAX_LINE_BYTES:
+            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
+        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
+    if error is not None and error.args == (_TOO_MANY_HEADERS,):
+        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
+    return "malformed-request", "The request is not well-formed HTTP."
+
+
+class ProblemServer(web.Server):
+    """Makes a connection's protocol."""
+
+    def __init__(self, handler: Any, *, express: Express, **kwargs: Any) -> None:
+        super().__init__(handler, **kwargs)
+        self._express = express
+
+    def __call__(self) -> web.RequestHandler:
+        return ProblemHandler(self, express=self._express, loop=self._loop, **self._kwargs)
+
+
+class ProblemHandler(web.RequestHandler):
+    """The protocol of one connection.
+
+    A client that keeps its connection sends the same headers again and again. Where the parser has read them once, and
+    what arrives is one request line and the very same bytes, there is nothing left to parse but the target.
+    """
+
+    __slots__ = (
+        "_block",
+        "_closes_at_first",
+        "_express",
+        "_first_request",
+        "_headers",
+        "_is_between",
+        "_is_handling",
+    )
+
+    def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._express = express
+        self._is_handling = False  # a request took the usual way, and its answer is not written
+        self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
+        self._block: bytes | None = None  # headers that may come again, with the empty line that ends them
+        self._headers: CIMultiDictProxy[str] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; a read that can be answered from memory is answered here, where nothing else waits."""
+        waiter = self._waiter
+        # Without a waiter, and with nothing to handle, aiohttp's task has not begun to wait yet, or again.
+        if self._is_handling or self._messages or self._paused or (waiter is not None and waiter.done()):
+            self._is_between = False
+            super().data_received(data)
+            return
+        was_between, self._is_between = self._is_between, False
+        if was_between and self._answered_again(data):
+            self._is_between = True
+            return
+        self._waiter = None  # what is parsed wakes nobody yet
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        messages = self._messages
+        if len(messages) == 1:
+            message, payload = messages[0]
+            if payload is EMPTY_PAYLOAD and isinstance(message, RawRequestMessage) and not message.upgrade:
+                # What began between requests and has one end, at its end, is one request.
+                self._is_between = was_between and data.endswith(_END) and data.count(_END) == 1
+                if self._answered_at_once(message):
+                    messages.clear()
+                    self._remember(data, message)
+                    return
+        if messages and waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    @property
+    def _may_answer(self) -> bool:
+        return (
+            self.transport is not None
+            and self._parser is not None
+            and self._manager is not None
+            and not self._force_close
+            and not self._close
+        )
+
+    def _answered_at_once(self, message: RawRequestMessage) -> bool:
+        if not self._may_answer:
+            return False
+        try:
+            response = self._express.answer(message)
+        except Exception:  # noqa: BLE001 - it will meet the usual way again, which tells it
+            return False
+        if response is None:
+            return False
+        assert self._parser is not None  # noqa: S101 - seen above
+        self._parser.message_consumed()
+        self._write(response)
+        return True
+
+    def _answered_again(self, data: bytes) -> bool:
+        """Answer what arrived between requests, if it is one with the headers of before; the parser never sees it."""
+        block, headers = self._block, self._headers
+        if block is None or headers is None or not data.endswith(block):
+            return False
+        found = _REQUEST_LINE.fullmatch(data, 0, len(data) - len(block))
+        if found is None or not self._may_answer:
+            return False
+        try:
+            response = self._express.answer_again(found[1].decode(), headers)
+        except Exception:  # noqa: BLE001 - as above
+            return False
+        if response is None:
+            return False
+        self._write(response)
+        return True
+
+    def _remember(self, data: bytes, message: RawRequestMessage) -> None:
+        """Keep the headers of what was answered at once."""
+        self._block = self._headers = None
+        if not self._is_between or len(data) > _MAX_REMEMBERED_BYTES:
+            return
+        line, _, block = data.partition(b"\r\n")
+        if block and _REQUEST_LINE.fullmatch(line + b"\r\n"):
+            self._block, self._headers = block, message.headers
+
+    def _write(self, response: bytes) -> None:
+        assert self.transport is not None  # noqa: S101 - seen by who calls
+        assert self._manager is not None  # noqa: S101
+        self._manager.requests_count += 1
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self.transport.write(response)
+
+    def _handle_request(self, *args: Any) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+        # Not a coroutine itself: from here on, and not from its first step on, its answer is due.
+        self._is_handling = True
+        return self._handled(super()._handle_request(*args))
+
+    async def _handled(
+        self, handling: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
+    ) -> tuple[web.StreamResponse, bool]:
+        response, is_gone = await handling
+        # Else the connection is about to be closed.
+        self._is_handling = is_gone or not response.keep_alive
+        return response, is_gone
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._closes_at_first = self._next_keepalive_close_time
+        # aiohttp limits the time of idle connections alone, from their first answer on.
+        self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._first_request.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if self.awaits_first_request and self.transport is not None:
+            self.transport.abort()
+
+    @property
+    def awaits_first_request(self) -> bool:
+        """Whether nothing was asked yet; aiohttp moves the time at which it closes with each answer."""
+        return self._current_request is None and self._next_keepalive_close_time == self._closes_at_first
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        logger.warning("answered %d to a broken request: %s", status, type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("The answer had begun when it broke.")
+        request_id = secrets.token_hex(16)
+        name, detail = _broken(status, exc)
+        response = problems.response(
+            name,
+            detail,
+            request_id=request_id,
+            instance="/",
+            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
+        )
+        response.force_close()
+        return response
