@@ -110,8 +110,8 @@ class ProblemHandler(web.RequestHandler):
         if len(messages) == 1:
             message, payload = messages[0]
             if payload is EMPTY_PAYLOAD and isinstance(message, RawRequestMessage) and not message.upgrade:
-                # What began between requests and has one end, at its end, is one request.
-                self._is_between = was_between and data.endswith(_END) and data.count(_END) == 1
+                # It began between requests and ends with an end, of this one: the next would have come out as well.
+                self._is_between = was_between and data.endswith(_END)
                 if self._answered_at_once(message):
                     messages.clear()
                     self._remember(data, message)
