@@ -6,11 +6,13 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Monotonic seconds for intervals, UTC for dates."""
+    """Monotonic seconds for intervals, UTC for dates, and seconds since 1970."""
 
     def monotonic(self) -> float: ...
 
     def now(self) -> datetime: ...
+
+    def epoch_s(self) -> float: ...
 
 
 class SystemClock:
@@ -21,3 +23,6 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def epoch_s(self) -> float:
+        return time.time()

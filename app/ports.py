@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+import msgspec
+
 from app.audit import AuditReport
 from app.domain_event import DomainEvent
 from app.erasure import ErasureReceipt, Named
@@ -18,8 +20,7 @@ from app.stored_letter import StoredLetter
 CacheOutcome = Literal["hit", "miss", "bypass"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, kw_only=True):
     """A serialised JSON body and where it came from; a body of None was not made, since the tag matched.
 
     `etag` is of the content and what was asked: opaque, without quotes. `upper` is a WAL position that was read after

@@ -165,7 +165,7 @@ class FragmentLoader:
         await self._hooks.reach("between-position-and-data")
         ask = graph_queries.graph(ids, levels=levels, max_nodes=self._budget, max_edges=self._budget)
         read = await self._source.read(ask, reach.position, token=loaded.token)
-        now = self._clock.now().timestamp()
+        now = self._clock.epoch_s()
         fragments = {
             row["id"]: codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
             for row in read.result

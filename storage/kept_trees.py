@@ -7,6 +7,7 @@ its own. Periods that select the same rows share an answer and its tag.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import Final
@@ -24,6 +25,7 @@ from storage.series import Ranked, ranked
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
+_MOMENT_S: Final = 1.0
 _LOOK_AGAIN_S: Final = 1.0
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
@@ -36,6 +38,7 @@ class Skeleton:
 
     __slots__ = (
         "_asked",
+        "_asked_since",
         "_dates",
         "_end",
         "_level_ends",
@@ -65,13 +68,14 @@ class Skeleton:
         # Tuples, which the garbage collector lets go of, as it does of fragments.
         self._parts, self._end = merged(*tree.parts(fragments))
         # All of the tree, and where they stand, once a period was asked for.
-        self._dates: tuple[bytes, ...] | None = None
+        self._dates: tuple[datetime, ...] | None = None
         self._ranked: tuple[tuple[bytes, tuple[Ranked, ...]], ...] = ()
         asked = f"{FORMAT_VERSION} {depth if self.deepest is None else self.deepest}"
         digests = [fragments[node].digest if node in fragments else b"-" for node in tree.order]
         self._tag = blake2b(asked.encode() + b"".join(digests), digest_size=10).hexdigest()
         self.seen_change = -1  # of the memory, when all fragments were last found there
-        self._asked = 0  # bits: the rows from which on an answer was made once
+        self._asked = 0  # bits: the rows from which on an answer was made within this second
+        self._asked_since = 0.0
         self.check_at = 0.0  # when to look again, in the clock's seconds, also where nothing changed
 
     @property
@@ -86,7 +90,7 @@ class Skeleton:
         end = self._level_ends[min(depth, len(self._level_ends) - 1)]
         return [entity_id for entity_id, _ in self.items[:end]]
 
-    def first_row(self, since: bytes | None) -> int:
+    def first_row(self, since: datetime | None) -> int:
         """How many of the tree's dates lie before; periods of the same number select the same rows."""
         if since is None:
             return 0
@@ -97,13 +101,15 @@ class Skeleton:
     def _rank(self) -> None:
         dates, all_series = ranked([series for _, fragment in self._parts for series in fragment.temporal])
         following = iter(all_series)
-        self._dates = tuple(dates)
+        self._dates = tuple([datetime.fromisoformat(date.decode()) for date in dates])
         self._ranked = tuple(
             [(before, tuple(islice(following, len(fragment.temporal)))) for before, fragment in self._parts]
         )
 
-    def asked_before(self, first_row: int) -> bool:
-        """Whether this is at least the second question for it: what is asked once is not worth a place in memory."""
+    def asked_before(self, first_row: int, now: float) -> bool:
+        """Whether it was asked for a moment ago: what is asked for once in a while is not worth a place in memory."""
+        if now - self._asked_since > _MOMENT_S:
+            self._asked_since, self._asked = now, 0
         bit = 1 << first_row
         before = bool(self._asked & bit)
         self._asked |= bit
@@ -153,10 +159,10 @@ class KeptTrees:
         self._now = clock.monotonic
         self._max_entry = max_bytes // 8
         self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
-            max_bytes // 2, getsizeof=lambda _, skeleton: skeleton.size_bytes
+            max_bytes * 3 // 4, getsizeof=lambda _, skeleton: skeleton.size_bytes
         )
         self._answers: LRUCache[tuple[int, int | None, int], _KeptAnswer] = LRUCache(
-            max_bytes // 2, getsizeof=_size_of_answer
+            max_bytes // 4, getsizeof=_size_of_answer
         )
 
     def skeleton(self, root: int, depth: int, token: int) -> Skeleton | None:
@@ -188,7 +194,7 @@ class KeptTrees:
         if skeleton.size_bytes <= self._max_entry:
             self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
 
-    def answer(self, skeleton: Skeleton, depth: int, since: bytes | None) -> Answer:
+    def answer(self, skeleton: Skeleton, depth: int, since: datetime | None) -> Answer:
         """The answer that it gives to this period, made or kept."""
         first_row = skeleton.first_row(since)
         key = (skeleton.root, depth if skeleton.deepest is None else None, first_row)
@@ -202,7 +208,7 @@ class KeptTrees:
             upper=skeleton.upper,
             read_at=skeleton.read_at,
         )
-        if skeleton.asked_before(first_row):
+        if skeleton.asked_before(first_row, self._now()):
             kept = _KeptAnswer(skeleton, answer)
             if _size_of_answer(key, kept) <= self._max_entry:
                 self._answers[key] = kept

@@ -80,7 +80,7 @@ class ListLoader:
         """Ask PostgreSQL, for what is not cached."""
         read = await self._source.read(ask, await self._source.position(), token=reading.token)
         reading.add(ReadOutcome(asked_postgres=True, bypassed=True, stored=False, verified=read.verified))
-        reading.note(read.upper, self._clock.now().timestamp())
+        reading.note(read.upper, self._clock.epoch_s())
         return read.result
 
     async def _fill(self, question: ListQuestion, token: int, ticket: Ticket) -> LoadedList:
@@ -110,7 +110,7 @@ class ListLoader:
             ids=read.result if len(read.result) <= MAX_CACHED_IDS else None,
             position=read.position,
             upper=read.upper,
-            read_at=self._clock.now().timestamp(),
+            read_at=self._clock.epoch_s(),
         )
         loaded = LoadedList(
             entry=entry, asked_postgres=True, bypassed=found.lease is None, verified=read.verified

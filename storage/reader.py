@@ -1,11 +1,12 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from itertools import chain
 from typing import Final
+
+from msgspec.structs import replace
 
 from app.clock import Clock
 from app.dates import to_text
@@ -206,7 +207,7 @@ class CachedGraphReader:
             reading,
             depth=depth,
             budget=self._budget,
-            since=self._from(since),
+            since=self._text(since),
             selection=selection,
         )
 
@@ -222,7 +223,7 @@ class CachedGraphReader:
     ) -> Answer | None:
         for body in await self._selected(roots, depth, since, reading, selection):
             if body is not None:
-                etag = selected.etag(body, depth, self._from(since), selection)
+                etag = selected.etag(body, depth, self._text(since), selection)
                 return _answer(reading, None if matches is not None and matches(etag) else body, etag)
         return None
 
@@ -241,7 +242,7 @@ class CachedGraphReader:
         body = b"[" + b",".join(body for body in found if body is not None) + b"]"
         next_after = _next_after(ids, limit)
         etag = _etag_of_page(
-            [selected.etag(body, depth, self._from(since), selection)], has_next=next_after is not None
+            [selected.etag(body, depth, self._text(since), selection)], has_next=next_after is not None
         )
         return _answer(reading, None if matches is not None and matches(etag) else body, etag, next_after)
 
@@ -312,14 +313,19 @@ class CachedGraphReader:
                 return trees
             hints = [node for tree in walking for node in _hinted(tree, fragments)]
 
-    def _from(self, since: datetime | None) -> bytes | None:
+    def _from(self, since: datetime | None) -> datetime | None:
         """From which date on temporal data is shown: as asked, and as far as it is retained."""
         if self._retention_months is not None:
             # Of a day, so that an answer and its tag hold for one.
             today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
             oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
             since = oldest if since is None else max(since, oldest)
-        return None if since is None else to_text(since).encode()
+        return since
+
+    def _text(self, since: datetime | None) -> bytes | None:
+        """`_from`, as fragments spell dates."""
+        first = self._from(since)
+        return None if first is None else to_text(first).encode()
 
 
 def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterable[int]:

@@ -91,13 +91,11 @@ def lines_of(answer: Answer, tokens: Tokens) -> Lines:
     memo = answer.memo
     if isinstance(memo, Lines):
         return memo
-    text = f"{_BASE}Cache-Status: {_cache_status(answer.cache, answer.stored, answer.verified)}\r\n"
-    if answer.upper:
-        text += f"{TOKEN}: {tokens.spell(answer.upper)}\r\n"
-    if answer.etag:
-        text += f'ETag: W/"{answer.etag}"\r\n'
-    if answer.body is not None:
-        text += "Content-Type: application/json\r\n"
+    status = _cache_status(answer.cache, answer.stored, answer.verified)
+    token = f"{TOKEN}: {tokens.spell(answer.upper)}\r\n" if answer.upper else ""
+    etag = f'ETag: W/"{answer.etag}"\r\n' if answer.etag else ""
+    kind = "" if answer.body is None else "Content-Type: application/json\r\n"
+    text = f"{_BASE}Cache-Status: {status}\r\n{token}{etag}{kind}"
     answer.memo = lines = Lines(text)
     return lines
 
@@ -106,7 +104,7 @@ def age(answer: Answer, clock: Clock) -> str:
     """The header of what came from a cache."""
     if answer.cache != "hit" or answer.read_at == _FOREVER:
         return ""
-    return f"Age: {max(0, int(clock.now().timestamp() - answer.read_at))}\r\n"
+    return f"Age: {max(0, int(clock.epoch_s() - answer.read_at))}\r\n"
 
 
 async def respond(

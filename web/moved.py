@@ -1,10 +1,10 @@
 """Ids that lead on: of placeholders that were merged into the typed entity of their reference."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from app.ports import Answer
 from web.services import WebServices

@@ -31,6 +31,9 @@ class FakeClock:
     def now(self) -> datetime:
         return datetime(2025, 1, 15, tzinfo=UTC)
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 @dataclass
 class FakeWriter:

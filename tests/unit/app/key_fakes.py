@@ -20,6 +20,9 @@ class StillClock:
     def now(self) -> datetime:
         return START + timedelta(seconds=self.at - 100.0)
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 @dataclass
 class FakeKeys:

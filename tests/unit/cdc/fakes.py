@@ -62,6 +62,9 @@ class FakeClock:
     def now(self) -> datetime:
         return datetime(2025, 9, 22, 22, 6, 50, tzinfo=UTC)
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 class FakeInvalidator:
     def __init__(self, *, refusals: int = 0) -> None:

@@ -21,6 +21,9 @@ class ManualClock:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.time, UTC)
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 @dataclass(slots=True)
 class Slot:

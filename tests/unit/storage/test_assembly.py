@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dates import to_text
 from storage.assembly import Tree
 from storage.fragments import Fragment, decode, encode, from_row, visible
 from storage.kept_trees import Skeleton
@@ -159,7 +158,7 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
     skeleton = Skeleton(tree, fragments, depth=1)
-    body = skeleton.body(skeleton.first_row(None if since is None else to_text(at(since)).encode()))
+    body = skeleton.body(skeleton.first_row(None if since is None else at(since)))
     found = json.loads(body)["temporal_data"]
     if kept is None:
         assert found is None

@@ -24,6 +24,9 @@ class Clock:
     def now(self) -> datetime:
         return datetime(2025, 1, 1, tzinfo=UTC)
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 class Kept:
     """1 → 2 → 3, of which 2 has points on the days 1, 5 and 9."""
@@ -55,8 +58,8 @@ def kept() -> Kept:
     return Kept()
 
 
-def since(day: int) -> bytes:
-    return b"2025-01-%02dT00:00:00.000000Z" % day
+def since(day: int) -> datetime:
+    return datetime(2025, 1, day, tzinfo=UTC)
 
 
 def test_a_whole_tree_serves_each_depth_that_reaches_it(kept: Kept) -> None:

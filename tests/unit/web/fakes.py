@@ -391,6 +391,9 @@ class FakeClock:
     def now(self) -> datetime:
         return NOW
 
+    def epoch_s(self) -> float:
+        return self.now().timestamp()
+
 
 @dataclass
 class World:
