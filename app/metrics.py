@@ -80,6 +80,9 @@ CACHE_READS: Final = Counts(
 CACHE_RENEWALS: Final = Counts(
     "profile_cache_renewals", "Entries of memory that were read anew before they were too old", []
 )
+CACHE_REFILLS: Final = Counts(
+    "profile_cache_refills", "Entries of memory that were read anew after a commit had changed them", []
+)
 READ_SECONDS: Final = Times("profile_read_seconds", "Time of one question to a server, by level", ["level"])
 READ_FAILURES: Final = Counts(
     "profile_read_failures", "Questions that a server did not answer, by level", ["level"]

@@ -90,6 +90,14 @@ class FragmentLoader:
             is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))
             await self._load_read(missing, levels if is_cold else 0, reading)
 
+    async def refill(self, ids: Sequence[int]) -> int:
+        """Read these into memory, as far as nobody else is about to; returns how many of them exist."""
+        missing = [entity_id for entity_id in ids if self._memory.get(entity_id) is None]
+        reading = Reading()
+        if missing:
+            await self._load_read(missing, 0, reading)
+        return len(reading.fragments)
+
     async def _load_shared(self, ids: Sequence[int], hints: Iterable[int], reading: Reading) -> list[int]:
         """Add what the shared level has; returns those of `ids` that it has not."""
         known, token, memory = reading.fragments, reading.token, self._memory

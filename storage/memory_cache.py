@@ -3,10 +3,10 @@
 Freshness (design, rule 6): what was read before a notification of its key, or before the notification channel was
 lost or came back, is not stored; while the channel is away the level is empty and bypassed. An entry lives for a
 minute at most since it was read, whatever happens; what is asked for in its last seconds is `aging`, for
-storage.renewal to read it anew.
+storage.renewal to read it anew, and what a notification takes away is `dropped`, for storage.refill.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from cachebox import LRUCache
@@ -19,6 +19,7 @@ Key = int | bytes  # an entity's id, or the name of another cache key
 LIFETIME_S: Final = 60.0
 AGING_S: Final = 20.0  # the end of a life
 _REMEMBERED: Final = 200_000  # notified keys; a read that began before the oldest of them is not stored
+MAX_DROPPED: Final = 1_000
 _OVERHEAD_BYTES: Final = 200
 
 
@@ -51,6 +52,8 @@ class MemoryCache(Generic[V]):
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
         self.aging: dict[Key, None] = {}  # what was asked for at the end of its life, oldest first
+        self.dropped: dict[Key, None] = {}  # what a notification took away lately, oldest first
+        self.when_dropped: Callable[[], None] | None = None
         self.is_on = False
 
     def __len__(self) -> int:
@@ -136,13 +139,21 @@ class MemoryCache(Generic[V]):
         self._number += 1
         self.change += 1
         for key in keys:
-            self._slots.pop(key, None)
+            if self._slots.pop(key, None) is not None and self.when_dropped is not None:
+                self._note_dropped(key)
             # Last of the dict, so that the oldest stand first.
             self._notified.pop(key, None)
             self._notified[key] = self._number
         while len(self._notified) > _REMEMBERED:
             oldest = next(iter(self._notified))
             self._forgotten = self._notified.pop(oldest)
+
+    def _note_dropped(self, key: Key) -> None:
+        if not self.dropped and self.when_dropped is not None:
+            self.when_dropped()
+        self.dropped[key] = None
+        if len(self.dropped) > MAX_DROPPED:
+            del self.dropped[next(iter(self.dropped))]
 
     def forget(self) -> None:
         """Drop everything: a notification was missed, and nobody knows of what."""
@@ -151,6 +162,7 @@ class MemoryCache(Generic[V]):
         self._slots.clear()
         self._notified.clear()
         self.aging.clear()
+        self.dropped.clear()
 
     def lose(self) -> None:
         """The channel is gone: empty, and bypassed until `restore`."""

@@ -59,6 +59,7 @@ from storage.provenance import PostgresProvenance
 from storage.reader import CachedGraphReader
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
+from storage.refill import Refill
 from storage.renewal import Renewal
 from storage.server_watch import ServerWatch, pool_figures
 from storage.slots import PostgresSlots
@@ -180,24 +181,26 @@ class Stores:
             audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
         )
         shared = SharedLevel(self.cache, pending, source)
+        fragments = FragmentLoader(
+            memory,
+            shared,
+            keyspace,
+            source,
+            clock,
+            node_budget=settings.graph_node_budget,
+            hooks=hooks,
+        )
         if Role.WEB in settings.roles:
             behind = {
                 "memory-renewal": Renewal(memory, shared, keyspace).run(),
+                "memory-refill": Refill(memory, fragments, clock).run(),
                 "server-watch": servers.run(),
                 "lineage-watch": LineageWatch(self._lineage, primary, replicas).run(),
             }
             for name, work in behind.items():
                 close(_cancel, asyncio.create_task(work, name=name))
         self.reader = CachedGraphReader(
-            FragmentLoader(
-                memory,
-                shared,
-                keyspace,
-                source,
-                clock,
-                node_budget=settings.graph_node_budget,
-                hooks=hooks,
-            ),
+            fragments,
             ListLoader(memory, shared, source, clock, hooks=hooks),
             KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB),
             keyspace,

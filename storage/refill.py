@@ -1,0 +1,57 @@
+"""Reads anew, many at once, what a commit has taken from the memory of this process.
+
+What is in memory was used within its minute, so it is likely to be asked for again, and each tree that shows it is
+missed until somebody has read it: with a few hundred commits a second that is most of the trees. A refill is a fill as
+any other (rules 4 to 6); requests that come meanwhile join it. Look-ups are left to who asks for them: a commit drops
+those alone whose list has changed.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from app.clock import Clock
+from app.errors import TransientError
+from app.metrics import CACHE_REFILLS
+from storage.fragment_loader import FragmentLoader
+from storage.notifications import Memory
+
+_AT_ONCE: Final = 64  # fragments of one question: some milliseconds of this process
+_PER_S: Final = 2_000  # some tenths of this process' time; who writes more leaves the rest to the requests
+_BURST_S: Final = 0.5
+_GATHER_S: Final = 0.002  # a flush tells of its changes in several messages
+
+
+class Refill:
+    """Keeps in memory what is used and changes."""
+
+    def __init__(self, memory: Memory, fragments: FragmentLoader, clock: Clock) -> None:
+        self._memory = memory
+        self._fragments = fragments
+        self._clock = clock
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._memory.when_dropped = self._wake.set
+        spent_until = 0.0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(_GATHER_S)
+            count = await self.refill()
+            now = self._clock.monotonic()
+            spent_until = max(spent_until, now - _BURST_S) + count / _PER_S
+            await asyncio.sleep(max(0.0, spent_until - now))
+
+    async def refill(self) -> int:
+        """Read all that was dropped; returns how many fragments that are."""
+        ids = sorted(key for key in self._memory.dropped if isinstance(key, int))
+        self._memory.dropped.clear()
+        await asyncio.gather(*(self._read(ids[i : i + _AT_ONCE]) for i in range(0, len(ids), _AT_ONCE)))
+        return len(ids)
+
+    async def _read(self, ids: Sequence[int]) -> None:
+        with contextlib.suppress(TransientError):  # then those who ask are told
+            CACHE_REFILLS.add(count=await self._fragments.refill(ids))
