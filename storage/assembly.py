@@ -4,7 +4,8 @@ An entity is expanded once, at its shallowest place; where it occurs again its s
 dense graph costs its nodes and edges, not its paths.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from storage.fragments import Fragment
 
@@ -75,23 +76,15 @@ class Tree:
             else:
                 self._cut.add(fragment.id)
 
-    def parts(self, fragments: Mapping[int, Fragment]) -> tuple[list[bytes], list[tuple[int, Fragment]]]:
-        """The JSON object in pieces, and at which of them the temporal data of which fragment is to stand.
+    def written(self, fragments: Mapping[int, Fragment]) -> "Written":
+        """The JSON object in parts. The root has to exist."""
+        written = Written([], [], [])
+        self._add(fragments[self.root], fragments, written)
+        return written
 
-        The root has to exist.
-        """
-        parts: list[bytes] = []
-        slots: list[tuple[int, Fragment]] = []
-        self._add(fragments[self.root], fragments, parts, slots)
-        return parts, slots
-
-    def _add(
-        self,
-        fragment: Fragment,
-        fragments: Mapping[int, Fragment],
-        parts: list[bytes],
-        slots: list[tuple[int, Fragment]],
-    ) -> None:
+    def _add(self, fragment: Fragment, fragments: Mapping[int, Fragment], written: "Written") -> None:
+        parts = written.parts
+        written.heads.append((len(parts), fragment.id))
         # As deep as the tree, which is ten levels at most.
         parts.append(fragment.head)
         closing = b""
@@ -103,7 +96,7 @@ class Tree:
                     continue
                 parts.append(separator + opening)
                 if expanded:
-                    self._add(child, fragments, parts, slots)
+                    self._add(child, fragments, written)
                 else:
                     parts.append(child.stub)
                 separator = b"},"
@@ -114,33 +107,28 @@ class Tree:
             parts.append(closing + b"}")
         elif fragment.temporal:
             parts.append(closing + b',"temporal_data":')
-            slots.append((len(parts), fragment))
+            written.slots.append((len(parts), fragment))
             parts.append(b"")
             parts.append(b"}")
         else:
             parts.append(closing + b',"temporal_data":null}')
 
 
-def join(parts: list[bytes], slots: Sequence[tuple[int, Fragment]], since: bytes | None) -> bytes:
-    """The JSON object of a tree's pieces, with temporal data from `since` on. Fills the places in `parts`."""
-    for place, fragment in slots:
-        parts[place] = temporal_data(fragment, since)
-    return b"".join(parts)
+class Written(NamedTuple):
+    """A JSON object in parts: at `slots` temporal data is to stand, at `heads` stands what an entity begins with."""
+
+    parts: list[bytes]
+    slots: list[tuple[int, Fragment]]
+    heads: list[tuple[int, int]]  # the part and the entity's id
+
+    def joined(self, since: bytes | None) -> bytes:
+        """The bytes, with temporal data from `since` on. Fills the slots."""
+        for place, fragment in self.slots:
+            self.parts[place] = temporal_data(fragment, since)
+        return b"".join(self.parts)
 
 
 def temporal_data(fragment: Fragment, since: bytes | None) -> bytes:
     """`{key: [points]}` of reference dates from `since` on, or `null` where there is none."""
     kept = [points for series in fragment.temporal if (points := series.since(since))]
     return b"{" + b"],".join(kept) + b"]}" if kept else b"null"
-
-
-def merged(
-    parts: Sequence[bytes], slots: Sequence[tuple[int, Fragment]]
-) -> tuple[tuple[tuple[bytes, Fragment], ...], bytes]:
-    """The same in as few pieces as there can be: what stands before the data of each fragment, and the end."""
-    pieces: list[tuple[bytes, Fragment]] = []
-    start = 0
-    for place, fragment in slots:
-        pieces.append((b"".join(parts[start:place]), fragment))
-        start = place + 1
-    return tuple(pieces), b"".join(parts[start:])

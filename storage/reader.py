@@ -17,11 +17,12 @@ from storage import graph_queries, lookups, selected
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment
-from storage.kept_trees import KeptTrees, Skeleton
+from storage.kept_trees import KeptTrees
 from storage.keyspace import Keyspace
 from storage.list_loader import ListLoader, ListQuestion
 from storage.lookup_lists import MAX_CACHED_IDS
 from storage.reading import Reading
+from storage.skeleton import Skeleton
 
 _DAYS_OF_MONTH: Final = 31
 _ETAG_OF_NOTHING: Final = blake2b(b"[]", digest_size=10).hexdigest()
@@ -291,7 +292,7 @@ class CachedGraphReader:
         return [found[root] for root in roots]
 
     def _keep(self, tree: Tree, fragments: dict[int, Fragment], depth: int) -> Skeleton:
-        skeleton = Skeleton(tree, fragments, depth=depth)
+        skeleton = Skeleton.of(tree, fragments, depth=depth)
         self._kept.keep(skeleton, depth)
         return skeleton
 

@@ -14,7 +14,7 @@ import orjson
 
 from app.dates import to_text
 from app.selection import Fields, Selection
-from storage.assembly import Tree, join
+from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
@@ -131,4 +131,4 @@ class SelectedTree(Tree):
 
     def render(self, fragments: Mapping[int, Fragment], since: bytes | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""
-        return join(*self.parts(fragments), since) if self.root in fragments else None
+        return self.written(fragments).joined(since) if self.root in fragments else None

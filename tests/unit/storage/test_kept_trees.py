@@ -9,8 +9,9 @@ import pytest
 from app.ports import Answer
 from storage.assembly import Tree
 from storage.fragments import Fragment
-from storage.kept_trees import KeptTrees, Skeleton
+from storage.kept_trees import KeptTrees
 from storage.memory_cache import AGING_S, LIFETIME_S, MemoryCache
+from storage.skeleton import Skeleton
 from tests.unit.storage.test_assembly import fragment, points
 
 
@@ -48,7 +49,7 @@ class Kept:
         tree = Tree(1, depth=depth, budget=100)
         while not tree.done:
             tree.advance(self.fragments)
-        skeleton = Skeleton(tree, self.fragments, depth=depth)
+        skeleton = Skeleton.of(tree, self.fragments, depth=depth)
         self.trees.keep(skeleton, depth)
         return skeleton
 
@@ -79,8 +80,22 @@ def test_it_falls_with_any_of_its_fragments(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is skeleton
     kept.memory.invalidate([3])
     assert kept.trees.skeleton(1, 3, 0) is None
-    # The same content, read again, is another fragment: of a later position.
-    kept.store(fragment(3, []))
+
+
+def test_it_is_made_anew_of_what_leads_nowhere_else(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    kept.memory.invalidate([3])
+    later = fragment(3, [], properties='{"n": {"value": "other"}}')
+    kept.store(later)
+    renewed = kept.trees.skeleton(1, 3, 0)
+    assert renewed is not None
+    assert renewed is not skeleton
+    assert renewed.items == ((1, kept.fragments[1]), (2, kept.fragments[2]), (3, later))
+    assert b"other" in renewed.body(0)
+    assert kept.trees.skeleton(1, 3, 0) is renewed
+    assert kept.trees.skeleton(1, 3, renewed.position + 1) is None
+    kept.memory.invalidate([2])
+    kept.store(fragment(2, []))
     assert kept.trees.skeleton(1, 3, 0) is None
 
 
