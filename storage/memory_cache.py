@@ -6,7 +6,7 @@ minute at most since it was read, whatever happens; what is asked for in its las
 storage.renewal to read it anew, and what a notification takes away is `dropped`, for storage.refill.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from cachebox import LRUCache
@@ -21,6 +21,7 @@ AGING_S: Final = 20.0  # the end of a life
 _REMEMBERED: Final = 200_000  # notified keys; a read that began before the oldest of them is not stored
 MAX_DROPPED: Final = 1_000
 _OVERHEAD_BYTES: Final = 200
+_FOREVER: Final = float("inf")
 
 
 class Ticket(NamedTuple):
@@ -77,18 +78,26 @@ class MemoryCache(Generic[V]):
         value: V = slot.value
         return value
 
-    def held_until(self, items: Iterable[tuple[Key, V]]) -> float:
+    def held_until(self, items: Sequence[tuple[Key, V]]) -> float:
         """Until when, in the clock's seconds, each of these is what is known under its key; 0 where one is not."""
         recall = self._slots.get
-        now, until = self._clock.monotonic(), float("inf")
+        until = _FOREVER
         for key, value in items:
             slot: _Slot[V] | None = recall(key)
-            if slot is None or slot.value is not value or slot.expires_at < now:
+            if slot is None or slot.value is not value:
                 return 0.0
-            if slot.expires_at - now < AGING_S:
+            if slot.expires_at < until:  # noqa: PLR1730 - `min` takes as long as all else here
+                until = slot.expires_at
+        now = self._clock.monotonic()
+        if until - now < AGING_S:
+            self._note_aging(items, now)
+        return until if until >= now else 0.0
+
+    def _note_aging(self, items: Sequence[tuple[Key, V]], now: float) -> None:
+        for key, _ in items:
+            slot: _Slot[V] | None = self._slots.peek(key)
+            if slot is not None and 0 <= slot.expires_at - now < AGING_S:
                 self.aging[key] = None
-            until = min(until, slot.expires_at)
-        return until
 
     def keys(self) -> list[Key]:
         """All that is held, in no order."""
