@@ -17,7 +17,8 @@ from app.metrics import CACHE_REFILLS
 from storage.fragment_loader import FragmentLoader
 from storage.notifications import Memory
 
-_AT_ONCE: Final = 64  # fragments of one question: some milliseconds of this process
+_OF_ONE_QUESTION: Final = 64  # fragments: some milliseconds of this process
+_AT_ONCE: Final = 2  # questions, so that requests find a connection
 _PER_S: Final = 2_000  # some tenths of this process' time; who writes more leaves the rest to the requests
 _BURST_S: Final = 0.5
 _GATHER_S: Final = 0.002  # a flush tells of its changes in several messages
@@ -49,7 +50,9 @@ class Refill:
         """Read all that was dropped; returns how many fragments that are."""
         ids = sorted(key for key in self._memory.dropped if isinstance(key, int))
         self._memory.dropped.clear()
-        await asyncio.gather(*(self._read(ids[i : i + _AT_ONCE]) for i in range(0, len(ids), _AT_ONCE)))
+        parts = [ids[i : i + _OF_ONE_QUESTION] for i in range(0, len(ids), _OF_ONE_QUESTION)]
+        for i in range(0, len(parts), _AT_ONCE):
+            await asyncio.gather(*map(self._read, parts[i : i + _AT_ONCE]))
         return len(ids)
 
     async def _read(self, ids: Sequence[int]) -> None:

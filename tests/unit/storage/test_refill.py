@@ -35,6 +35,28 @@ async def test_what_was_in_memory_is_there_again(world: World) -> None:
     assert await made.refill() == 0
 
 
+async def test_much_takes_two_connections_at_most(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, running, most = refill(world), 0, 0
+    monkeypatch.setattr("storage.refill._OF_ONE_QUESTION", 1)
+    await world.load(*range(1, 10))
+    for number in range(1, 10):
+        await world.commit(number, number)
+    read = world.source.read
+
+    async def counted(*arguments: object, **more: object) -> object:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        found = await read(*arguments, **more)  # type: ignore[arg-type]
+        running -= 1
+        return found
+
+    monkeypatch.setattr(world.source, "read", counted)
+    assert await made.refill() == 9
+    assert world.remembered(*range(1, 10)) == list(range(1, 10))
+    assert most == 2
+
+
 async def test_a_request_joins_it(world: World) -> None:
     made = refill(world)
     await world.commit(1, 101)
