@@ -6,7 +6,7 @@ Rules by their numbers: design, section 5, "Freshness".
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -159,8 +159,8 @@ def untold(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def no_message(_: Notifications, keys: Iterable[CacheKey]) -> bool:
-    return bool(list(keys))
+async def no_message(_: Notifications, keys: Sequence[CacheKey]) -> list[CacheKey]:
+    return []
 
 
 async def test_a_write_shows_in_the_memory_of_another_worker(workers: tuple[Worker, Worker]) -> None:
