@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from app.errors import BusyError
 from app.settings import Settings
 from storage.errors import translated
 from storage.queries import query
@@ -99,15 +100,26 @@ async def open_reader(dsn: str, settings: Settings, *checks: Prepare, name: str)
 
 @contextlib.asynccontextmanager
 async def asked(pool: asyncpg.Pool, timeout_s: float) -> AsyncIterator[Connection]:
-    """A connection for that long and no longer, its return to the pool included. Raises as `translated` does."""
+    """A connection for that long and no longer, its return to the pool included. Raises as `translated` does.
+
+    Waiting for one is bounded likewise. BusyError: all of them were in use meanwhile, which says nothing of the server.
+    """
+    is_here = False
     with translated():
-        async with asyncio.timeout(timeout_s), pool.acquire(timeout=timeout_s) as connection:
-            try:
-                yield connection
-            except asyncio.CancelledError:
-                # Else the pool waits as long again for a server that hangs to say that it has given up.
-                connection.terminate()
-                raise
+        try:
+            async with asyncio.timeout(timeout_s) as limit, pool.acquire(timeout=timeout_s) as connection:
+                is_here = True
+                limit.reschedule(asyncio.get_running_loop().time() + timeout_s)
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    # Else the pool waits as long again for a server that hangs to say that it has given up.
+                    connection.terminate()
+                    raise
+        except TimeoutError:
+            if not is_here and pool.get_size() == pool.get_max_size():
+                raise BusyError("All connections to PostgreSQL are in use; try again in a moment.") from None
+            raise
 
 
 async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:

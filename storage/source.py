@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 import asyncpg
 
 from app.clock import Clock
-from app.errors import TransientError
+from app.errors import BusyError, FatalError, TransientError
 from app.log_events import LogEvent
 from app.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
@@ -29,6 +29,8 @@ REPLICA_TIMEOUT_S: Final = 1.5
 POSITION_TIMEOUT_S: Final = 1.5  # the primary's, which it knows without a look at a table
 PRIMARY_TIMEOUT_S: Final = 5.0
 _CATCH_UP_S: Final = 0.004  # what a replica in the same room needs for a commit
+_SHORTS: Final = 3  # times in a row that a replica had not caught up, after which it is taken for lagging
+_LAGGING_S: Final = 0.25  # for how long it is then not asked for as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,26 @@ class Replica:
         self.pool = pool
         self.follows = True
         self.breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
+        self._clock = clock
+        self._shorts = 0
+        self._short_of = 0
+        self._lags_until = 0.0
+
+    def lags(self, least: int) -> bool:
+        """Whether it is not worth asking: it fell short of as much several times, the last time just now."""
+        return (
+            self._shorts >= _SHORTS and least >= self._short_of and self._clock.monotonic() < self._lags_until
+        )
+
+    def reached(self) -> None:
+        """It had what was asked of it."""
+        self._shorts = 0
+
+    def fell_short(self, least: int) -> None:
+        """It had not, and did not catch up."""
+        self._shorts += 1
+        self._short_of = least
+        self._lags_until = self._clock.monotonic() + _LAGGING_S
 
 
 class ReadSource:
@@ -93,9 +115,11 @@ class ReadSource:
         Raises TransientError where nothing that reached the token answers.
         """
         if reach is None:
-            return await self._unverified(ask, token, token)
+            return await self._unverified(ask, None, token)
         least = max(reach, token)
         for replica in self._in_turn():
+            if replica.lags(least) or not replica.breaker.allow():
+                continue
             read = await self._try_replica(replica, ask, least)
             if read is not None:
                 return read
@@ -120,12 +144,14 @@ class ReadSource:
         except TransientError:
             return None
         if found is None:
+            replica.fell_short(least)
             return None
+        replica.reached()
         return Read(result=found.result, position=found.before, upper=found.after)
 
-    async def _unverified(self, ask: Ask[T], least: int, token: int) -> Read[T]:
-        """Ask the most advanced replica."""
-        replicas = self._in_turn()
+    async def _unverified(self, ask: Ask[T], least: int | None, token: int) -> Read[T]:
+        """Ask the most advanced replica. A `least` of None is not known: a token says nothing of what others wrote."""
+        replicas = [replica for replica in self._in_turn() if replica.breaker.allow()]
         positions = await asyncio.gather(
             *(self._on_replica(replica, _position, 0) for replica in replicas), return_exceptions=True
         )
@@ -140,7 +166,7 @@ class ReadSource:
             except TransientError:
                 continue
             if found is not None:
-                verified = 0 < least <= found.before
+                verified = least is not None and least <= found.before
                 if not verified:
                     UNVERIFIED.add()
                 return Read(result=found.result, position=found.before, upper=found.after, verified=verified)
@@ -159,6 +185,8 @@ class ReadSource:
         try:
             async with asked(self._primary, timeout_s) as connection:
                 found = await ask(connection, 0)
+        except BusyError:
+            raise
         except TransientError:
             READ_FAILURES.add("primary")
             self._primary_breaker.failed()
@@ -173,22 +201,26 @@ class ReadSource:
         try:
             async with asked(replica.pool, REPLICA_TIMEOUT_S) as connection:
                 found = await ask(connection, least)
-        except TransientError as error:
+        except BusyError:
+            raise
+        except (TransientError, FatalError) as error:
+            # FatalError: it lags behind a migration, or refuses our user. The others may well answer.
             if replica.breaker.closed:
                 logger.warning(
                     "%s is left out for now: %s", replica.name, error, extra=LogEvent.REPLICA_LEFT_OUT.extra
                 )
             READ_FAILURES.add("replica")
             replica.breaker.failed()
-            raise
+            raise TransientError(str(error)) from error
         replica.breaker.succeeded()
         READ_SECONDS.observe(self._clock.monotonic() - started, "replica")
         return found
 
     def _in_turn(self) -> list[Replica]:
+        """Those that follow the primary; whether one may be asked its breaker says, when its turn has come."""
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
-        return [replica for replica in turned if replica.follows and replica.breaker.allow()]
+        return [replica for replica in turned if replica.follows]
 
 
 async def _position(connection: Connection, least: int) -> Reached[None] | None:

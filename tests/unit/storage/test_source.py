@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import TransientError
+from app.errors import BusyError, FatalError, TransientError
 from storage import source
 from storage.graph_queries import Reached
 from storage.queries import query
@@ -23,14 +23,23 @@ class Server:
         self.position = position
         self.up = True
         self.hangs = False
+        self.is_full = False  # all connections are in use
+        self.asked = 0
 
     @asynccontextmanager
     async def acquire(self, timeout: float = 0) -> AsyncIterator["Server"]:  # noqa: ASYNC109 - asyncpg's signature
         if not self.up:
             raise ConnectionRefusedError(111, "refused")
-        if self.hangs:
+        if self.hangs or self.is_full:
             await asyncio.Event().wait()
+        self.asked += 1
         yield self
+
+    def get_size(self) -> int:
+        return 8 if self.is_full else 1
+
+    def get_max_size(self) -> int:
+        return 8
 
     async def fetchval(self, text: str) -> int:
         assert text == query("wal_position")
@@ -130,7 +139,76 @@ async def test_a_token_that_nobody_reached_is_no_answer(world: World) -> None:
     world.primary.up = False
     with pytest.raises(TransientError):
         await world.source.read(ask, 1, token=101)
-    assert await world.source.read(ask, None, token=100) == of("two", 100)
+    # Who asked for the token gets it; what others wrote since is not known.
+    assert await world.source.read(ask, None, token=100) == of("two", 100, verified=False)
+    assert await world.source.read(ask, 95, token=100) == of("one", 100)
+
+
+@pytest.mark.parametrize("who", ["primary", "one"])
+async def test_a_pool_that_is_full_says_nothing_of_its_server(
+    world: World, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    monkeypatch.setattr(source, "REPLICA_TIMEOUT_S", 0.02)
+    monkeypatch.setattr(source, "PRIMARY_TIMEOUT_S", 0.02)
+    full: Server = getattr(world, who)
+    full.is_full = True
+    reach = 200 if who == "primary" else 100
+    for _ in range(2):
+        assert (await world.source.read(ask, reach)).result != who
+    full.is_full = False
+    world.one.position = world.two.position = 99
+    assert (await world.source.read(ask, 100)).result == "primary"
+    assert {(await world.source.read(ask, 99)).result for _ in range(2)} == {"one", "two"}
+    assert world.source.primary_answers
+
+
+async def test_where_all_pools_are_full_it_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("REPLICA_TIMEOUT_S", "PRIMARY_TIMEOUT_S"):
+        monkeypatch.setattr(source, limit, 0.01)
+    for server in (world.primary, world.one, world.two):
+        server.is_full = True
+    with pytest.raises(BusyError, match="in use"):
+        await world.source.read(ask, 1)
+
+
+async def test_a_replica_that_lags_is_not_asked_for_a_while(world: World) -> None:
+    world.one.position = 99
+    for _ in range(10):
+        await world.source.read(ask, 100)
+    asked = world.one.asked
+    assert asked <= 6, "two questions each, three times"
+    assert [await world.source.read(ask, 100) for _ in range(4)] == [of("two", 100)] * 4
+    assert world.one.asked == asked
+    # For what it has it is as good as any.
+    assert {(await world.source.read(ask, 99)).result for _ in range(2)} == {"one", "two"}
+    for _ in range(10):
+        await world.source.read(ask, 100)
+    world.clock.time += 1
+    world.one.position = 100
+    assert {(await world.source.read(ask, 100)).result for _ in range(2)} == {"one", "two"}
+
+
+async def test_a_replica_without_the_schema_is_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def migrated(connection: Any, least: int) -> Reached[str] | None:
+        if connection is world.one:
+            raise FatalError("The schema does not fit this code.")
+        return await ask(connection, least)
+
+    assert [(await world.source.read(migrated, 1)).result for _ in range(4)] == ["two"] * 4
+    assert world.one.asked <= 2
+
+
+async def test_a_replica_keeps_its_one_try_until_its_turn_comes(world: World) -> None:
+    world.one.up = False
+    for _ in range(2):
+        await world.source.read(ask, 1)
+    world.one.up = True
+    world.clock.time = COOLDOWN_S
+    # Whoever begins with the other one takes nothing from it.
+    found = [(await world.source.read(ask, 1)).result for _ in range(2)]
+    assert sorted(found) == ["one", "two"]
 
 
 async def test_the_primary_rests_and_comes_back(world: World) -> None:
