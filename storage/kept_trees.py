@@ -21,6 +21,7 @@ from storage.skeleton import Skeleton
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
 _LOOK_AGAIN_S: Final = 1.0
+_SWEPT_AT_ONCE: Final = 20
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
 
@@ -39,6 +40,11 @@ class KeptTrees:
         self._memory = memory
         self._now = clock.monotonic
         self._max_entry = max_bytes // 8
+        self._max_gone = (
+            max_bytes // 2
+        )  # bytes of fragments of before that trees may hold on to, at about the most
+        self._gone_when_swept = 0
+        self._to_sweep: list[tuple[int, int]] = []
         self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
             max_bytes * 3 // 4, getsizeof=lambda _, skeleton: skeleton.size_bytes
         )
@@ -87,9 +93,33 @@ class KeptTrees:
         return () if found is None else found.within(depth)
 
     def keep(self, skeleton: Skeleton, depth: int) -> None:
-        """Keep a walk of this depth."""
-        if skeleton.size_bytes <= self._max_entry:
+        """Keep a walk of this depth that met all that its edges lead to.
+
+        Nobody would tell of what it lacks: an entity that a replica had not heard of yet is told of as a change of its
+        own, and not of those that lead to it.
+        """
+        if skeleton.is_whole and skeleton.size_bytes <= self._max_entry:
             self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go, a few at a time, of trees that no longer hold, once they may hold many fragments of before."""
+        if not self._to_sweep:
+            gone = self._memory.gone_bytes
+            if gone - self._gone_when_swept < self._max_gone:
+                return
+            self._gone_when_swept = gone
+            self._to_sweep = list(self._skeletons.keys())
+        for place in self._to_sweep[-_SWEPT_AT_ONCE:]:
+            skeleton: Skeleton | None = self._skeletons.peek(place)
+            if skeleton is not None and not self._memory.holds(skeleton.items):
+                self._skeletons.pop(place, None)
+        del self._to_sweep[-_SWEPT_AT_ONCE:]
+        if not self._to_sweep:
+            for key, kept in list(self._answers.items()):
+                root, depth, _ = key
+                if self._skeletons.peek((root, depth or _ANY_DEPTH)) is not kept.skeleton:
+                    self._answers.pop(key, None)
 
     def answer(self, skeleton: Skeleton, depth: int, since: datetime | None) -> Answer:
         """The answer that it gives to this period, made or kept."""

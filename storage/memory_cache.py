@@ -52,6 +52,7 @@ class MemoryCache(Generic[V]):
         self._notified: dict[Key, int] = {}
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
+        self._put_bytes = 0  # of all that ever came
         self.aging: dict[Key, None] = {}  # what was asked for at the end of its life, oldest first
         self.dropped: dict[Key, None] = {}  # what a notification took away lately, oldest first
         self.when_dropped: Callable[[], None] | None = None
@@ -63,6 +64,11 @@ class MemoryCache(Generic[V]):
     @property
     def size_bytes(self) -> int:
         return int(self._slots.current_size())
+
+    @property
+    def gone_bytes(self) -> int:
+        """Of all that came and is no longer here; who holds on to it takes as much beside."""
+        return self._put_bytes - self.size_bytes
 
     def get(self, key: Key) -> V | None:
         """What is known of this key."""
@@ -92,6 +98,15 @@ class MemoryCache(Generic[V]):
         if until - now < AGING_S:
             self._note_aging(items, now)
         return until if until >= now else 0.0
+
+    def holds(self, items: Sequence[tuple[Key, V]]) -> bool:
+        """Whether each of these is what is known under its key; without a trace in what was used last."""
+        look = self._slots.peek
+        for key, value in items:
+            slot: _Slot[V] | None = look(key)
+            if slot is None or slot.value is not value:
+                return False
+        return True
 
     def _note_aging(self, items: Sequence[tuple[Key, V]], now: float) -> None:
         for key, _ in items:
@@ -130,6 +145,7 @@ class MemoryCache(Generic[V]):
         size += _OVERHEAD_BYTES
         if size <= self._max_entry and self.is_current(key, ticket):
             self.change += 1
+            self._put_bytes += size
             self._slots[key] = _Slot(value, size, self._clock.monotonic() + LIFETIME_S)
 
     def renew(self, key: Key, value: V) -> bool:
@@ -143,26 +159,28 @@ class MemoryCache(Generic[V]):
         slot.expires_at = self._clock.monotonic() + LIFETIME_S
         return True
 
-    def invalidate(self, keys: Iterable[Key]) -> None:
-        """Drop these, and keep reads under way from storing them."""
+    def invalidate(self, keys: Iterable[Key], *, again_soon: bool = False) -> None:
+        """Drop these, and keep reads under way from storing them.
+
+        `again_soon`: the same is about to be said once more, and nothing is to be read anew before.
+        """
+        if not self.is_on:
+            return  # nothing is here, and `restore` keeps out what is under way
         self._number += 1
         self.change += 1
         for key in keys:
             if self._slots.pop(key, None) is not None and self.when_dropped is not None:
-                self._note_dropped(key)
+                self.dropped[key] = None
             # Last of the dict, so that the oldest stand first.
             self._notified.pop(key, None)
             self._notified[key] = self._number
         while len(self._notified) > _REMEMBERED:
             oldest = next(iter(self._notified))
             self._forgotten = self._notified.pop(oldest)
-
-    def _note_dropped(self, key: Key) -> None:
-        if not self.dropped and self.when_dropped is not None:
-            self.when_dropped()
-        self.dropped[key] = None
-        if len(self.dropped) > MAX_DROPPED:
+        while len(self.dropped) > MAX_DROPPED:
             del self.dropped[next(iter(self.dropped))]
+        if self.dropped and self.when_dropped is not None and not again_soon:
+            self.when_dropped()
 
     def forget(self) -> None:
         """Drop everything: a notification was missed, and nobody knows of what."""

@@ -18,6 +18,7 @@ from storage.series import Ranked, ranked
 
 _OVERHEAD_BYTES: Final = 700
 _MOMENT_S: Final = 1.0
+_MOST_RENEWED: Final = 8  # entities: each moves those behind it
 
 _Items = tuple[tuple[int, Fragment], ...]
 _Place = tuple[int, int]  # a piece, and where in it
@@ -30,7 +31,7 @@ class _Shape(NamedTuple):
     deepest: int | None
     level_ends: tuple[int, ...]
     asked: bytes
-    is_whole: bool  # no edge leads to what is gone
+    is_whole: bool
 
 
 class Skeleton:
@@ -118,8 +119,15 @@ class Skeleton:
         )
 
     def renewed(self, fragments: Sequence[Fragment]) -> Self | None:
-        """The tree of these, which stand for the items in their order; None where one leads elsewhere than before."""
-        if not self._shape.is_whole:
+        """The tree of these, which stand for the items in their order.
+
+        None where one leads elsewhere than before, or where so many changed that a walk is quicker.
+        """
+        if (
+            not self.is_whole
+            or sum([new is not old for (_, old), new in zip(self.items, fragments, strict=True)])
+            > _MOST_RENEWED
+        ):
             return None
         pieces, places, size_bytes = list(self._pieces), list(self._places), self.size_bytes
         has_same_points = True
@@ -153,6 +161,11 @@ class Skeleton:
         if has_same_points:
             made._dates, made._ranked = self._dates, self._ranked  # noqa: SLF001 - its own
         return made
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each entity is there that its edges lead to."""
+        return self._shape.is_whole
 
     @property
     def root(self) -> int:

@@ -176,3 +176,37 @@ def test_an_answer_falls_with_its_walk(kept: Kept) -> None:
     after = kept.trees.answer(kept.walk(3), 3, None)
     assert b'"changed"' in (after.body or b"")
     assert after.etag != before.etag
+
+
+def test_a_tree_that_lacks_an_entity_is_not_kept(kept: Kept) -> None:
+    del kept.fragments[3]
+    skeleton = kept.walk(3)
+    assert not skeleton.is_whole
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_trees_of_before_do_not_hold_on_to_what_has_changed() -> None:
+    """A hundred roots lead to one large entity that changes between their reads."""
+    kept = Kept()
+    rows = points(*[("k", "day", day, str(day)) for day in range(1, 28)])
+    hubs = []
+    trees = KeptTrees(kept.memory, kept.clock, max_bytes=100_000)
+    for root in range(10, 110):
+        hub = fragment(3, [], **rows)
+        hubs.append(weigh(hub))
+        kept.store(hub)
+        fragments = {root: fragment(root, [3]), 3: hub}
+        kept.store(fragments[root])
+        tree = Tree(root, depth=2, budget=10)
+        while not tree.done:
+            tree.advance(fragments)
+        trees.keep(Skeleton.of(tree, fragments, depth=2), 2)
+        trees.answer(Skeleton.of(tree, fragments, depth=2), 2, None)
+    held = {id(item) for skeleton in trees._skeletons.values() for _, item in skeleton.items}
+    of_before = sum(size for number, size in hubs[:-1] if number in held)
+    assert of_before < 100_000, f"of {sum(size for _, size in hubs)} bytes"
+    assert trees.skeleton(109, 2, 0) is not None
+
+
+def weigh(each: Fragment) -> tuple[int, int]:
+    return id(each), each.size_bytes

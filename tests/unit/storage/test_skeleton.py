@@ -102,3 +102,19 @@ def test_a_tree_with_an_edge_to_what_is_gone_is_walked() -> None:
     del old[4]
     skeleton = walked(old, 3)
     assert skeleton.renewed([each for _, each in skeleton.items]) is None
+
+
+def test_many_changes_are_walked_anew() -> None:
+    """Each moves all that stands behind it, so that a thousand of ten thousand would take seconds."""
+    graph = {1: list(range(2, 40)), **{node: [] for node in range(2, 40)}}
+    contents: dict[int, tuple[str, dict[str, Any]]] = {node: ("a", {}) for node in graph}
+    fragments = fragments_of(contents, position=1, graph=graph)
+    skeleton = walked(fragments, 3)
+    for changed, is_renewed in ((8, True), (9, False)):
+        newer = [
+            fragment(node, "bb" if 2 <= node < 2 + changed else "a", {}, graph[node], position=2)
+            if 2 <= node < 2 + changed
+            else found
+            for node, found in skeleton.items
+        ]
+        assert (skeleton.renewed(newer) is not None) is is_renewed
