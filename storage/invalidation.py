@@ -1,6 +1,7 @@
 """Invalidation after a commit: tried at once, and kept and retried where the cache did not take it.
 
-Design, section 5, rule 3: this process' memory, then Redis, then everybody's memory. A write never fails for it.
+Design, section 5, rule 3: this process' memory, then Redis, then everybody's memory, and one's own once more. A write
+never fails for it.
 """
 
 import asyncio
@@ -63,13 +64,18 @@ class CacheInvalidator:
         A node that is away keeps nobody from hearing of what the others hold. What a node does not take is published
         all the same, but for what was `told` before: one that has just started refuses its keys for two seconds
         (CLUSTERDOWN) and passes messages on, so others read past it meanwhile and remember what they read.
+
+        This process hears nothing of itself. What it reads from Redis meanwhile may be what a node has yet to drop, so
+        its memory is told at the end too, with nothing between that and the caller's note of what is owed.
         """
-        self._memory.invalidate(key.local for key in keys)
+        local = [key.local for key in keys]
+        self._memory.invalidate(local, again_soon=True)
         missed = {key.name for key in await self._cache.invalidate(keys, position)}
         untold: set[bytes] = set()
         if self._publisher is not None:
             news = [key for key in keys if key.name not in missed or key.name not in told]
             untold = {key.name for key in await self._publisher.publish(news)}
+        self._memory.invalidate(local)
         return [Owed(key, key.name not in untold) for key in keys if key.name in missed or key.name in untold]
 
     async def drop_all(self) -> bool:
@@ -77,7 +83,9 @@ class CacheInvalidator:
         self._memory.forget()
         if not await self._cache.drop_all():
             return False
-        return self._publisher is None or await self._publisher.publish_everything()
+        is_told = self._publisher is None or await self._publisher.publish_everything()
+        self._memory.forget()
+        return is_told
 
 
 class PendingInvalidations:

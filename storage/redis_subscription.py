@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final, Self, cast
 
-from hiredis import Reader, pack_command
+from hiredis import ProtocolError, Reader, pack_command
 
 from app.errors import TransientError
 from storage.redis_connection import Command
@@ -53,14 +53,16 @@ class Subscription:
             raise TransientError("Redis refuses the subscription.")
 
     async def _reply(self) -> object:
-        while (reply := self._replies.gets()) is _MORE:
-            try:
+        try:
+            while (reply := self._replies.gets()) is _MORE:
                 data = await self._reader.read(_CHUNK)
-            except OSError as error:
-                raise TransientError("The subscription was lost.") from error
-            if not data:
-                raise TransientError("The subscription was lost.")
-            self._replies.feed(data)
+                if not data:
+                    raise TransientError("The subscription was lost.")
+                self._replies.feed(data)
+        except OSError as error:
+            raise TransientError("The subscription was lost.") from error
+        except ProtocolError as error:
+            raise TransientError("Redis sent what is not its protocol.") from error
         return reply
 
     async def message(self) -> bytes:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.clock import Clock
-from app.errors import TransientError
+from app.errors import ProfileError
 from app.metrics import CACHE_REFILLS
 from storage.fragment_loader import FragmentLoader
 from storage.notifications import Memory
@@ -56,5 +56,5 @@ class Refill:
         return len(ids)
 
     async def _read(self, ids: Sequence[int]) -> None:
-        with contextlib.suppress(TransientError):  # then those who ask are told
+        with contextlib.suppress(ProfileError):  # then those who ask are told
             CACHE_REFILLS.add(count=await self._fragments.refill(ids))

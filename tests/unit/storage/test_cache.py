@@ -21,6 +21,9 @@ from tests.unit.storage.fakes import ManualClock
 KEYSPACE = Keyspace("up:1.1.1")
 
 
+_LIST = IdList("f", "x", [1], 1, 1, 1.0)
+
+
 class SwitchableCache:
     def __init__(self) -> None:
         self.works = True
@@ -196,6 +199,36 @@ async def test_memory_and_everybody_else_hear_of_it(
     await pending.submit(changed(1))
     assert (memory.get(1), memory.get(2)) == (None, entry)
     assert heard.told == [{1}]
+
+
+async def test_what_is_read_while_redis_is_told_does_not_stay(
+    cache: SwitchableCache, memory: Memory, heard: HeardMessages, pending: PendingInvalidations
+) -> None:
+    """A node that has yet to drop the entry, or can't for now, shows it to who asks meanwhile."""
+    invalidate = cache.invalidate
+
+    async def reads_first(keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        ticket = memory.ticket()
+        memory.put(1, _LIST, 10, ticket)
+        assert memory.get(1) is _LIST
+        return await invalidate(keys, position)
+
+    cache.invalidate = reads_first  # type: ignore[method-assign]
+    await pending.submit(changed(1))
+    assert memory.get(1) is None
+    publish = heard.publish
+
+    async def reads_meanwhile(keys: Sequence[CacheKey]) -> list[CacheKey]:
+        memory.put(1, _LIST, 10, memory.ticket())
+        return await publish(keys)
+
+    heard.publish = reads_meanwhile  # type: ignore[method-assign]
+    cache.invalidate = invalidate  # type: ignore[method-assign]
+    cache.works = False
+    await pending.submit(changed(1))
+    assert memory.get(1) is None
+    assert pending.owes(KEYSPACE.fragment(1))
+    await pending.close()
 
 
 async def test_a_message_that_nobody_took_is_sent_again(

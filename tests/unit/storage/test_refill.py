@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.errors import TransientError
+from app.errors import FatalError, TransientError
 from storage.memory_cache import MAX_DROPPED
 from storage.refill import Refill
 from tests.unit.storage.fake_reads import World
@@ -106,6 +106,21 @@ async def test_what_can_not_be_read_is_left_to_who_asks(
     monkeypatch.setattr(world.source, "read", away)
     assert await made.refill() == 1
     assert world.remembered(1) == [None]
+
+
+async def test_a_server_that_refuses_does_not_end_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    working = asyncio.create_task(Refill(world.memory, world.fragments, world.clock).run())  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+
+    async def refuses(*_: object, **__: object) -> None:
+        raise FatalError("The schema does not fit this code.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world.source, "read", refuses)
+        await world.commit(1, 101)
+        await asyncio.sleep(0.05)
+    assert not working.done()
+    working.cancel()
 
 
 async def test_it_works_when_something_was_dropped_until_it_is_cancelled(world: World) -> None:
