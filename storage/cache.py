@@ -12,7 +12,7 @@ too (`l`), the primary's position is read, and set over that lease together with
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_S: Final = 30  # a fill that takes longer is answered and not stored
 _KEYS_OF_A_CALL: Final = 500
+_BYTES_OF_A_FILL: Final = 256 * 1024
 
 # KEYS key, mark; ARGV nonce, seconds. Returns entry, lease, mark, lease of the mark.
 _LEASE: Final = RedisScript("""
@@ -151,13 +152,16 @@ class RedisCache:
         )
 
     async def fill(self, entries: Sequence[tuple[CacheKey, bytes, bytes]]) -> bool:
-        replies = await self._nodes.run_each(
-            [
-                (self._slots[key.group], _FILL.call((key.name,), lease, entry, self._ttl_s))
-                for key, lease, entry in entries
-            ]
-        )
-        return all(reply == 1 for reply in replies)
+        is_stored = True
+        for part in _parts(entries):
+            replies = await self._nodes.run_each(
+                [
+                    (self._slots[key.group], _FILL.call((key.name,), lease, entry, self._ttl_s))
+                    for key, lease, entry in part
+                ]
+            )
+            is_stored &= all(reply == 1 for reply in replies)
+        return is_stored
 
     async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
         groups: dict[int, list[CacheKey]] = {}
@@ -177,7 +181,7 @@ class RedisCache:
                 )
                 for group, dropped in calls
             ],
-            minding_breakers=False,
+            is_urgent=True,
         )
         return [
             key
@@ -187,7 +191,11 @@ class RedisCache:
         ]
 
     async def drop_all(self) -> bool:
+        marks = [(slot, ("UNLINK", self._keys.mark(group))) for group, slot in enumerate(self._slots)]
         try:
+            # First of all: they lack the commits for whose sake all this is dropped, so that a fill that begins once
+            # its key was passed could store what a replica has of before.
+            await self._nodes.run(marks)
             await self._nodes.unlink_matching(f"{self._keys.prefix}:*")
         except TransientError as error:
             logger.warning("The cache could not be emptied: %s", error)
@@ -215,6 +223,20 @@ class NoCache:
 
     async def drop_all(self) -> bool:
         return True
+
+
+def _parts(
+    entries: Sequence[tuple[CacheKey, bytes, bytes]],
+) -> Iterator[Sequence[tuple[CacheKey, bytes, bytes]]]:
+    """In order, each of about _BYTES_OF_A_FILL: other commands pass between them."""
+    start = size = 0
+    for end, (_, _, entry) in enumerate(entries):
+        size += len(entry)
+        if size >= _BYTES_OF_A_FILL:
+            yield entries[start : end + 1]
+            start, size = end + 1, 0
+    if start < len(entries):
+        yield entries[start:]
 
 
 def _found(reply: object) -> Found:

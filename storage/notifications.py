@@ -123,7 +123,7 @@ class Notifications:
             self._sent[channel] = number
             message = _ENCODER.encode(Message(self._me, number, keys))
             commands.append((self._keys.slots[group], ("SPUBLISH", channel, message)))
-        replies = await self._nodes.run_each(commands, minding_breakers=False)
+        replies = await self._nodes.run_each(commands, is_urgent=True)
         return [reply if isinstance(reply, TransientError) else None for reply in replies]
 
     async def _listen_for_ever(self) -> None:

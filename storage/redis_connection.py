@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from hiredis import ProtocolError, Reader, ReplyError, pack_command
 
-from app.errors import TransientError
+from app.errors import BusyError, TransientError
 
 Command = tuple[bytes | str | int, ...]
 Outcome = list[object] | TransientError
@@ -61,16 +61,17 @@ class RedisConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome]:
+    def send(self, commands: Sequence[Command], *, is_urgent: bool = False) -> asyncio.Future[Outcome]:
         """Ask for at least one command; the future holds the replies in order, or why there are none.
 
-        It never holds an exception, so it may be abandoned. Raises TransientError where the connection is closed
-        or too much is waiting already; nothing is sent then.
+        It never holds an exception, so it may be abandoned. Nothing is sent where it raises: TransientError, the
+        connection is closed; BusyError, too much is waiting already, which does not keep out what `is_urgent`. That is
+        small, and what waits is bounded in time.
         """
         if self._transport is None:
             raise TransientError("The connection to Redis is closed.")
-        if self._paused or self._waiting >= MAX_WAITING:
-            raise TransientError("Too many commands are waiting for Redis.")
+        if (self._paused or self._waiting >= MAX_WAITING) and not is_urgent:
+            raise BusyError("Too many commands are waiting for Redis.")
         now = self._loop.time()
         if not self._batches:
             self._heard = now

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.clock import Clock
-from app.errors import TransientError
+from app.errors import BusyError, TransientError
 from app.log_events import LogEvent
 from app.metrics import READ_FAILURES
 from storage.breaker import Breaker
@@ -97,17 +97,21 @@ class RedisNode:
             return error
         return None
 
-    def send(self, commands: Sequence[Command]) -> asyncio.Future[Outcome] | TransientError:
+    def send(
+        self, commands: Sequence[Command], *, is_urgent: bool = False
+    ) -> asyncio.Future[Outcome] | TransientError:
         """RedisConnection.send, or why nothing was sent."""
         if self._connection is None:
             return TransientError("Redis is not connected.")
         try:
-            return self._connection.send(commands)
+            return self._connection.send(commands, is_urgent=is_urgent)
         except TransientError as error:
             return error
 
     def note(self, outcome: Outcome) -> None:
-        """Tell the breaker."""
+        """Tell the breaker, but of what this process itself had no room for: that says nothing of the node."""
+        if isinstance(outcome, BusyError):
+            return
         was_closed = self.breaker.closed
         if not isinstance(outcome, TransientError):
             self.breaker.succeeded()

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final, cast
 
 from app.clock import Clock, SystemClock
-from app.errors import TransientError
+from app.errors import BusyError, TransientError
 from app.metrics import READ_SECONDS
 from storage.redis_connection import Command, Outcome
 from storage.redis_node import RETRY_S, Address, RedisNode
@@ -117,16 +117,17 @@ class RedisNodes:
         return replies
 
     async def run_each(
-        self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool = True
+        self, commands: Sequence[tuple[int, Command]], *, is_urgent: bool = False
     ) -> list[object]:
         """As `run`, but a node that fails fails its own commands alone: their replies are TransientErrors.
 
-        A node that failed several times in a row is left alone for a moment, unless breakers are not minded.
+        A node that failed several times in a row is left alone for a moment, and what it has no room for is refused;
+        neither holds for what `is_urgent`.
         """
         if not commands:
             return []
         started = asyncio.get_running_loop().time()
-        replies = await self._ask(commands, minding_breakers=minding_breakers)
+        replies = await self._ask(commands, minding_breakers=not is_urgent, is_urgent=is_urgent)
         READ_SECONDS.observe(asyncio.get_running_loop().time() - started, "redis")
         return replies
 
@@ -135,7 +136,9 @@ class RedisNodes:
         """False while a node is left alone since it failed."""
         return all(node.breaker.closed for node in self._primaries())
 
-    async def _ask(self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool) -> list[object]:
+    async def _ask(
+        self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool, is_urgent: bool = False
+    ) -> list[object]:
         if self._is_stale:
             await self._look_at_map()
         replies: list[object] = [None] * len(commands)
@@ -145,19 +148,18 @@ class RedisNodes:
             if minding_breakers and not node.breaker.allow():
                 _place(replies, indexes, TransientError("Redis failed a moment ago."))
             elif node.is_connected:
-                sent.append((node, indexes, node.send(batch)))
+                sent.append((node, indexes, node.send(batch, is_urgent=is_urgent)))
             else:
                 away.append((node, indexes, batch))
         if away:
-            failures = await asyncio.gather(*(node.try_connect() for node, _, _ in away))
-            sent += [
-                (node, indexes, failure or node.send(batch))
-                for (node, indexes, batch), failure in zip(away, failures, strict=True)
-            ]
+            begun_late = await asyncio.gather(
+                *(_sent_when_connected(node, batch, is_urgent=is_urgent) for node, _, batch in away)
+            )
+            sent += [(node, indexes, late) for (node, indexes, _), late in zip(away, begun_late, strict=True)]
         for node, indexes, begun in sent:
             outcome = begun if isinstance(begun, TransientError) else await begun
             _place(replies, indexes, outcome)
-            if isinstance(outcome, TransientError):
+            if isinstance(outcome, TransientError) and not isinstance(outcome, BusyError):
                 self._is_stale = True
             if minding_breakers:
                 node.note(outcome)
@@ -253,6 +255,14 @@ class RedisNodes:
         for node in self._nodes.values():
             node.close()
         await asyncio.sleep(0)  # the event loop closes the sockets in its next turn
+
+
+async def _sent_when_connected(
+    node: RedisNode, batch: Sequence[Command], *, is_urgent: bool
+) -> asyncio.Future[Outcome] | TransientError:
+    """Send as soon as this node is connected, whatever the others do."""
+    failure = await node.try_connect()
+    return failure or node.send(batch, is_urgent=is_urgent)
 
 
 def _place(replies: list[object], indexes: Sequence[int], outcome: Outcome) -> None:

@@ -41,10 +41,8 @@ class FakeNodes:
     async def owners(self, slots: Sequence[int]) -> dict[Address, list[int]]:
         return {node: list(range(number, len(slots), 2)) for number, node in enumerate(NODES)}
 
-    async def run_each(
-        self, commands: Sequence[tuple[int, Command]], *, minding_breakers: bool
-    ) -> list[object]:
-        assert not minding_breakers
+    async def run_each(self, commands: Sequence[tuple[int, Command]], *, is_urgent: bool) -> list[object]:
+        assert is_urgent
         if self.down:
             return [TransientError("down")] * len(commands)
         replies: list[object] = []

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import uvloop
 
-from app.errors import TransientError
+from app.errors import BusyError, TransientError
 from storage import redis_connection
 from storage.cache import RedisCache
 from storage.keyspace import Keyspace
@@ -493,3 +493,79 @@ def test_the_event_loop_of_a_worker(scenario: Callable[[RedisNodes, FakeRedis], 
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_a_node_that_hangs_does_not_hold_up_what_others_are_sent(
+    server: FakeRedis, other: FakeRedis
+) -> None:
+    """Both have to be connected first."""
+    server.slots = other.slots = [(0, 99, server), (100, 16_383, other)]
+    nodes = RedisNodes([server.address, other.address], timeout_s=TIMEOUT_S)
+    await nodes.ping()
+    server.disconnect()
+    other.disconnect()
+    await asyncio.sleep(0.02)
+    server.speaks.clear()
+    scripts = nodes._scripts
+    nodes.register(SCRIPT)  # so that to connect takes a reply
+    assert scripts
+    sent = asyncio.create_task(nodes.run_each([(0, ("ECHO", "a")), (100, ("ECHO", "b"))], is_urgent=True))
+    async with asyncio.timeout(5):
+        while not other.count(b"ECHO"):  # noqa: ASYNC110 - it is a server
+            await asyncio.sleep(0.001)
+    assert not sent.done(), "it still waits for the one that hangs"
+    replies = await sent
+    assert isinstance(replies[0], TransientError)
+    assert replies[1] == b"b"
+    server.speaks.set()
+    await nodes.close()
+
+
+async def test_many_entries_are_stored_in_parts_between_which_others_pass(
+    nodes: RedisNodes, server: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_connection, "MAX_UNSENT_BYTES", 512 * 1024)
+    server.handlers = {b"HGET": lambda _: bulk(b"x"), b"EVALSHA": lambda _: b":1\r\n"}
+    cache = RedisCache(nodes, KEYSPACE, ttl_s=60)
+    key = KEYSPACE.fragment(2)
+    assert await cache.get([key]) == [b"x"]
+    entries = [(KEYSPACE.fragment(i), b"l", b"y" * 1_000) for i in range(3_000)]
+    filled = asyncio.create_task(cache.fill(entries))
+    found, owed = [], []
+    while not filled.done():
+        await asyncio.sleep(0)
+        found += await cache.get([key])
+        owed += await cache.invalidate([key], 5)
+    assert await filled
+    assert len(found) > 3
+    assert set(found) == {b"x"}
+    assert owed == []
+    assert server.count(b"EVALSHA") == len(entries) + len(found)
+
+
+async def test_no_room_here_says_nothing_of_the_node_and_keeps_out_no_invalidation(
+    nodes: RedisNodes, server: FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.handlers = {b"EVALSHA": lambda _: b":1\r\n"}
+    cache = RedisCache(nodes, KEYSPACE, ttl_s=60)
+    await echo(nodes, "a")
+    monkeypatch.setattr(redis_connection, "MAX_WAITING", 0)
+    for _ in range(2 * FAILURES):
+        (reply,) = await nodes.run_each([(0, ("ECHO", "a"))])
+        assert isinstance(reply, BusyError)
+    assert nodes.used
+    assert await cache.invalidate([KEYSPACE.fragment(3)], 5) == []
+    monkeypatch.undo()
+    assert await echo(nodes, "a") == [b"a"]
+
+
+async def test_to_drop_everything_begins_with_the_marks(nodes: RedisNodes, server: FakeRedis) -> None:
+    told: list[tuple[bytes, bytes]] = []
+    server.handlers = {
+        b"UNLINK": lambda command: (told.append((b"UNLINK", command[1])), b":1\r\n")[1],
+        b"SCAN": lambda _: (told.append((b"SCAN", b"")), array(bulk(b"0"), array(bulk(b"k"))))[1],
+    }
+    cache = RedisCache(nodes, KEYSPACE, ttl_s=60)
+    assert await cache.drop_all()
+    marks = [(b"UNLINK", KEYSPACE.mark(group)) for group in range(len(KEYSPACE.slots))]
+    assert told == [*marks, (b"SCAN", b""), (b"UNLINK", b"k")]
