@@ -37,7 +37,7 @@ class Flights(Generic[T]):
         return flight if flight is not None and self._memory.is_current(key, flight.ticket) else None
 
     def begin(self, keys: Iterable[Key], fill: Callable[[Ticket], Awaitable[T]]) -> Flight[T]:
-        """Begin a fill of these keys."""
+        """Begin a fill of these keys; of none, where nobody else is to join it."""
         ticket = self._memory.ticket()
         task = asyncio.ensure_future(fill(ticket))
         flight = Flight(ticket, task)

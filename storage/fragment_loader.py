@@ -117,20 +117,22 @@ class FragmentLoader:
     async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
         """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses."""
         known, token = reading.fragments, reading.token
-        own = []
-        for entity_id in ids:
-            flight = None if token else self._flights.to_join(entity_id)
-            if flight is None:
-                own.append(entity_id)
-                continue
+        joined = {} if token else {i: flight for i in ids if (flight := self._flights.to_join(i)) is not None}
+        own = [entity_id for entity_id in ids if entity_id not in joined]
+        begun = None
+        if own:
+            # With a token it may fail where others would be answered.
+            begun = self._flights.begin(
+                [] if token else own, lambda ticket: self._fill(own, levels, token, ticket)
+            )
+        for entity_id, flight in joined.items():
             loaded = await flight.landed()
             reading.add(loaded)
             # That alone: the flight may have been overtaken for its others.
             if entity_id in loaded.fragments:
                 known[entity_id] = loaded.fragments[entity_id]
-        if own:
-            flight = self._flights.begin(own, lambda ticket: self._fill(own, levels, token, ticket))
-            loaded = await flight.landed()
+        if begun is not None:
+            loaded = await begun.landed()
             reading.add(loaded)
             known.update(loaded.fragments)
             reading.known.update(loaded.fragments)

@@ -66,7 +66,9 @@ class ListLoader:
             flight = None if reading.token else self._flights.to_join(key.local)
             if flight is None:
                 token = reading.token
-                flight = self._flights.begin([key.local], lambda ticket: self._fill(question, token, ticket))
+                # With a token it may fail where others would be answered.
+                shared = [] if token else [key.local]
+                flight = self._flights.begin(shared, lambda ticket: self._fill(question, token, ticket))
             loaded = await flight.landed()
             reading.add(loaded)
             CACHE_READS.add("lookup", "postgres" if loaded.asked_postgres else "redis")

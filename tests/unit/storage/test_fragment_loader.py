@@ -1,12 +1,15 @@
 """Fragments by the eight rules: where they are read, and when they are stored."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from app.errors import TransientError
 from storage.reading import Reading
-from tests.unit.storage.fake_reads import KEYSPACE, World, values
+from storage.source import ReadSource, Replica
+from tests.unit.storage.fake_reads import KEYSPACE, Server, World, values
 from tests.unit.storage.fakes import Mark, nothing
 
 
@@ -357,3 +360,68 @@ async def test_a_redis_that_fails_after_the_read_leaves_nothing_old_below(world:
     reading = await world.load(1, levels=1)
     assert (values(reading, [1, 2]), reading.outcome) == ([100, 201], "bypass")
     assert [asked.reach for asked in world.source.asked] == [50, world.source.primary.position]
+
+
+async def test_nobody_joins_a_read_with_a_token(world: World) -> None:
+    """It may fail, where others are answered."""
+    world.source.primary_is_up = False
+    with_token, without = await asyncio.gather(
+        world.load(1, token=101), world.load(1), return_exceptions=True
+    )
+    assert isinstance(with_token, TransientError)
+    assert isinstance(without, Reading)
+    assert (values(without, [1]), without.verified) == ([100], False)
+
+
+async def test_a_read_begins_before_the_one_that_it_joins_has_landed(world: World) -> None:
+    world.level.mark_all(50)
+    began = asyncio.Event()
+
+    async def held() -> None:
+        world.source.after_read = nothing
+        began.set()
+        await asyncio.wait_for(second_asked.wait(), 5)
+
+    second_asked = asyncio.Event()
+    world.source.after_read = held
+    first = asyncio.create_task(world.load(1))
+    await began.wait()
+
+    async def noted() -> None:
+        second_asked.set()
+
+    world.source.after_read = noted
+    assert values(await world.load(1, 4), [1, 4]) == [100, 400]
+    await first
+
+
+async def test_a_token_does_not_make_a_fence(world: World) -> None:
+    """A session that has seen little asks while the primary is down and Redis has lost its marks."""
+    real = ReadSource(
+        Pool(world.source.primary),  # type: ignore[arg-type]
+        [Replica("replica", Pool(world.source.replica), world.clock)],  # type: ignore[arg-type]
+        acquire_timeout_s=1,
+        clock=world.clock,
+    )
+    world.fragments._source = real
+    world.fragments._shared._source = real
+    await world.commit(1, 101)  # which the replica has not heard of
+    world.level.restart()
+    real._primary.up = False  # type: ignore[attr-defined]
+    reading = await world.load(1, token=90)
+    assert (values(reading, [1]), reading.verified) == ([100], False)
+    assert (world.of(1), world.remembered(1)) == ([None], [None])
+
+
+class Pool:
+    """Of connections to one fake server."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.up = True
+
+    @asynccontextmanager
+    async def acquire(self, timeout: float = 0) -> AsyncIterator[Server]:  # noqa: ASYNC109 - asyncpg's signature
+        if not self.up:
+            raise ConnectionRefusedError(111, "refused")
+        yield self._server
