@@ -19,6 +19,7 @@ from storage.notifications import Memory
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.1  # as long as what others read may be old, once they reach the node again
+UNCLEAR_AGAIN_S: Final = (0.5, 5.0)
 MAX_PENDING: Final = 200_000  # beyond, everything is dropped when the cache is back
 
 
@@ -99,6 +100,8 @@ class PendingInvalidations:
         self._everything = False
         self._dropping_everything = False
         self._task: asyncio.Task[None] | None = None
+        self._later: set[asyncio.TimerHandle] = set()
+        self._unclear: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._in_flight)
@@ -118,9 +121,29 @@ class PendingInvalidations:
         )
 
     async def submit(self, changes: Changes) -> None:
-        """Drop the entries now, or keep them. Never raises. Of what is kept the order does not matter."""
+        """Drop the entries now, or keep them. Never raises. Of what is kept the order does not matter.
+
+        A position of 0 is that of a commit whose answer was lost: it may not be visible yet, so that what is read right
+        after it is old. Who tries it again finds it done and has nothing to tell, so this tells of it again.
+        """
         if not changes:
             return
+        if not changes.position:
+            for delay_s in UNCLEAR_AGAIN_S:
+                self._again(changes, delay_s)
+        await self._drop(changes)
+
+    def _again(self, changes: Changes, delay_s: float) -> None:
+        def begin() -> None:
+            self._later.discard(timer)
+            task = asyncio.create_task(self._drop(changes), name="unclear-invalidation")
+            self._unclear.add(task)
+            task.add_done_callback(self._unclear.discard)
+
+        timer = asyncio.get_running_loop().call_later(delay_s, begin)
+        self._later.add(timer)
+
+    async def _drop(self, changes: Changes) -> None:
         owed = await self._invalidator.drop(self._invalidator.keys_of(changes), changes.position)
         if not owed:
             return
@@ -166,6 +189,10 @@ class PendingInvalidations:
 
     async def close(self) -> None:
         """Stop retrying; CDC repeats what is left."""
+        for timer in self._later:
+            timer.cancel()
+        for task in self._unclear:
+            task.cancel()
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -283,6 +283,19 @@ async def test_what_is_submitted_while_everything_is_dropped_is_dropped_too(
     assert cache.dropped == [names(99)]
 
 
+async def test_what_may_not_be_visible_yet_is_told_again(
+    cache: SwitchableCache, pending: PendingInvalidations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invalidation, "UNCLEAR_AGAIN_S", (0.001, 0.002, 60))
+    await pending.submit(changed(1, position=0))
+    await pending.submit(changed(2, position=7))
+    async with asyncio.timeout(10):
+        while len(cache.dropped) < 4:  # noqa: ASYNC110 - a timer's
+            await asyncio.sleep(0.001)
+    assert sorted(cache.dropped, key=str) == sorted([names(1)] * 3 + [names(2)], key=str)
+    await pending.close()
+
+
 async def test_closing_stops_the_retries(cache: SwitchableCache, pending: PendingInvalidations) -> None:
     cache.works = False
     await pending.submit(changed(1))
