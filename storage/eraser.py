@@ -11,6 +11,7 @@ from storage.changes import lookups_in
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.ledger import ErasureLedger
+from storage.placeholders import merged
 from storage.pools import Connection
 from storage.queries import query
 
@@ -56,8 +57,10 @@ class PostgresEraser:
                         if found is None:
                             # Erased before; the answer to that may have been lost with its connection.
                             return await self._noted(connection, subject=subject, by_id=by_id)
+                        placeholders = await connection.fetch(query("placeholder_of_erased"), found["id"])
+                        merges = await merged(connection, placeholders) if placeholders else None
                         gone = await self._delete(connection, found)
-                        changes = _changes(found, gone)
+                        changes = _changes(found, gone, merges)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and a retry would find nobody whose neighbours it could tell of.
@@ -104,11 +107,14 @@ class PostgresEraser:
         )
 
 
-def _changes(found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
+def _changes(found: asyncpg.Record, gone: asyncpg.Record, merges: Changes | None) -> Changes:
     """What caches are told of an erasure, whose position is not known yet."""
+    entities, keys = (
+        (frozenset[int](), frozenset[EntityKey]()) if merges is None else (merges.entities, merges.keys)
+    )
     return Changes(
         position=0,
-        entities=frozenset([found["id"], *(gone["neighbours"] or ())]),
-        keys=frozenset([EntityKey(found["type"], found["reference"])]),
+        entities=entities | {found["id"], *(gone["neighbours"] or ())},
+        keys=keys | {EntityKey(found["type"], found["reference"])},
         lookups=lookups_in([found["properties"]]),
     )

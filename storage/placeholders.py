@@ -46,7 +46,7 @@ class PostgresPlaceholderMerger:
                         rows = await connection.fetch(query("mergeable_placeholders"), MAX_AT_ONCE)
                         if not rows:
                             return 0
-                        changes = await _merge(connection, rows)
+                        changes = await merged(connection, rows)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and another round would find nothing to merge.
@@ -57,7 +57,8 @@ class PostgresPlaceholderMerger:
         return len(rows)
 
 
-async def _merge(connection: Connection, rows: list[asyncpg.Record]) -> Changes:
+async def merged(connection: Connection, rows: list[asyncpg.Record]) -> Changes:
+    """Merge these pairs in the transaction that holds the writers' lock; what they make old, at no position yet."""
     old, new = [row["old_id"] for row in rows], [row["new_id"] for row in rows]
     lefts = await connection.fetch(query("move_edges"), old, new)
     await connection.execute(query("drop_placeholders"), old, new)

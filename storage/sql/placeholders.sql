@@ -14,6 +14,16 @@ HAVING count(*) = 1
 ORDER BY p.id
 LIMIT $1;
 
+-- name: placeholder_of_erased
+-- The placeholder that would be merged into an entity that is about to be erased, were there time for it: afterwards
+-- nobody could tell that its edges are the entity's. $1 the entity.
+SELECT p.id AS old_id, p.reference, e.id AS new_id
+FROM entities e
+JOIN entities p ON p.reference = e.reference AND p.type = 'unknown' AND p.id <> e.id
+WHERE e.id = $1 AND p.properties = '{}'
+  AND NOT EXISTS (SELECT FROM temporal_properties x WHERE x.entity_id = p.id)
+  AND NOT EXISTS (SELECT FROM entities t WHERE t.reference = e.reference AND t.type <> 'unknown' AND t.id <> e.id);
+
 -- name: try_merging
 -- Whether this process may merge: one at a time, until its transaction ends.
 SELECT pg_try_advisory_xact_lock(hashtextextended('user_profile.placeholders', 0));

@@ -71,6 +71,31 @@ async def test_removes_the_entity_its_edges_on_both_sides_and_its_points(stores:
     assert noted["erased_at"] == receipt.erased_at
 
 
+async def test_takes_the_placeholder_that_is_the_entity_and_not_merged_yet(stores: Stores, db: Any) -> None:
+    """Afterwards nobody could tell whose its edges are."""
+    unnamed = edge("c", "a")._replace(right_type="unknown")
+    of_another = edge("c", "b")._replace(right_type="unknown")
+    await stores.writer.write(Batch(edges=[unnamed, of_another], entities=[entity("a")]))
+    receipt = await stores.eraser.erase(user("a"))
+    assert receipt is not None
+    assert receipt.edges == 1
+    assert await references(db) == {"b", "c"}
+    assert await count(db, "edges") == 1
+    answer = await stores.reader.by_reference(user("c"), depth=1, since=None, token=receipt.position)
+    assert answer is not None
+    assert b'"reference":"a"' not in (answer.body or b"")
+
+
+async def test_leaves_a_placeholder_that_may_be_somebody_else(stores: Stores, db: Any) -> None:
+    unnamed = edge("c", "a")._replace(right_type="unknown")
+    company = entity("a")._replace(type="company")
+    await stores.writer.write(Batch(edges=[unnamed], entities=[entity("a"), company]))
+    receipt = await stores.eraser.erase(user("a"))
+    assert receipt is not None
+    assert receipt.edges == 0
+    assert await count(db, "edges") == 1
+
+
 async def test_nobody_to_erase_is_none_and_nothing_is_noted(stores: Stores, db: Any) -> None:
     assert await stores.eraser.erase(user("nobody")) is None
     assert await count(db, "erasures") == 0
