@@ -15,8 +15,7 @@ Change the model before the code.
 
 Left out: several keys (a tree is not one snapshot), times (leases and entries that expire, the heartbeat: a gap is
 noticed some day, not within a second), failovers of PostgreSQL and Redis (the prefix of the keys answers for those),
-retries of an invalidation that Redis did not take or whose position is not known, and a writer that empties its own
-L1 before it answers.
+and retries of an invalidation that Redis did not take or whose position is not known.
 
 Read in this order: rules, state, world; database, invalidation, cdc, cache, channel, worker, reader, fill;
 invariants, search.

@@ -10,7 +10,7 @@ from tests.model.state import Move, Stage, State
 
 def repetitions(state: State, rules: Rules) -> Iterator[Move]:
     """A commit can be decoded as soon as it is flushed, which is before it is visible."""
-    if not rules.r7_repeat:
+    if not rules.r7_repeat or state.is_away:
         return
     for index, commit in enumerate(state.commits):
         decoded = commit.stage >= Stage.FLUSHED and not commit.repeated

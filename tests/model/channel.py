@@ -14,7 +14,7 @@ def notifications(state: State) -> Iterator[Move]:
             if worker.inbox & message:
                 told = worker._replace(inbox=worker.inbox ^ message, seen=worker.seen | message)
                 label = f"w{index + 1}: hears of c{commit + 1}, empties L1"
-                yield Move(label, state.with_worker(index, _overtaken(told._replace(l1=None))))
+                yield Move(label, state.with_worker(index, overtaken(told._replace(l1=None))))
 
 
 def outages(state: State, rules: Rules) -> Iterator[Move]:
@@ -32,7 +32,7 @@ def outages(state: State, rules: Rules) -> Iterator[Move]:
         elif worker.channel != Channel.UP:
             back = worker._replace(channel=Channel.UP)
             if rules.r6_channel_overtakes:
-                back = _overtaken(back)
+                back = overtaken(back)
             yield Move(f"{name}: has the channel back", state.with_worker(index, back))
 
 
@@ -41,8 +41,9 @@ def _noticed(worker: Worker, told: int, rules: Rules) -> Worker:
     down = worker._replace(channel=Channel.DOWN, seen=worker.seen | told)
     if rules.r6_bypass:
         down = down._replace(l1=None)
-    return _overtaken(down) if rules.r6_channel_overtakes else down
+    return overtaken(down) if rules.r6_channel_overtakes else down
 
 
-def _overtaken(worker: Worker) -> Worker:
+def overtaken(worker: Worker) -> Worker:
+    """Its fill, if there is one, is not stored in the process and not joined."""
     return worker._replace(fill=worker.fill and worker.fill._replace(overtaken=True))

@@ -19,6 +19,8 @@ def commit_record(state: State, index: int) -> int:
 def commits(state: State, rules: Rules) -> Iterator[Move]:
     """A commit is flushed first, becomes visible later, and then its writer reads the position."""
     for index, commit in enumerate(state.commits):
+        if state.is_away:
+            return
         name = f"c{index + 1}"
         before = state.commits[index - 1].stage if index else Stage.VISIBLE
         if commit.stage == Stage.OPEN and before >= Stage.VISIBLE:
@@ -39,6 +41,15 @@ def commits(state: State, rules: Rules) -> Iterator[Move]:
             crashed = Commit(Stage.CRASHED, repeated=commit.repeated)
             label = f"writer of {name}: crashes before it invalidates"
             yield Move(label, state._replace(faults=faults).with_commit(index, crashed))
+
+
+def outages(state: State) -> Iterator[Move]:
+    """The primary stops answering, and answers again."""
+    if state.is_away:
+        yield Move("the primary is back", state._replace(is_away=False))
+    elif state.faults.outages:
+        faults = state.faults._replace(outages=state.faults.outages - 1)
+        yield Move("the primary is away", state._replace(is_away=True, faults=faults))
 
 
 def replication(state: State, rules: Rules) -> Iterator[Move]:

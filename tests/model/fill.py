@@ -15,6 +15,10 @@ def fills(state: State, rules: Rules, index: int) -> Iterator[Move]:
         return
     if fill.step in (Step.ASK_REDIS, Step.LEASE_READ):
         yield _ask_redis(state, rules, index, fill)
+    elif fill.step == Step.ASK_PRIMARY and state.is_away:
+        unknown = fill._replace(step=Step.CHOOSE_SOURCE, fence=0, mark_lease=0, is_bound=False)
+        label = f"w{index + 1}: no mark is known, and the primary does not answer"
+        yield Move(label, state.with_fill(index, unknown))
     elif fill.step == Step.ASK_PRIMARY:
         after = Step.SET_MARK if fill.mark_lease else Step.CHOOSE_SOURCE
         asked = fill._replace(step=after, fence=state.flushed)
@@ -24,6 +28,9 @@ def fills(state: State, rules: Rules, index: int) -> Iterator[Move]:
         yield _set_mark(state, rules, index, fill)
     elif fill.step == Step.CHOOSE_SOURCE:
         yield from _choose_source(state, rules, index, fill)
+    elif fill.step == Step.READ_DATA and fill.replica is None and state.is_away:
+        again = fill._replace(step=Step.CHOOSE_SOURCE, version=0)
+        yield Move(f"w{index + 1}: the primary does not answer", state.with_fill(index, again))
     elif fill.step == Step.READ_DATA:
         yield _read_data(state, rules, index, fill)
     elif fill.step == Step.CHECK_READ:
@@ -95,17 +102,35 @@ def _choose_source(state: State, rules: Rules, index: int, fill: Fill) -> Iterat
     """
     least = max(fill.fence if rules.r5_reach_fence else 0, fill.token if rules.r5_reach_token else 0)
     reached = False
+    if not fill.is_bound:
+        yield from _unverified(state, rules, index, fill)
+        return
     for number, position in enumerate(state.replicas):
         if position >= least:
             reached = True
             chosen = fill._replace(step=Step.READ_DATA, replica=number, version=position)
             yield Move(f"w{index + 1}: replica {number + 1} is at {position}", state.with_fill(index, chosen))
-    if not reached or fill.early:
+    if not reached and state.is_away:
+        yield from _unverified(state, rules, index, fill)
+    elif not reached or fill.early:
         # Rule 1: a commit can be flushed and not visible yet.
         version = state.flushed - 1 if rules.r1_primary_position_minus_one else state.flushed
         chosen = fill._replace(step=Step.READ_DATA, replica=None, version=version)
         label = f"w{index + 1}: chooses the primary, which is at {state.flushed}"
         yield Move(label, state.with_fill(index, chosen))
+
+
+def _unverified(state: State, rules: Rules, index: int, fill: Fill) -> Iterator[Move]:
+    """While the primary is away: a replica that has reached the token, of which nobody knows whether it is enough."""
+    able = [number for number, position in enumerate(state.replicas) if position >= fill.token]
+    for number in able:
+        position = state.replicas[number]
+        is_verified = bool(fill.token) and not fill.is_bound and not rules.r5_token_is_no_fence
+        chosen = fill._replace(step=Step.READ_DATA, replica=number, version=position, is_verified=is_verified)
+        label = f"w{index + 1}: replica {number + 1} at {position} may be behind"
+        yield Move(label, state.with_fill(index, chosen))
+    if not able:
+        yield Move(f"w{index + 1}: nobody has reached the token, which is said", state.with_fill(index, None))
 
 
 def _read_data(state: State, rules: Rules, index: int, fill: Fill) -> Move:
@@ -126,6 +151,8 @@ def _store(state: State, rules: Rules, index: int, fill: Fill) -> Move:
     """Rule 5: over one's own lease only; what could not be stored is answered all the same."""
     key = state.key
     entry = _entry(state, rules, fill)
+    if not fill.is_verified and rules.r5_unverified_not_stored:
+        return answer(state, index, fill, entry, "the fill, which is not verified")
     state = _in_process(state, rules, index, fill, entry)
     own = fill.lease != 0 and key.lease == fill.lease and key.entry is None
     if not own and rules.r5_own_lease:

@@ -2,17 +2,36 @@
 
 from collections.abc import Iterator
 
+from tests.model.channel import overtaken
 from tests.model.rules import Rules
 from tests.model.state import Channel, Key, Mark, Move, Stage, State, Worker
+from tests.model.world import World
 
 
-def invalidations(state: State, rules: Rules) -> Iterator[Move]:
+def invalidations(state: State, world: World, rules: Rules) -> Iterator[Move]:
     """The writer invalidates with the position of its write."""
     for index, commit in enumerate(state.commits):
-        if commit.stage == Stage.POSITION_READ:
-            done = invalidated(state, index, commit.position, rules)
-            label = f"writer of c{index + 1}: invalidates at {commit.position} and publishes"
+        if commit.stage != Stage.POSITION_READ:
+            continue
+        name = f"writer of c{index + 1}"
+        if commit.is_told:
+            own = state.workers[0]._replace(seen=state.workers[0].seen | 1 << index)
+            if rules.r3_own_memory_last:
+                own = overtaken(own._replace(l1=None))
+            done = state.with_worker(0, own)
+            label = f"{name}: empties its own L1 and is done"
+            yield Move(
+                label, done.with_commit(index, commit._replace(stage=Stage.INVALIDATED, is_told=False))
+            )
+            continue
+        done = invalidated(state, index, commit.position, rules)
+        label = f"{name}: invalidates at {commit.position} and publishes"
+        if not world.own:
             yield Move(label, done.with_commit(index, commit._replace(stage=Stage.INVALIDATED)))
+            continue
+        # That it empties its memory before as well makes old answers rarer, and is not needed.
+        done = done.with_worker(0, state.workers[0])
+        yield Move(label, done.with_commit(index, commit._replace(is_told=True)))
 
 
 def invalidated(state: State, index: int, position: int, rules: Rules) -> State:

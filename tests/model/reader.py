@@ -63,6 +63,8 @@ def _kinds(state: State, world: World, rules: Rules, need: int) -> Iterator[Fill
         yield Fill(need, token, session=state.session)
         return
     yield Fill(need)
+    if world.old_tokens and state.flushed:
+        yield Fill(need, 1)
     if world.tokens:
         for index, commit in enumerate(state.commits):
             if commit.stage in (Stage.POSITION_READ, Stage.INVALIDATED):

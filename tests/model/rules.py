@@ -34,6 +34,8 @@ class Rules:
     """A leased mark collects the position and stays incomplete."""
     r3_publish: bool = True
     """All workers are told."""
+    r3_own_memory_last: bool = True
+    """The writer's own process, which hears nothing of itself, empties its memory once more when Redis was told."""
 
     r4_mark_from_primary: bool = True
     """A missing mark becomes the primary's flush position, not zero."""
@@ -48,6 +50,10 @@ class Rules:
     """A replica is read only when it has reached the reader's token."""
     r5_own_lease: bool = True
     """A fill stores over its own lease only."""
+    r5_token_is_no_fence: bool = True
+    """While the primary is away and no mark is known, to have reached a token verifies nothing."""
+    r5_unverified_not_stored: bool = True
+    """What is not known to have reached the position is answered as such, and stored nowhere."""
     r5_early_read_reaches_mark: bool = True
     """What was read before it had a lease counts only if it reached the mark as it is after the lease."""
 

@@ -8,6 +8,7 @@ from tests.model.cache import losses
 from tests.model.cdc import repetitions
 from tests.model.channel import notifications, outages
 from tests.model.database import commits, replication
+from tests.model.database import outages as primary_outages
 from tests.model.fill import fills
 from tests.model.invalidation import invalidations
 from tests.model.invariants import violated_when_quiet
@@ -70,7 +71,8 @@ def moves(state: State, world: World, rules: Rules) -> Iterator[Move]:
     """All that can happen next."""
     yield from commits(state, rules)
     yield from replication(state, rules)
-    yield from invalidations(state, rules)
+    yield from primary_outages(state)
+    yield from invalidations(state, world, rules)
     if world.cdc:
         yield from repetitions(state, rules)
     yield from losses(state)

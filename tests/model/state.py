@@ -25,6 +25,9 @@ class Commit(NamedTuple):
     stage: Stage = Stage.OPEN
     position: int = 0  # of its invalidation, and the token that the client was given
     repeated: bool = False  # by CDC
+    is_told: bool = (
+        False  # Redis and the others know; the writer's own process is to empty its memory once more
+    )
 
 
 class Entry(NamedTuple):
@@ -84,6 +87,8 @@ class Fill(NamedTuple):
     version: int = 0
     value: int = 0
     upper: int = 0
+    is_bound: bool = True  # the position to reach is known
+    is_verified: bool = True
 
 
 class Channel(IntEnum):
@@ -109,6 +114,7 @@ class Faults(NamedTuple):
     crashes: int  # of a writer
     kills: int  # of a worker
     rewinds: int  # a replica crashes and comes back at an older position
+    outages: int  # of the primary
 
 
 class State(NamedTuple):
@@ -122,6 +128,7 @@ class State(NamedTuple):
     told: int  # bit set of commits that Redis and the channel were told of
     faults: Faults
     session: Session
+    is_away: bool = False  # the primary does not answer
 
     @property
     def flushed(self) -> int:

@@ -18,8 +18,11 @@ class World:
     crashes: int = 0
     kills: int = 0
     rewinds: int = 0
+    outages: int = 0
+    own: bool = False  # the first worker is the process of all writers
     cdc: bool = False
     tokens: bool = False  # clients read with the token of a write
+    old_tokens: bool = False  # and with one of before all writes
     session: bool = False  # one client reads again and again
     early: bool = False  # fills may read before they have a lease
 
@@ -40,6 +43,7 @@ class World:
                 crashes=self.crashes,
                 kills=self.kills,
                 rewinds=self.rewinds,
+                outages=self.outages,
             ),
             session=Session(),
         )
@@ -54,6 +58,9 @@ WORLDS: Final = (
     World(name="a writer crashes, Redis loses, CDC repeats", losses=1, crashes=1, cdc=True),
     World(name="a writer crashes, CDC repeats, positions move", records=1, crashes=1, cdc=True),
     World(name="reads with a write's token, positions move", records=1, tokens=True),
+    World(name="the writer's own process reads, Redis loses", own=True, losses=1),
+    World(name="the primary is away", outages=1),
+    World(name="the primary is away, reads with tokens", outages=1, tokens=True, old_tokens=True),
     World(name="a worker is killed in its fill", commits=2, kills=1),
     World(name="a lagging replica, Redis loses twice", commits=2, losses=2),
     World(name="reads with the tokens of two writes", commits=2, tokens=True),
