@@ -1,4 +1,7 @@
-"""What caches hold of a changed row: ids, business keys and look-ups, old and new. Pure."""
+"""What caches hold of a changed row: ids, business keys and look-ups, old and new. Pure.
+
+Design, section 5: what a commit makes old (rules 3 and 7).
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

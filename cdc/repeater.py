@@ -1,4 +1,7 @@
-"""Invalidation once more, from the WAL: what a worker that died after its commit did not do."""
+"""Invalidation once more, from the WAL: what a worker that died after its commit did not do.
+
+Design, section 5, rule 7.
+"""
 
 import asyncio
 import logging

@@ -1,13 +1,14 @@
 """The shared level of the cache: entries in Redis Cluster, stored only over a lease of one's own.
 
-Design, section 5, rules 2 to 5. A key is one hash with an entry `e` or a lease `l`. Keys fall into groups, and each
+Design, section 5. Rule 2: a key is one hash with an entry `e` or a lease `l`. Keys fall into groups, and each
 group has a mark: the highest position `p` of any commit that its keys were invalidated for. It has no TTL, so that
 `volatile-lfu` never evicts it; only a node that restarts loses it.
 
-After a commit the mark is raised where there is one, and entries and leases of the keys are removed. A miss plants a
-lease, before PostgreSQL is read, and gets the mark: the position that the read has to reach, so that a lagging
-replica brings nothing old back. A fill stores only where its lease still is. Where the mark is missing it is leased
-too (`l`), the primary's position is read, and set over that lease together with the positions that arrived meanwhile.
+Rule 3: after a commit the mark is raised where there is one, and entries and leases of the keys are removed. Rule 4: a
+miss plants a lease, before PostgreSQL is read, and gets the mark: the position that the read has to reach, so that a
+lagging replica brings nothing old back. Where the mark is missing it is leased too (`l`), the primary's position is
+read, and set over that lease together with the positions that arrived meanwhile. Rule 5: a fill stores only where its
+lease still is.
 """
 
 import logging
