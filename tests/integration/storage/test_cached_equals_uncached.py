@@ -1,12 +1,15 @@
 """What the cache answers is, byte for byte, what PostgreSQL answers, over random graphs with writes in between.
 
+Writes come from the process that reads, and from another one, whose notifications are waited for.
+
 FRESHNESS_EXAMPLES sets how many graphs are tried for each budget (30, if unset).
 """
 
+import asyncio
 import itertools
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -16,9 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
+from app.models import Batch, EdgeRow, EntityRow, PropertyRow, RemovedEdge, TemporalRow
 from app.ports import Answer
-from app.settings import Settings
+from app.settings import Role, Settings
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 
@@ -50,17 +53,24 @@ KIND = st.sampled_from(["has", "knows", "µ"])
 SECONDS = st.integers(0, 5)
 
 
+GONE: Final = object()  # in place of a property's value: it is removed
+
+
 @dataclass(frozen=True)
 class Write:
-    """Rows by numbers of nodes: properties, edges, points."""
+    """Rows by numbers of nodes: properties, edges, points, edges that are removed; told here or elsewhere."""
 
     properties: list[tuple[int, str, Any, int]]
     edges: list[tuple[int, int, str]]
     points: list[tuple[int, str, Any, int]]
+    removed: list[tuple[int, int, str]]
+    elsewhere: bool
 
     def batch(self, prefix: str) -> Batch:
         properties: list[PropertyRow] = [
-            prop(f"{prefix}{node}", field, orjson.dumps(value).decode(), seconds)
+            prop(f"{prefix}{node}", field, "0", seconds)._replace(
+                value=None if value is GONE else orjson.dumps(value).decode()
+            )
             for node, field, value, seconds in self.properties
         ]
         edges: list[EdgeRow] = [
@@ -72,7 +82,11 @@ class Write:
             )
             for node, key, value, month in self.points
         ]
-        return Batch(properties=properties, edges=edges, temporal=points)
+        removed = [
+            RemovedEdge("user", f"{prefix}{left}", "user", f"{prefix}{right}", kind)
+            for left, right, kind in self.removed
+        ]
+        return Batch(properties=properties, edges=edges, temporal=points, removed_edges=removed)
 
 
 @dataclass(frozen=True)
@@ -97,13 +111,16 @@ def _dense(drawn: tuple[bool, bool]) -> list[tuple[int, int, str]]:
     return [(0, n, "has") for n in range(NODES) if out_of] + [(n, 1, "knows") for n in range(NODES) if into]
 
 
-EDGES = st.lists(st.tuples(NODE, NODE, KIND).filter(lambda e: e[0] != e[1]), max_size=10)
-PROPERTIES = st.lists(st.tuples(NODE, FIELD, VALUE, SECONDS), max_size=4)
+EDGES = st.lists(st.tuples(NODE, NODE, KIND), max_size=10)
+FEW_EDGES = EDGES.map(lambda edges: edges[:2])
+PROPERTIES = st.lists(st.tuples(NODE, FIELD, VALUE | st.just(GONE), SECONDS), max_size=4)
 POINTS = st.lists(st.tuples(NODE, st.sampled_from(["tpv", "ñ"]), VALUE, st.integers(0, 4)), max_size=4)
 HUBS = st.tuples(st.booleans(), st.booleans()).map(_dense)
-FIRST = st.builds(Write, PROPERTIES, st.tuples(EDGES, HUBS).map(lambda p: p[0] + p[1]), POINTS)
-LATER = st.builds(Write, PROPERTIES, EDGES.map(lambda edges: edges[:2]), POINTS).filter(
-    lambda write: bool(write.properties or write.edges or write.points)
+FIRST = st.builds(
+    Write, PROPERTIES, st.tuples(EDGES, HUBS).map(lambda p: p[0] + p[1]), POINTS, st.just([]), st.booleans()
+)
+LATER = st.builds(Write, PROPERTIES, FEW_EDGES, POINTS, FEW_EDGES, st.booleans()).filter(
+    lambda write: bool(write.properties or write.edges or write.points or write.removed)
 )
 READ = st.builds(
     Read,
@@ -117,15 +134,36 @@ STEPS = st.lists(READ | READ | LATER | st.builds(Erasure, NODE), min_size=1, max
 
 
 @pytest.fixture(params=[10_000, 5], ids=["whole", "cut"])
-async def cached_and_not(
+async def processes(
     request: pytest.FixtureRequest, settings: Settings
-) -> AsyncIterator[tuple[Stores, Stores]]:
+) -> AsyncIterator[tuple[Stores, Stores, Stores]]:
+    """One that reads, one that reads without a cache, and one that only writes."""
     budget = settings.model_copy(update={"graph_node_budget": request.param})
-    cached = await Stores.open(budget)
-    uncached = await Stores.open(budget.model_copy(update={"cache_enabled": False}))
-    yield cached, uncached
-    await uncached.close()
-    await cached.close()
+    opened = [
+        await Stores.open(budget),
+        await Stores.open(budget.model_copy(update={"cache_enabled": False})),
+        await Stores.open(budget.model_copy(update={"roles": [Role.ENTITY_PROPERTIES]})),
+    ]
+    await until(lambda: opened[0].figures().memory_on)
+    yield opened[0], opened[1], opened[2]
+    for each in reversed(opened):
+        await each.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():  # noqa: ASYNC110 - another process's message
+            await asyncio.sleep(0.001)
+
+
+async def written(batch: Batch, by: Stores, reading: Stores) -> None:
+    """Written, and heard of where it is read."""
+    memory = reading.reader._fragments._memory  # type: ignore[attr-defined]
+    before, life = memory._number, memory._life
+    changes = await by.writer.write(batch)
+    locals_ = [key.local for key in by.invalidator.keys_of(changes)]
+    # Emptied altogether, it holds nothing old either.
+    await until(lambda: memory._life != life or all(memory._notified.get(key, 0) > before for key in locals_))
 
 
 async def answered(stores: Stores, read: Read, ids: list[int], prefix: str) -> Answer | None:
@@ -166,20 +204,20 @@ async def expect_the_same(cached: Stores, uncached: Stores, read: Read, ids: lis
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(first=FIRST, steps=STEPS)
 async def test_the_cache_changes_no_answer(
-    cached_and_not: tuple[Stores, Stores], first: Write, steps: list[Read | Write | Erasure]
+    processes: tuple[Stores, Stores, Stores], first: Write, steps: list[Read | Write | Erasure]
 ) -> None:
-    cached, uncached = cached_and_not
+    cached, uncached, elsewhere = processes
     prefix = f"ü{next(_RUN)}-"
     entities: list[EntityRow] = [entity(f"{prefix}{node}") for node in range(NODES)]
     created = await cached.writer.write(Batch(entities=entities))
     names = await cached.directory.keys_of(list(created.entities))
     by_name = {key.reference: entity_id for entity_id, key in names.items()}
     ids = [by_name[f"{prefix}{node}"] for node in range(NODES)]
-    await cached.writer.write(first.batch(prefix))
+    await written(first.batch(prefix), elsewhere if first.elsewhere else cached, cached)
     reads = [step for step in steps if isinstance(step, Read)]
     for step in steps:
         if isinstance(step, Write):
-            await cached.writer.write(step.batch(prefix))
+            await written(step.batch(prefix), elsewhere if step.elsewhere else cached, cached)
         elif isinstance(step, Erasure):
             await cached.eraser.erase(user(f"{prefix}{step.node}"))
         else:
