@@ -1,6 +1,8 @@
 """One connection: what can be answered from memory is answered as it arrives; aiohttp has all else.
 
-What never becomes a request, or escapes the application, is answered as a problem too.
+What never becomes a request, or escapes the application, is answered as a problem too. No answer is made while the
+client has not taken those before it: of what it does not read, a connection holds the transport's high-water mark and
+one answer at most, and not for long (web.unread).
 """
 
 import asyncio
@@ -8,6 +10,7 @@ import logging
 import re
 import secrets
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +23,7 @@ from web import problems, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import SERVER_NAME
 from web.express import Express
+from web.unread import Unread
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -53,15 +57,26 @@ def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
     return "malformed-request", "The request is not well-formed HTTP."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """With clients that don't read: how long without taking anything, and for all of it."""
+
+    stall_s: float
+    longest_s: float
+
+
 class ProblemServer(web.Server):
     """Makes a connection's protocol."""
 
-    def __init__(self, handler: Any, *, express: Express, **kwargs: Any) -> None:
+    def __init__(self, handler: Any, *, express: Express, patience: Patience, **kwargs: Any) -> None:
         super().__init__(handler, **kwargs)
         self._express = express
+        self._patience = patience
 
     def __call__(self) -> web.RequestHandler:
-        return ProblemHandler(self, express=self._express, loop=self._loop, **self._kwargs)
+        return ProblemHandler(
+            self, express=self._express, patience=self._patience, loop=self._loop, **self._kwargs
+        )
 
 
 class ProblemHandler(web.RequestHandler):
@@ -79,11 +94,14 @@ class ProblemHandler(web.RequestHandler):
         "_headers",
         "_is_between",
         "_is_handling",
+        "_patience",
+        "_unread",
     )
 
-    def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
+    def __init__(self, manager: web.Server, *, express: Express, patience: Patience, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._express = express
+        self._patience = patience
         self._is_handling = False  # a request took the usual way, and its answer is not written
         self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
         self._block: bytes | None = None  # headers that may come again, with the empty line that ends them
@@ -179,18 +197,27 @@ class ProblemHandler(web.RequestHandler):
     def _handle_request(self, *args: Any) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         # Not a coroutine itself: from here on, and not from its first step on, its answer is due.
         self._is_handling = True
-        return self._handled(super()._handle_request(*args))
+        return self._handled(*args)
 
-    async def _handled(
-        self, handling: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
-    ) -> tuple[web.StreamResponse, bool]:
-        response, is_gone = await handling
+    async def _handled(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+        if self._paused:
+            await self._drain_helper()
+            if self.transport is None:
+                raise ConnectionResetError("The client went without reading what it was answered.")
+        response, is_gone = await super()._handle_request(*args)
         # Else the connection is about to be closed.
         self._is_handling = is_gone or not response.keep_alive
         return response, is_gone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101 - it was just made
+        self._unread = Unread(
+            self.transport,
+            self._loop,
+            stall_s=self._patience.stall_s,
+            longest_s=self._patience.longest_s,
+        )
         self._closes_at_first = self._next_keepalive_close_time
         # aiohttp limits the time of idle connections alone, from their first answer on.
         self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
@@ -198,6 +225,43 @@ class ProblemHandler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._first_request.cancel()
         super().connection_lost(exc)
+        self._unread.leave()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # A handler that writes itself, as streams do, has limits of its own.
+        if self._current_request is None:
+            self._unread.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        # One that closes has to be emptied, and may still hold a little.
+        if self.transport is not None and not self.transport.is_closing():
+            self._unread.leave()
+
+    async def _drain_helper(self) -> None:
+        # aiohttp keeps the future of somebody who gave up waiting, and would cancel whoever waits next with it.
+        if self._drain_waiter is not None and self._drain_waiter.cancelled():
+            self._drain_waiter = None
+        await super()._drain_helper()
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        finally:
+            self._watch_the_rest(self.transport)
+
+    def force_close(self) -> None:
+        transport = self.transport
+        is_open = transport is not None and not transport.is_closing()
+        super().force_close()
+        if is_open:
+            self._watch_the_rest(transport)
+
+    def _watch_the_rest(self, transport: asyncio.Transport | None) -> None:
+        """Of a connection that is closed: that its client takes what is left."""
+        if transport is not None and transport.get_write_buffer_size():
+            self._unread.watch()
 
     def _close_if_silent(self) -> None:
         if self.awaits_first_request and self.transport is not None:

@@ -293,7 +293,7 @@ async def test_with_kafka_down(client: Client, world: World) -> None:
 
 async def stalled_client(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"retry")
     return reader, writer
 
