@@ -24,11 +24,11 @@ from web import (
     provenance,
     writes,
 )
-from web.boundary import Bounds, GuardedHandler, guarded
+from web.boundary import Bounds, GuardedHandler, expecting, guarded
 from web.deadlines import Deadlines
 from web.gate import Gate, Room
 from web.page import PAGE, Page
-from web.services import GATE, SCOPES, SERVICES, SETTINGS, WebServices
+from web.services import GATE, SCOPES, SERVICES, SETTINGS, UNROUTED, WebServices
 
 __all__ = ["WebServices", "build"]
 
@@ -68,10 +68,11 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     ) -> None:
         resource = application.router.add_resource(path)
         surrounded = guarded(handler, resource.canonical, services, gate, bounds, scope=needs)
+        expect = expecting(resource.canonical, services, gate, free)
         for method in methods:
             scopes[resource.canonical, method] = needs
             # aiohttp knows responses of its own alone; see web.tree_response.
-            resource.add_route(method, cast("Any", surrounded))
+            resource.add_route(method, cast("Any", surrounded), expect_handler=cast("Any", expect))
 
     read, write, erase, admin = Scope.READ, Scope.WRITE, Scope.ERASE, Scope.ADMIN
     by_id = "/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}"
@@ -101,6 +102,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     _add_free(partial(add, needs=None, bounds=free), application[PAGE])
     add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
+    # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.connection.
+    application[UNROUTED] = cast("Any", guarded(_unrouted, "-", services, gate, free, scope=None))
     return application
 
 

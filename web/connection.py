@@ -8,20 +8,15 @@ one answer at most, and not for long (web.unread).
 import asyncio
 import logging
 import re
-import secrets
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from web import problems, security_headers
-from web.accesses import REQUEST_ID
-from web.boundary import SERVER_NAME
+from web import broken
 from web.express import Express
 from web.unread import Unread
 
@@ -30,13 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MAX_LINE_BYTES: Final = 8190  # of the request line
-MAX_HEADER_BYTES: Final = (
-    8192  # of one header with its name; another limit than the line's tells which one it was
-)
-MAX_HEADERS: Final = 128
 FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
-_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
 
 _END: Final = b"\r\n\r\n"
 # Of bytes that no parser could take for anything but the target: no blank, no control, nothing beyond ASCII.
@@ -44,17 +33,7 @@ _REQUEST_LINE: Final = re.compile(rb"GET (/[!-~]{0,4000}) HTTP/1\.1\r\n")
 _MAX_REMEMBERED_BYTES: Final = 2048
 
 
-def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
-    """Name the problem of a request that could not be parsed, and say what is wrong."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "internal-error", "Something unexpected happened; nothing more is told here."
-    if isinstance(error, LineTooLong):
-        if error.args[1] == MAX_LINE_BYTES:
-            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
-        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
-    if error is not None and error.args == (_TOO_MANY_HEADERS,):
-        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
-    return "malformed-request", "The request is not well-formed HTTP."
+Unrouted = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +47,14 @@ class Patience:
 class ProblemServer(web.Server):
     """Makes a connection's protocol."""
 
-    def __init__(self, handler: Any, *, express: Express, patience: Patience, **kwargs: Any) -> None:
+    def __init__(
+        self, handler: Any, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+    ) -> None:
         super().__init__(handler, **kwargs)
-        self._express = express
-        self._patience = patience
+        self._own: dict[str, Any] = {"express": express, "unrouted": unrouted, "patience": patience}
 
     def __call__(self) -> web.RequestHandler:
-        return ProblemHandler(
-            self, express=self._express, patience=self._patience, loop=self._loop, **self._kwargs
-        )
+        return ProblemHandler(self, loop=self._loop, **self._own, **self._kwargs)
 
 
 class ProblemHandler(web.RequestHandler):
@@ -96,11 +74,16 @@ class ProblemHandler(web.RequestHandler):
         "_is_handling",
         "_patience",
         "_unread",
+        "_unrouted",
     )
 
-    def __init__(self, manager: web.Server, *, express: Express, patience: Patience, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
+    def __init__(
+        self, manager: web.Server, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+    ) -> None:
+        # Bodies are taken as they are: nothing that arrives has to be unpacked to be refused.
+        super().__init__(manager, auto_decompress=False, **kwargs)
         self._express = express
+        self._unrouted = unrouted
         self._patience = patience
         self._is_handling = False  # a request took the usual way, and its answer is not written
         self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
@@ -209,6 +192,17 @@ class ProblemHandler(web.RequestHandler):
         self._is_handling = is_gone or not response.keep_alive
         return response, is_gone
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):  # of the router: no boundary lets one through
+            resp = await self._unrouted(cast("web.Request", request))
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *_: Any, **kwargs: Any) -> None:
+        """Of a connection that broke, which a client can do at will: no trace, and no words of the client's."""
+        logger.warning("closed a connection that broke: %s", type(kwargs.get("exc_info")).__name__)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         assert self.transport is not None  # noqa: S101 - it was just made
@@ -282,14 +276,6 @@ class ProblemHandler(web.RequestHandler):
         logger.warning("answered %d to a broken request: %s", status, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("The answer had begun when it broke.")
-        request_id = secrets.token_hex(16)
-        name, detail = _broken(status, exc)
-        response = problems.response(
-            name,
-            detail,
-            request_id=request_id,
-            instance="/",
-            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
-        )
+        response = broken.answer(status, exc)
         response.force_close()
         return response

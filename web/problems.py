@@ -105,8 +105,15 @@ _ALL: Final = (
     Problem(
         name="unsupported-media-type",
         status=415,
-        title="The body is not declared as JSON",
-        meaning="Send UTF-8 with the header `Content-Type: application/json`.",
+        title="The body is not plain JSON",
+        meaning="Send UTF-8 with the header `Content-Type: application/json`, and without Content-Encoding: bodies are "
+        "taken as they are, never compressed.",
+    ),
+    Problem(
+        name="expectation-failed",
+        status=417,
+        title="The expectation can't be met",
+        meaning="The header Expect may hold `100-continue` and nothing else. Send the request without it.",
     ),
     Problem(
         name="invalid-content",

@@ -10,10 +10,11 @@ from aiohttp import web
 
 from app.errors import FatalError
 from app.settings import Settings
-from web.connection import MAX_HEADER_BYTES, MAX_LINE_BYTES, Patience, ProblemHandler, ProblemServer
+from web.broken import MAX_HEADER_BYTES, MAX_LINE_BYTES
+from web.connection import Patience, ProblemHandler, ProblemServer
 from web.express import Express
 from web.listener import Listener
-from web.services import GATE, SERVICES, SETTINGS
+from web.services import GATE, SERVICES, SETTINGS, UNROUTED
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class _ProblemRunner(web.AppRunner):
         return ProblemServer(
             server.request_handler,
             express=Express(self._app[SERVICES], self._app[GATE]),
+            unrouted=self._app[UNROUTED],
             # A download takes as long as its reader does, and no answer longer than a download.
             patience=Patience(
                 stall_s=settings.web_request_timeout_s, longest_s=settings.web_export_timeout_s

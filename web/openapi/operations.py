@@ -23,6 +23,7 @@ _ANY: Final = (
     "malformed-request",
     "uri-too-long",
     "headers-too-large",
+    "expectation-failed",
     "http-error",
     "internal-error",
     "timeout",

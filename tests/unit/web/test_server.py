@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import time
+import zlib
 from typing import Any
 
 import aiohttp
@@ -238,3 +240,123 @@ async def test_json_that_is_nested_too_deeply_is_refused(server: WebServer, open
     )
     assert head.split(b" ")[1] in (b"400", b"422")
     assert json.loads(answer)["type"].startswith("/problems/")
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status", "name", "route"),
+    [
+        (b"GET /v1/graph/7", b"Expect: <b>\r\n", 417, "expectation-failed", "/v1/graph/{id}"),
+        (b"POST /v1/graph/sync", b"Expect: <b>\r\n", 417, "expectation-failed", "/v1/graph/sync"),
+        (b"GET /nowhere", b"Expect: <b>\r\n", 417, "expectation-failed", "/{unrouted}"),
+        (b"OPTIONS *", b"", 404, "not-found", "-"),
+        (b"CONNECT x:80", b"", 404, "not-found", "-"),
+    ],
+)
+async def test_what_no_handler_sees_is_a_problem_too(
+    server: WebServer,
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    line: bytes,
+    headers: bytes,
+    status: int,
+    name: str,
+    route: str,
+) -> None:
+    caplog.set_level("INFO", "web.access")
+    head, body = await raw_exchange(
+        server.port,
+        b"%b HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r-9\r\nConnection: close\r\n%b\r\n"
+        % (line, headers),
+    )
+    problem = json.loads(body)
+    assert (problem["status"], problem["type"]) == (status, f"/problems/{name}")
+    assert problem["request_id"] == "r-9"
+    assert b"<b>" not in head + body
+    for header in (
+        f"HTTP/1.1 {status} ",
+        "\r\nContent-Type: application/problem+json\r\n",
+        "\r\nServer: user-profile\r\n",
+        "\r\nX-Request-Id: r-9\r\n",
+        "\r\nX-Content-Type-Options: nosniff\r\n",
+    ):
+        assert header.encode() in head
+    assert b"Python" not in head
+    assert [seen[:2] for seen in world.observed] == [(route, status)]
+    assert [record.__dict__["request_id"] for record in caplog.records if record.name == "web.access"] == [
+        "r-9"
+    ]
+
+
+async def test_a_client_may_wait_for_100(server: WebServer, world: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = b'{"entities":[{"reference":"u","type":"user"}]}'
+    writer.write(
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-Continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    async with asyncio.timeout(10):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+    writer.close()
+    assert len(world.writer.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        (b"gzip", b"{}"),  # not what it says
+        (b"gzip", gzip.compress(b'{"entities":[{"reference":"u","type":"user"}]}')),
+        (b"gzip", gzip.compress(b" " * 4_000_000)),
+        (b"deflate", zlib.compress(b"{}")),
+        (b"br", b"{}"),
+        (b"GZIP, identity", b"{}"),
+    ],
+)
+async def test_compressed_bodies_are_refused(
+    server: WebServer, world: World, caplog: pytest.LogCaptureFixture, encoding: bytes, body: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    async with asyncio.timeout(10):
+        for _ in range(2):  # on one connection: the body is read all the same
+            writer.write(
+                b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 415 ")
+            assert b"\r\nAccept-Encoding: identity\r\n" in head
+            assert b"/problems/unsupported-media-type" in await reader.readuntil(b"}")
+    writer.close()
+    assert world.writer.batches == []
+    assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+
+
+async def test_identity_is_no_encoding(server: WebServer, world: World) -> None:
+    body = b'{"entities":[{"reference":"u","type":"user"}]}'
+    head, _ = await raw_exchange(
+        server.port,
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Encoding: identity\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
+    )
+    assert head.startswith(b"HTTP/1.1 202 ")
+    assert len(world.writer.batches) == 1
+
+
+async def test_a_body_that_breaks_leaves_no_trace(
+    server: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handler has answered without reading it when its chunks turn out to be none."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+    )
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 404 ")
+        writer.write(b"<secret>\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+    writer.close()
+    assert "Traceback" not in caplog.text
+    assert "secret" not in caplog.text
