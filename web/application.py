@@ -53,7 +53,12 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
 
-    application[GATE] = gate = Gate(settings.auth, services.keys, services.clock)
+    application[GATE] = gate = Gate(
+        settings.auth,
+        services.keys,
+        services.clock,
+        allowed_hosts=frozenset(settings.web_allowed_hosts),
+    )
     application[SCOPES] = scopes = {}
     usual = Bounds(deadlines=deadlines, room=Room(settings.web_max_in_flight))
     # Each holds a connection to the primary as long as it lasts.

@@ -80,8 +80,11 @@ def guarded(
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         try:
             with deadlines.begin(started), room:
-                if scope is not None and gate.closed:
-                    request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
+                if scope is not None:
+                    if gate.closed:
+                        request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
+                    else:
+                        gate.origins.check(request.method, request.headers)
                 response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise

@@ -23,7 +23,14 @@ _TOLD: Final = {
 _KEY: Final = "key"
 _SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
 _ADMIN: Final = ("/metrics", "/v1/dead-letters")
-_OF_KEYS: Final = ("unauthorized", "forbidden", "too-many-requests", "overloaded")
+_OF_KEYS: Final = (
+    "unauthorized",
+    "forbidden",
+    "cross-site",
+    "unknown-host",
+    "too-many-requests",
+    "overloaded",
+)
 
 _INFO: Final = {
     "title": "User Profile",
