@@ -92,6 +92,13 @@ _ALL: Final = (
         meaning="Its record has no value, or Kafka refuses it for its size or time. The letter stays as it is.",
     ),
     Problem(
+        name="merged",
+        status=409,
+        title="The entity is one with another one now",
+        meaning="The id was that of a placeholder, and `moved_to` is that of the entity that it became. Nothing was "
+        "erased: erase that one, if it is meant.",
+    ),
+    Problem(
         name="request-timeout",
         status=408,
         title="The body took too long",

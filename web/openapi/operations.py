@@ -107,6 +107,9 @@ _ERASED: Final = Answer(
 _ERASING: Final = (
     "Committed, and told to the caches, before it is answered. 404: it neither exists nor was erased."
 )
+_ERASING_BY_ID: Final = (
+    f"{_ERASING} 409: it was merged into another one, which `moved_to` names, and nothing was erased."
+)
 
 _UNCHANGED: Final = Answer(description="What If-None-Match names still holds.", headers=("ETag",))
 _FILE: Final = {
@@ -249,7 +252,8 @@ OPERATIONS: Final = (
                 schema={"type": "string"},
                 media_type="application/x-ndjson",
                 headers=("Content-Disposition",),
-            )
+            ),
+            301: _MOVED,
         },
         errors=(*_READ, "not-found"),
     ),
@@ -303,10 +307,10 @@ OPERATIONS: Final = (
         id="eraseEntity",
         tag="Erasure",
         summary="Erase one entity",
-        description=_ERASING,
+        description=_ERASING_BY_ID,
         parameters=(parts.ID,),
         answers={200: _ERASED},
-        errors=(*_READ, "not-found"),
+        errors=(*_READ, "not-found", "merged"),
     ),
     Operation(
         method="delete",

@@ -125,7 +125,8 @@ FOLLOWED: Final = _query(
         "maxLength": parameters.MAX_FOLLOWED_BYTES,
         "pattern": r"^([1-9][0-9]{0,17}|[^\u0000:]+:[^\u0000]+)$",
     },
-    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`. "
+    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`; the id "
+    "of a placeholder that was merged into it as well. "
     "That of its erasure comes by id.",
     example="user:user-12345",
 )
