@@ -29,6 +29,7 @@ from web.deadlines import Deadlines
 from web.gate import Gate, Room
 from web.page import PAGE, Page
 from web.services import GATE, SCOPES, SERVICES, SETTINGS, UNROUTED, WebServices
+from web.shares import Shares, shared
 
 __all__ = ["WebServices", "build"]
 
@@ -65,6 +66,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     exported = Bounds(deadlines=downloads, room=Room(settings.web_max_exports))
     # Their number has a limit of its own.
     streamed = Bounds(deadlines=streams, room=nullcontext())
+    of_exports = Shares(settings.web_max_exports, "exports", "PROFILE_WEB_MAX_EXPORTS")
+    of_streams = Shares(settings.web_event_streams, "streams of events", "PROFILE_WEB_EVENT_STREAMS")
     # Probes, scrapes and descriptions are answered by a server that is full, too.
     free = Bounds(deadlines=deadlines, room=nullcontext())
 
@@ -85,11 +88,23 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     by_property = "/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}"
     add(by_id, graph.get_by_id, *_READ, needs=read)
     add(by_id, erasures.delete_by_id, "DELETE", needs=erase)
-    add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, needs=read, bounds=exported)
+    add(
+        "/v1/graph/{id:[^/]*}/export",
+        shared(exports.get_export, of_exports),
+        *_READ,
+        needs=read,
+        bounds=exported,
+    )
     add("/v1/graph/{id:[^/]*}/provenance", provenance.get_by_id, *_READ, needs=read)
     add(f"{by_reference}/provenance", provenance.get_by_reference, *_READ, needs=read)
-    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, needs=read, bounds=streamed)
-    add("/v1/events", events.get_events, *_READ, needs=read, bounds=streamed)
+    add(
+        "/v1/graph/{id:[^/]*}/watch",
+        shared(events.get_watch, of_streams),
+        *_READ,
+        needs=read,
+        bounds=streamed,
+    )
+    add("/v1/events", shared(events.get_events, of_streams), *_READ, needs=read, bounds=streamed)
     add(by_property, graph.get_by_property, *_READ, needs=read)
     add(by_reference, graph.get_by_reference, *_READ, needs=read)
     add(by_reference, erasures.delete_by_reference, "DELETE", needs=erase)
