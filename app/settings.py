@@ -183,6 +183,11 @@ class Settings(BaseSettings):
         default=False,
         description="on other hosts it listens where there are API keys, or when told so",
     )
+    web_allowed_hosts: CommaList = Field(
+        default=[],
+        description="names that requests without a key may have in the header Host, beside loopback's and "
+        "PROFILE_WEB_HOST: those of a proxy; commas between them",
+    )
     auth: Literal["off", "required", "auto"] = Field(
         default="auto",
         description="API keys: `auto` asks for them where one was ever made, and on other hosts than loopback",

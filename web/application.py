@@ -24,11 +24,12 @@ from web import (
     provenance,
     writes,
 )
-from web.boundary import Bounds, GuardedHandler, guarded
+from web.boundary import Bounds, GuardedHandler, expecting, guarded
 from web.deadlines import Deadlines
 from web.gate import Gate, Room
 from web.page import PAGE, Page
-from web.services import GATE, SCOPES, SERVICES, SETTINGS, WebServices
+from web.services import GATE, SCOPES, SERVICES, SETTINGS, UNROUTED, WebServices
+from web.shares import Shares, shared
 
 __all__ = ["WebServices", "build"]
 
@@ -53,13 +54,20 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     application[SETTINGS] = settings
     application[PAGE] = page or Page()
 
-    application[GATE] = gate = Gate(settings.auth, services.keys, services.clock)
+    application[GATE] = gate = Gate(
+        settings.auth,
+        services.keys,
+        services.clock,
+        allowed_hosts=frozenset(settings.web_allowed_hosts),
+    )
     application[SCOPES] = scopes = {}
     usual = Bounds(deadlines=deadlines, room=Room(settings.web_max_in_flight))
     # Each holds a connection to the primary as long as it lasts.
     exported = Bounds(deadlines=downloads, room=Room(settings.web_max_exports))
     # Their number has a limit of its own.
     streamed = Bounds(deadlines=streams, room=nullcontext())
+    of_exports = Shares(settings.web_max_exports, "exports", "PROFILE_WEB_MAX_EXPORTS")
+    of_streams = Shares(settings.web_event_streams, "streams of events", "PROFILE_WEB_EVENT_STREAMS")
     # Probes, scrapes and descriptions are answered by a server that is full, too.
     free = Bounds(deadlines=deadlines, room=nullcontext())
 
@@ -68,10 +76,11 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     ) -> None:
         resource = application.router.add_resource(path)
         surrounded = guarded(handler, resource.canonical, services, gate, bounds, scope=needs)
+        expect = expecting(resource.canonical, services, gate, free)
         for method in methods:
             scopes[resource.canonical, method] = needs
             # aiohttp knows responses of its own alone; see web.tree_response.
-            resource.add_route(method, cast("Any", surrounded))
+            resource.add_route(method, cast("Any", surrounded), expect_handler=cast("Any", expect))
 
     read, write, erase, admin = Scope.READ, Scope.WRITE, Scope.ERASE, Scope.ADMIN
     by_id = "/v1/graph/{id:(?!(?:sync|batch)$)[^/]*}"
@@ -79,11 +88,23 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     by_property = "/v1/graph/by-property/{prop:[^/]*}/value/{value:[^/]*}"
     add(by_id, graph.get_by_id, *_READ, needs=read)
     add(by_id, erasures.delete_by_id, "DELETE", needs=erase)
-    add("/v1/graph/{id:[^/]*}/export", exports.get_export, *_READ, needs=read, bounds=exported)
+    add(
+        "/v1/graph/{id:[^/]*}/export",
+        shared(exports.get_export, of_exports),
+        *_READ,
+        needs=read,
+        bounds=exported,
+    )
     add("/v1/graph/{id:[^/]*}/provenance", provenance.get_by_id, *_READ, needs=read)
     add(f"{by_reference}/provenance", provenance.get_by_reference, *_READ, needs=read)
-    add("/v1/graph/{id:[^/]*}/watch", events.get_watch, *_READ, needs=read, bounds=streamed)
-    add("/v1/events", events.get_events, *_READ, needs=read, bounds=streamed)
+    add(
+        "/v1/graph/{id:[^/]*}/watch",
+        shared(events.get_watch, of_streams),
+        *_READ,
+        needs=read,
+        bounds=streamed,
+    )
+    add("/v1/events", shared(events.get_events, of_streams), *_READ, needs=read, bounds=streamed)
     add(by_property, graph.get_by_property, *_READ, needs=read)
     add(by_reference, graph.get_by_reference, *_READ, needs=read)
     add(by_reference, erasures.delete_by_reference, "DELETE", needs=erase)
@@ -101,6 +122,8 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     _add_free(partial(add, needs=None, bounds=free), application[PAGE])
     add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
+    # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.connection.
+    application[UNROUTED] = cast("Any", guarded(_unrouted, "-", services, gate, free, scope=None))
     return application
 
 

@@ -31,6 +31,12 @@ async def read(request: web.Request, parse: Callable[[bytes], T]) -> T:
         raise ProblemError(
             "unsupported-media-type", "Send the body as UTF-8 with the header Content-Type: application/json."
         )
+    if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        raise ProblemError(
+            "unsupported-media-type",
+            "Send the body as it is, without Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
     length, most = request.content_length, request.client_max_size
     if length is not None and length > most:
         raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=length)

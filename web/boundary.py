@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from app import tracing
 from app.access import Scope
@@ -47,6 +47,7 @@ _BY_STATUS: Final = {
 
 
 GuardedHandler = Callable[[web.Request], Awaitable[web.StreamResponse | TreeResponse]]
+Expectation = Callable[[web.Request], Awaitable[web.StreamResponse | TreeResponse | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +80,11 @@ def guarded(
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         try:
             with deadlines.begin(started), room:
-                if scope is not None and gate.closed:
-                    request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
+                if scope is not None:
+                    if gate.closed:
+                        request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
+                    else:
+                        gate.origins.check(request.method, request.headers)
                 response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -104,6 +108,26 @@ def guarded(
         return response
 
     return tracing.traced(handle, route)
+
+
+def expecting(route: str, services: WebServices, gate: Gate, bounds: Bounds) -> Expectation:
+    """What a route does with the header Expect, before its handler: 100, or 417 in the handler's stead."""
+
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        raise ProblemError("expectation-failed", "The header Expect holds something else than 100-continue.")
+
+    refused = guarded(refuse, route, services, gate, bounds, scope=None)
+
+    async def expect(request: web.Request) -> web.StreamResponse | TreeResponse | None:
+        if request.version != HttpVersion11:
+            return None
+        if request.headers["Expect"].lower() != "100-continue":
+            return await refused(request)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer has not begun
+        return None
+
+    return expect
 
 
 def _answer(request: web.Request, route: str, request_id: str, error: Exception) -> web.Response:

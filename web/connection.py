@@ -1,38 +1,31 @@
 """One connection: what can be answered from memory is answered as it arrives; aiohttp has all else.
 
-What never becomes a request, or escapes the application, is answered as a problem too.
+What never becomes a request, or escapes the application, is answered as a problem too. No answer is made while the
+client has not taken those before it: of what it does not read, a connection holds the transport's high-water mark and
+one answer at most, and not for long (web.unread).
 """
 
 import asyncio
 import logging
 import re
-import secrets
-from collections.abc import Coroutine
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from web import problems, security_headers
-from web.accesses import REQUEST_ID
-from web.boundary import SERVER_NAME
+from web import broken
 from web.express import Express
+from web.unread import Unread
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 logger = logging.getLogger(__name__)
 
-MAX_LINE_BYTES: Final = 8190  # of the request line
-MAX_HEADER_BYTES: Final = (
-    8192  # of one header with its name; another limit than the line's tells which one it was
-)
-MAX_HEADERS: Final = 128
 FIRST_REQUEST_S: Final = 30.0  # from the connection to the end of the first request's headers
-_TOO_MANY_HEADERS: Final = "Too many headers received"  # aiohttp has no class for it; a test holds the words
 
 _END: Final = b"\r\n\r\n"
 # Of bytes that no parser could take for anything but the target: no blank, no control, nothing beyond ASCII.
@@ -40,28 +33,28 @@ _REQUEST_LINE: Final = re.compile(rb"GET (/[!-~]{0,4000}) HTTP/1\.1\r\n")
 _MAX_REMEMBERED_BYTES: Final = 2048
 
 
-def _broken(status: int, error: BaseException | None) -> tuple[str, str]:
-    """Name the problem of a request that could not be parsed, and say what is wrong."""
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "internal-error", "Something unexpected happened; nothing more is told here."
-    if isinstance(error, LineTooLong):
-        if error.args[1] == MAX_LINE_BYTES:
-            return "uri-too-long", f"The request line is longer than {MAX_LINE_BYTES} bytes."
-        return "headers-too-large", f"A header is longer than {MAX_HEADER_BYTES} bytes."
-    if error is not None and error.args == (_TOO_MANY_HEADERS,):
-        return "headers-too-large", f"The request has more than {MAX_HEADERS} headers."
-    return "malformed-request", "The request is not well-formed HTTP."
+Unrouted = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """With clients that don't read: how long without taking anything, and for all of it."""
+
+    stall_s: float
+    longest_s: float
 
 
 class ProblemServer(web.Server):
     """Makes a connection's protocol."""
 
-    def __init__(self, handler: Any, *, express: Express, **kwargs: Any) -> None:
+    def __init__(
+        self, handler: Any, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+    ) -> None:
         super().__init__(handler, **kwargs)
-        self._express = express
+        self._own: dict[str, Any] = {"express": express, "unrouted": unrouted, "patience": patience}
 
     def __call__(self) -> web.RequestHandler:
-        return ProblemHandler(self, express=self._express, loop=self._loop, **self._kwargs)
+        return ProblemHandler(self, loop=self._loop, **self._own, **self._kwargs)
 
 
 class ProblemHandler(web.RequestHandler):
@@ -79,11 +72,19 @@ class ProblemHandler(web.RequestHandler):
         "_headers",
         "_is_between",
         "_is_handling",
+        "_patience",
+        "_unread",
+        "_unrouted",
     )
 
-    def __init__(self, manager: web.Server, *, express: Express, **kwargs: Any) -> None:
-        super().__init__(manager, **kwargs)
+    def __init__(
+        self, manager: web.Server, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+    ) -> None:
+        # Bodies are taken as they are: nothing that arrives has to be unpacked to be refused.
+        super().__init__(manager, auto_decompress=False, **kwargs)
         self._express = express
+        self._unrouted = unrouted
+        self._patience = patience
         self._is_handling = False  # a request took the usual way, and its answer is not written
         self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
         self._block: bytes | None = None  # headers that may come again, with the empty line that ends them
@@ -179,18 +180,38 @@ class ProblemHandler(web.RequestHandler):
     def _handle_request(self, *args: Any) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         # Not a coroutine itself: from here on, and not from its first step on, its answer is due.
         self._is_handling = True
-        return self._handled(super()._handle_request(*args))
+        return self._handled(*args)
 
-    async def _handled(
-        self, handling: Coroutine[Any, Any, tuple[web.StreamResponse, bool]]
-    ) -> tuple[web.StreamResponse, bool]:
-        response, is_gone = await handling
+    async def _handled(self, *args: Any) -> tuple[web.StreamResponse, bool]:
+        if self._paused:
+            await self._drain_helper()
+            if self.transport is None:
+                raise ConnectionResetError("The client went without reading what it was answered.")
+        response, is_gone = await super()._handle_request(*args)
         # Else the connection is about to be closed.
         self._is_handling = is_gone or not response.keep_alive
         return response, is_gone
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):  # of the router: no boundary lets one through
+            resp = await self._unrouted(cast("web.Request", request))
+        return await super().finish_response(request, resp, start_time)
+
+    def log_exception(self, *_: Any, **kwargs: Any) -> None:
+        """Of a connection that broke, which a client can do at will: no trace, and no words of the client's."""
+        logger.warning("closed a connection that broke: %s", type(kwargs.get("exc_info")).__name__)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert self.transport is not None  # noqa: S101 - it was just made
+        self._unread = Unread(
+            self.transport,
+            self._loop,
+            stall_s=self._patience.stall_s,
+            longest_s=self._patience.longest_s,
+        )
         self._closes_at_first = self._next_keepalive_close_time
         # aiohttp limits the time of idle connections alone, from their first answer on.
         self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
@@ -198,6 +219,43 @@ class ProblemHandler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._first_request.cancel()
         super().connection_lost(exc)
+        self._unread.leave()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # A handler that writes itself, as streams do, has limits of its own.
+        if self._current_request is None:
+            self._unread.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        # One that closes has to be emptied, and may still hold a little.
+        if self.transport is not None and not self.transport.is_closing():
+            self._unread.leave()
+
+    async def _drain_helper(self) -> None:
+        # aiohttp keeps the future of somebody who gave up waiting, and would cancel whoever waits next with it.
+        if self._drain_waiter is not None and self._drain_waiter.cancelled():
+            self._drain_waiter = None
+        await super()._drain_helper()
+
+    async def start(self) -> None:
+        try:
+            await super().start()
+        finally:
+            self._watch_the_rest(self.transport)
+
+    def force_close(self) -> None:
+        transport = self.transport
+        is_open = transport is not None and not transport.is_closing()
+        super().force_close()
+        if is_open:
+            self._watch_the_rest(transport)
+
+    def _watch_the_rest(self, transport: asyncio.Transport | None) -> None:
+        """Of a connection that is closed: that its client takes what is left."""
+        if transport is not None and transport.get_write_buffer_size():
+            self._unread.watch()
 
     def _close_if_silent(self) -> None:
         if self.awaits_first_request and self.transport is not None:
@@ -218,14 +276,6 @@ class ProblemHandler(web.RequestHandler):
         logger.warning("answered %d to a broken request: %s", status, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("The answer had begun when it broke.")
-        request_id = secrets.token_hex(16)
-        name, detail = _broken(status, exc)
-        response = problems.response(
-            name,
-            detail,
-            request_id=request_id,
-            instance="/",
-            headers={REQUEST_ID: request_id, "Server": SERVER_NAME, **security_headers.HEADERS},
-        )
+        response = broken.answer(status, exc)
         response.force_close()
         return response

@@ -2,7 +2,8 @@
 
 A repeated DELETE answers the receipt of the first, by reference and by id, from the keyed hashes of the ledger: so a
 client whose answer was lost asks again. 404 is for what neither exists nor was erased. Once an entity was told anew, a
-DELETE erases it anew.
+DELETE erases it anew. An id that was merged into another one is a 409 that names it: an erasure can't be undone, so
+nobody is led on to what they did not name.
 """
 
 import logging
@@ -32,7 +33,17 @@ _HEADERS: Final = {
 async def delete_by_id(request: web.Request) -> web.Response:
     """Erase an entity by id, and answer the receipt."""
     entity_id = parameters.entity_id(request.match_info["id"])
-    erased = await request.app[SERVICES].eraser.erase_id(entity_id)
+    services = request.app[SERVICES]
+    erased = await services.eraser.erase_id(entity_id)
+    if erased is None:
+        target = (await services.entities.moved_to([entity_id])).get(entity_id)
+        if target is not None:
+            raise ProblemError(
+                "merged",
+                f"The entity is one with {target} now, and nothing was erased: DELETE /v1/graph/{target}, if that is "
+                "meant.",
+                {"moved_to": target},
+            )
     return await _answer(request, erased, "this id")
 
 

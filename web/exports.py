@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from app.export import End, ExportLine
-from web import parameters, security_headers
+from web import moved, parameters, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import GIVEN_REQUEST_ID, SERVER_NAME
 from web.problems import ProblemError
@@ -21,34 +21,46 @@ _ENCODER: Final = msgspec.json.Encoder()
 async def get_export(request: web.Request) -> web.StreamResponse:
     """Everything that is held about an entity, a line for each thing; the last line is `{"kind": "end"}`.
 
-    404 where there is no such entity. What fails after the first byte breaks the connection off.
+    301 where it was merged into another one, 404 where there is none. What fails after the first byte breaks the
+    connection off.
     """
     entity_id = parameters.entity_id(request.match_info["id"])
-    async with request.app[SERVICES].exporter.export(entity_id) as lines:
-        if lines is None:
-            raise ProblemError("not-found", "There is no entity with this id.")
-        response = web.StreamResponse(
-            headers={
-                "Content-Type": "application/x-ndjson",
-                "Content-Disposition": f'attachment; filename="entity-{entity_id}.jsonl"',
-                "Cache-Control": "no-store",
-                **security_headers.HEADERS,
-                "Server": SERVER_NAME,
-                REQUEST_ID: request[GIVEN_REQUEST_ID],
-            }
-        )
-        await response.prepare(request)
-        if request.method == "HEAD":
-            return response
-        try:
-            await _write(response, lines, stall_s=request.app[SETTINGS].web_request_timeout_s)
-        except ConnectionError:  # the client has gone
-            return response
-        except BaseException:
-            # The status is sent, so that the end of the connection has to say it.
-            if request.transport is not None:
-                request.transport.abort()
-            raise
+    services = request.app[SERVICES]
+    async with services.exporter.export(entity_id) as lines:
+        if lines is not None:
+            return await _answer(request, entity_id, lines)
+    # After the connection to the primary was given back.
+    redirect = await moved.redirect(request, entity_id, services, below="/export")
+    if redirect is not None:
+        return redirect
+    raise ProblemError("not-found", "There is no entity with this id.")
+
+
+async def _answer(
+    request: web.Request, entity_id: int, lines: AsyncIterator[ExportLine]
+) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={
+            "Content-Type": "application/x-ndjson",
+            "Content-Disposition": f'attachment; filename="entity-{entity_id}.jsonl"',
+            "Cache-Control": "no-store",
+            **security_headers.HEADERS,
+            "Server": SERVER_NAME,
+            REQUEST_ID: request[GIVEN_REQUEST_ID],
+        }
+    )
+    await response.prepare(request)
+    if request.method == "HEAD":
+        return response
+    try:
+        await _write(response, lines, stall_s=request.app[SETTINGS].web_request_timeout_s)
+    except ConnectionError:  # the client has gone
+        return response
+    except BaseException:
+        # The status is sent, so that the end of the connection has to say it.
+        if request.transport is not None:
+            request.transport.abort()
+        raise
     return response
 
 

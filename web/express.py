@@ -62,10 +62,17 @@ class Express:
         for name in self._unusual:
             if name in headers:
                 return None
+        gate = self._gate
+        if not gate.closed and not gate.origins.knows(headers):
+            return None
         return self.answer_again(message.path, headers)
 
     def answer_again(self, target: str, headers: CIMultiDictProxy[str]) -> bytes | None:
-        """As `answer`, for another target with headers that it has found to be usual."""
+        """As `answer`, for another target with headers that it has found to be usual.
+
+        Headers that were seen with a key and not looked at otherwise don't come here without: a gate that was closed by
+        keys stays so, and nothing is answered from memory before they were read.
+        """
         if not self._gate.closed:
             return self._answer(target, headers, None)
         grant = self._gate.recall(headers, Scope.READ)

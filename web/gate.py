@@ -1,7 +1,8 @@
 """The one gate of all requests: who asks, what they may, how often, and how many at once.
 
-The usual way (web.boundary) and the way from memory (web.express) both come here. Where it is open, that is one look
-at an attribute. Keys are known from memory; see app.key_ring for how old that memory may be.
+The usual way (web.boundary) and the way from memory (web.express) both come here. Where it is open, nobody is asked for
+a key, and what a stranger's page may have sent is refused (web.origins). Keys are known from memory; see app.key_ring
+for how old that memory may be.
 """
 
 import math
@@ -14,6 +15,7 @@ from app.access import Scope
 from app.clock import Clock
 from app.errors import FatalError
 from app.key_ring import Grant, KeyRing
+from web.origins import Origins
 from web.problems import ProblemError
 
 AUTHORIZATION: Final = istr("Authorization")
@@ -27,13 +29,21 @@ _SCHEME: Final = "bearer "
 class Gate:
     """`auto` asks for keys where one was ever made, and wherever others than this machine can connect."""
 
-    def __init__(self, auth: Auth, keys: KeyRing | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        auth: Auth,
+        keys: KeyRing | None,
+        clock: Clock,
+        *,
+        allowed_hosts: frozenset[str] = frozenset(),
+    ) -> None:
         if keys is None and auth == "required":
             raise FatalError("PROFILE_AUTH=required needs the store of keys.")
         self._auth = auth
         self._keys = keys
         self._clock = clock
         self._loopback = True
+        self.origins = Origins(allowed_hosts)  # of requests while it is open
         self.closed = self._needs_keys()  # whether a request needs a key now
         if keys is not None:
             keys.watch(self._settle)
@@ -56,6 +66,7 @@ class Gate:
         `allowed`: listening beyond this machine was asked for, with or without keys.
         """
         self._loopback = loopback
+        self.origins.listen(host, loopback=loopback)
         self._settle()
         if loopback or allowed:
             return

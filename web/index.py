@@ -13,7 +13,7 @@ _HEADERS: Final = {
     "Cache-Control": "no-cache",
 }
 _TREE: Final = "depth,period,as_of,fields,types"
-_ROUTES: Final = {
+ROUTES: Final = {
     "name": "User Profile",
     "description": "Real-time profiles: entities, their relationships and time series, as one graph.",
     "links": {
@@ -42,8 +42,8 @@ _ROUTES: Final = {
 }
 
 
-_INDEX: Final = msgspec.json.encode(_ROUTES)
-_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**_ROUTES, "page": BUILD_IT})
+_INDEX: Final = msgspec.json.encode(ROUTES)
+_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**ROUTES, "page": BUILD_IT})
 
 
 async def index(request: web.Request) -> web.Response:

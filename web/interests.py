@@ -129,12 +129,18 @@ def _subjects(node: _Node) -> Iterator[str]:
 
 
 async def of_entity(entity: int | str | None, types: frozenset[str], services: WebServices) -> Entities:
-    """Events about one entity, by id or `type:reference`. Raises ProblemError where no entity has the id."""
+    """Events about one entity, by `type:reference` or id, also one that was merged into it.
+
+    Raises ProblemError where no entity has the id.
+    """
     if entity is None:
         return Entities(None, types)
     if isinstance(entity, str):
         return Entities(frozenset((entity,)), types)
     key = (await services.directory.keys_of([entity])).get(entity)
+    if key is None:
+        entity = (await services.entities.moved_to([entity])).get(entity, entity)
+        key = (await services.directory.keys_of([entity])).get(entity)
     if key is None:
         raise ProblemError("not-found", "There is no entity with this id.")
     return Entities(frozenset((subject_of(*key), gone(entity))), types)

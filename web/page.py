@@ -10,6 +10,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
+from web.answers import accepts_gzip
 from web.problems import ProblemError
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class _File:
         }
         if any(tag.value in (self.etag, "*") for tag in wanted):
             response = web.Response(status=304, headers=headers)
-        elif self.compressed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
+        elif self.compressed is not None and accepts_gzip(request.headers.get("Accept-Encoding", "")):
             response = web.Response(body=self.compressed, headers={**headers, "Content-Encoding": "gzip"})
         else:
             response = web.Response(body=self.content, headers=headers)

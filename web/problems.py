@@ -59,6 +59,14 @@ _ALL: Final = (
         "that has it.",
     ),
     Problem(
+        name="cross-site",
+        status=403,
+        title="A page of another site sent this",
+        meaning="Where no API key is asked for, a browser's page may change something only if it came from this "
+        "server: Sec-Fetch-Site or Origin say that it did not. Open the page by the server's own address, name the "
+        "proxy before it in PROFILE_WEB_ALLOWED_HOSTS, or make a key.",
+    ),
+    Problem(
         name="not-found",
         status=404,
         title="There is no such resource",
@@ -84,6 +92,13 @@ _ALL: Final = (
         meaning="Its record has no value, or Kafka refuses it for its size or time. The letter stays as it is.",
     ),
     Problem(
+        name="merged",
+        status=409,
+        title="The entity is one with another one now",
+        meaning="The id was that of a placeholder, and `moved_to` is that of the entity that it became. Nothing was "
+        "erased: erase that one, if it is meant.",
+    ),
+    Problem(
         name="request-timeout",
         status=408,
         title="The body took too long",
@@ -105,8 +120,23 @@ _ALL: Final = (
     Problem(
         name="unsupported-media-type",
         status=415,
-        title="The body is not declared as JSON",
-        meaning="Send UTF-8 with the header `Content-Type: application/json`.",
+        title="The body is not plain JSON",
+        meaning="Send UTF-8 with the header `Content-Type: application/json`, and without Content-Encoding: bodies are "
+        "taken as they are, never compressed.",
+    ),
+    Problem(
+        name="expectation-failed",
+        status=417,
+        title="The expectation can't be met",
+        meaning="The header Expect may hold `100-continue` and nothing else. Send the request without it.",
+    ),
+    Problem(
+        name="unknown-host",
+        status=421,
+        title="The server is not asked by its name",
+        meaning="Where no API key is asked for, the header Host has to be localhost, a loopback address, "
+        "PROFILE_WEB_HOST or one of PROFILE_WEB_ALLOWED_HOSTS: any other name may be a page's that wants to pass for "
+        "this server. Name it there, or make a key.",
     ),
     Problem(
         name="invalid-content",

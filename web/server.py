@@ -10,10 +10,11 @@ from aiohttp import web
 
 from app.errors import FatalError
 from app.settings import Settings
-from web.connection import MAX_HEADER_BYTES, MAX_LINE_BYTES, ProblemHandler, ProblemServer
+from web.broken import MAX_HEADER_BYTES, MAX_LINE_BYTES
+from web.connection import Patience, ProblemHandler, ProblemServer
 from web.express import Express
 from web.listener import Listener
-from web.services import GATE, SERVICES
+from web.services import GATE, SERVICES, SETTINGS, UNROUTED
 
 logger = logging.getLogger(__name__)
 
@@ -127,9 +128,15 @@ class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         assert self._app is not None  # noqa: S101 - an AppRunner has one
+        settings = self._app[SETTINGS]
         return ProblemServer(
             server.request_handler,
             express=Express(self._app[SERVICES], self._app[GATE]),
+            unrouted=self._app[UNROUTED],
+            # A download takes as long as its reader does, and no answer longer than a download.
+            patience=Patience(
+                stall_s=settings.web_request_timeout_s, longest_s=settings.web_export_timeout_s
+            ),
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),

@@ -62,6 +62,8 @@ class WebServices:
 
 SERVICES = web.AppKey("services", WebServices)
 SETTINGS = web.AppKey("settings", Settings)
+# Answers what the router takes to no route, and so to no boundary.
+UNROUTED: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] = web.AppKey("unrouted")
 GATE = web.AppKey("gate", Gate)
 # By path template and method; None is for everybody.
 SCOPES: web.AppKey[dict[tuple[str, str], Scope | None]] = web.AppKey("scopes", dict)

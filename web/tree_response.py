@@ -14,7 +14,6 @@ from aiohttp import HttpVersion10, web
 Status = Literal[200, 304]
 
 _LINES: Final = {200: "200 OK", 304: "304 Not Modified"}
-_DRAIN_FROM_BYTES: Final = 64 * 1024  # a client that reads slowly must not pile up answers here
 
 
 class _Date:
@@ -66,9 +65,8 @@ class TreeResponse:
             f"HTTP/1.1 {_LINES[self.status]}\r\n{self._headers}X-Request-Id: {self.request_id}\r\n"
             f"{length}{connection}Date: {DATE.now()}\r\n\r\n"
         ).encode("latin-1")
+        # Whether the client takes it is looked at before the next answer; see web.connection.
         transport.write(head if request.method == "HEAD" else head + body)
-        if len(body) >= _DRAIN_FROM_BYTES:
-            await request.writer.drain()
 
     async def write_eof(self) -> None:
         """Everything was written."""

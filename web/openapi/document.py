@@ -9,6 +9,7 @@ from app.access import Scope
 from web.openapi import examples
 from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
 from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
+from web.openapi.problem_examples import SHOWN
 from web.openapi.schemas import components, ref
 from web.problems import CONTENT_TYPE, PROBLEMS, Problem
 
@@ -23,7 +24,14 @@ _TOLD: Final = {
 _KEY: Final = "key"
 _SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
 _ADMIN: Final = ("/metrics", "/v1/dead-letters")
-_OF_KEYS: Final = ("unauthorized", "forbidden", "too-many-requests", "overloaded")
+_OF_KEYS: Final = (
+    "unauthorized",
+    "forbidden",
+    "cross-site",
+    "unknown-host",
+    "too-many-requests",
+    "overloaded",
+)
 
 _INFO: Final = {
     "title": "User Profile",
@@ -114,24 +122,27 @@ def _answer(answer: Answer) -> Json:
         if answer.example is not None:
             content["example"] = answer.example
         described["content"] = {answer.media_type: content}
+        if answer.html is not None:
+            described["content"]["text/html"] = {"schema": {"type": "string"}, "example": answer.html}
     return described
 
 
-def _problems(status: int, problems: list[Problem]) -> Json:
-    shown = {
-        problem.name: {
-            "summary": problem.title,
-            "value": {
-                "type": problem.type,
-                "title": problem.title,
-                "status": status,
-                "detail": problem.meaning,
-                "instance": "/",
-                "request_id": "0123456789abcdef",
-            },
-        }
-        for problem in problems
+def example_of(problem: Problem) -> Json:
+    """A problem as a client meets it."""
+    shown = SHOWN[problem.name]
+    return {
+        "type": problem.type,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": shown.detail,
+        "instance": shown.instance,
+        "request_id": "7c2458e3ebce6fedfc93a72565b86a05",
+        **shown.members,
     }
+
+
+def _problems(status: int, problems: list[Problem]) -> Json:
+    shown = {problem.name: {"summary": problem.title, "value": example_of(problem)} for problem in problems}
     return {
         "description": "; ".join(problem.title for problem in problems) + ".",
         "headers": _headers(*_TOLD.get(status, ())),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from app.tokens import HEADER as TOKEN
-from web.openapi import examples, parts
+from web.openapi import answers, examples, parts
 from web.openapi.parts import Part
 from web.openapi.schemas import Schema, array, ref
 
@@ -23,6 +23,7 @@ _ANY: Final = (
     "malformed-request",
     "uri-too-long",
     "headers-too-large",
+    "expectation-failed",
     "http-error",
     "internal-error",
     "timeout",
@@ -48,6 +49,7 @@ class Answer:
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
     example: Any = None
+    html: str | None = None  # an example of the page that browsers get in its stead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,14 @@ class Operation:
 _NOT_MODIFIED: Final = Answer(
     description="What If-None-Match names still holds.", headers=("ETag", "Cache-Status", TOKEN)
 )
-_TREE: Final = Answer(description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS)
+_TREE: Final = Answer(
+    description="The tree.", schema=ref("Entity"), headers=_TREE_HEADERS, example=answers.TREE
+)
 _MOVED: Final = Answer(
     description="The entity was a placeholder of type `unknown` and is one with a typed one now.",
     schema=ref("Moved"),
     headers=("Location",),
+    example=answers.MOVED,
 )
 _PROVENANCE: Final = Answer(
     description="Dates and sources by property.",
@@ -90,6 +95,7 @@ _EVENTS: Final = Answer(
     description="Messages with `id`, `event` (the event's type, or `gap`) and `data` (its body on one line); comments.",
     schema={"type": "string"},
     media_type="text/event-stream",
+    example=answers.EVENTS,
 )
 _FOLLOWING: Final = (
     "Server-Sent Events. A client that comes back with the last `id` that it got is told everything that came since, "
@@ -106,10 +112,19 @@ _ERASED: Final = Answer(
 _ERASING: Final = (
     "Committed, and told to the caches, before it is answered. 404: it neither exists nor was erased."
 )
+_ERASING_BY_ID: Final = (
+    f"{_ERASING} 409: it was merged into another one, which `moved_to` names, and nothing was erased."
+)
 
 _UNCHANGED: Final = Answer(description="What If-None-Match names still holds.", headers=("ETag",))
 _FILE: Final = {
-    200: Answer(description="The file.", schema={"type": "string"}, media_type="*/*", headers=("ETag",)),
+    200: Answer(
+        description="The file.",
+        schema={"type": "string"},
+        media_type="*/*",
+        headers=("ETag",),
+        example=answers.SCRIPT,
+    ),
     304: _UNCHANGED,
 }
 
@@ -121,7 +136,7 @@ OPERATIONS: Final = (
         tag="Reads",
         summary="The tree of one entity",
         description="An entity is expanded once, at its shallowest place; elsewhere it stands as `repeated`.",
-        parameters=(parts.ID, parts.DEPTH, parts.PERIOD, *parts.SELECTION, *_CONDITIONAL),
+        parameters=(parts.ID, *parts.DEPTH_AND_PERIOD, *parts.SELECTION, *_CONDITIONAL),
         answers={
             200: _TREE,
             301: _MOVED,
@@ -138,8 +153,7 @@ OPERATIONS: Final = (
         parameters=(
             parts.TYPE,
             parts.REFERENCE,
-            parts.DEPTH,
-            parts.PERIOD,
+            *parts.DEPTH_AND_PERIOD,
             *parts.SELECTION,
             *_CONDITIONAL,
         ),
@@ -156,8 +170,7 @@ OPERATIONS: Final = (
         parameters=(
             parts.PROP,
             parts.VALUE,
-            parts.DEPTH,
-            parts.PERIOD,
+            *parts.DEPTH_AND_PERIOD,
             *parts.SELECTION,
             parts.LIMIT,
             parts.CURSOR,
@@ -168,6 +181,7 @@ OPERATIONS: Final = (
                 description="A page.",
                 schema=array(ref("Entity")),
                 headers=(*_TREE_HEADERS, "Link"),
+                example=answers.TREES,
             ),
             304: _NOT_MODIFIED,
         },
@@ -181,13 +195,14 @@ OPERATIONS: Final = (
         summary="The trees of several entities",
         description="One item per id, in order: its tree; null where there is no such entity; "
         "`moved_to` where it was merged into another one.",
-        parameters=(parts.DEPTH, parts.PERIOD, *parts.SELECTION, parts.TOKEN_IN),
+        parameters=(*parts.DEPTH_AND_PERIOD, *parts.SELECTION, parts.TOKEN_IN),
         body="BatchIn",
         answers={
             200: Answer(
                 description="The items.",
                 schema=array({"oneOf": [ref("Entity"), ref("Moved"), {"type": "null"}]}),
                 headers=("Cache-Status", TOKEN, "Age"),
+                example=answers.BATCH,
             )
         },
         errors=_WRITE,
@@ -206,6 +221,7 @@ OPERATIONS: Final = (
                 description="A page.",
                 schema=array(ref("Listed")),
                 headers=("ETag", "Cache-Status", TOKEN, "Link"),
+                example=answers.LISTED,
             ),
             304: _NOT_MODIFIED,
         },
@@ -248,7 +264,9 @@ OPERATIONS: Final = (
                 schema={"type": "string"},
                 media_type="application/x-ndjson",
                 headers=("Content-Disposition",),
-            )
+                example=answers.EXPORT,
+            ),
+            301: _MOVED,
         },
         errors=(*_READ, "not-found"),
     ),
@@ -270,7 +288,7 @@ OPERATIONS: Final = (
         tag="Events",
         summary="Domain events about the entities of one tree",
         description=f"The tree is read again when it may have changed. {_FOLLOWING}",
-        parameters=(parts.ID, parts.DEPTH, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
+        parameters=(parts.ID, *parts.DEPTH_AND_ALIAS, parts.EVENT_TYPES, *parts.LAST_EVENT_ID),
         answers={200: _EVENTS, 301: _MOVED},
         errors=(*_READ, "not-found"),
     ),
@@ -282,7 +300,14 @@ OPERATIONS: Final = (
         summary="Records that could not be processed",
         description="In the order of the topics and of each topic's letters, a page at a time.",
         parameters=(parts.LETTER_TOPIC, parts.PAYLOAD, parts.LIMIT, parts.CURSOR),
-        answers={200: Answer(description="A page.", schema=array(ref("Letter")), headers=("Link",))},
+        answers={
+            200: Answer(
+                description="A page.",
+                schema=array(ref("Letter")),
+                headers=("Link",),
+                example=answers.LETTERS,
+            )
+        },
         errors=_READ,
     ),
     Operation(
@@ -293,7 +318,13 @@ OPERATIONS: Final = (
         summary="Send a record to its topic again, and remove its letter",
         description="What still can't be processed comes back as a new letter under its new offset.",
         parameters=parts.LETTER,
-        answers={200: Answer(description="It is sent, and the letter removed.", schema=ref("Replayed"))},
+        answers={
+            200: Answer(
+                description="It is sent, and the letter removed.",
+                schema=ref("Replayed"),
+                example=answers.REPLAYED,
+            )
+        },
         errors=(*_READ, "not-found", "not-replayable"),
     ),
     Operation(
@@ -302,10 +333,10 @@ OPERATIONS: Final = (
         id="eraseEntity",
         tag="Erasure",
         summary="Erase one entity",
-        description=_ERASING,
+        description=_ERASING_BY_ID,
         parameters=(parts.ID,),
         answers={200: _ERASED},
-        errors=(*_READ, "not-found"),
+        errors=(*_READ, "not-found", "merged"),
     ),
     Operation(
         method="delete",
@@ -328,12 +359,16 @@ OPERATIONS: Final = (
         parameters=(parts.DRY_RUN,),
         body="SyncIn",
         answers={
-            200: Answer(description="The answer to a dry run.", schema=ref("Differences")),
+            200: Answer(
+                description="The answer to a dry run.",
+                schema=ref("Differences"),
+                example=answers.SYNC_DIFFERENCES,
+            ),
             202: Answer(
                 description="It is committed.",
                 schema=ref("Accepted"),
                 headers=(TOKEN,),
-                example={"status": "sync request accepted for processing"},
+                example=answers.ACCEPTED,
             ),
         },
         errors=(*_WRITE, "ambiguous-reference"),
@@ -347,12 +382,16 @@ OPERATIONS: Final = (
         parameters=(parts.DRY_RUN,),
         body="IngestIn",
         answers={
-            200: Answer(description="The answer to a dry run.", schema=ref("Differences")),
+            200: Answer(
+                description="The answer to a dry run.",
+                schema=ref("Differences"),
+                example=answers.INGEST_DIFFERENCES,
+            ),
             202: Answer(
                 description="It is committed.",
                 schema=ref("Accepted"),
                 headers=(TOKEN,),
-                example={"status": "sync request accepted for processing"},
+                example=answers.ACCEPTED,
             ),
         },
         errors=_WRITE,
@@ -363,7 +402,7 @@ OPERATIONS: Final = (
         id="getHealth",
         tag="Operation",
         summary="Whether the process answers",
-        answers={200: Answer(description="It does.", schema=ref("Alive"))},
+        answers={200: Answer(description="It does.", schema=ref("Alive"), example=answers.ALIVE)},
     ),
     Operation(
         method="get",
@@ -372,8 +411,8 @@ OPERATIONS: Final = (
         tag="Operation",
         summary="Whether every required dependency is ready",
         answers={
-            200: Answer(description="They are.", schema=ref("Readiness")),
-            503: Answer(description="Some are not.", schema=ref("Readiness")),
+            200: Answer(description="They are.", schema=ref("Readiness"), example=answers.READY),
+            503: Answer(description="Some are not.", schema=ref("Readiness"), example=answers.NOT_READY),
         },
     ),
     Operation(
@@ -382,7 +421,14 @@ OPERATIONS: Final = (
         id="getMetrics",
         tag="Operation",
         summary="Metrics for Prometheus",
-        answers={200: Answer(description="A page.", schema={"type": "string"}, media_type="text/plain")},
+        answers={
+            200: Answer(
+                description="A page.",
+                schema={"type": "string"},
+                media_type="text/plain",
+                example=answers.METRICS,
+            )
+        },
     ),
     Operation(
         method="get",
@@ -394,8 +440,13 @@ OPERATIONS: Final = (
             200: Answer(
                 description="URI templates; a client that names text/html gets Profile Explorer, where it is built.",
                 schema=ref("Index"),
-            )
+                headers=("ETag",),
+                example=answers.INDEX,
+                html=answers.PAGE,
+            ),
+            304: Answer(description="The page that If-None-Match names still holds.", headers=("ETag",)),
         },
+        parameters=(parts.IF_NONE_MATCH,),
     ),
     Operation(
         method="get",
@@ -417,7 +468,12 @@ OPERATIONS: Final = (
         tag="Description",
         summary="This document",
         answers={
-            200: Answer(description="OpenAPI 3.1.", schema={"type": "object"}, headers=("ETag",)),
+            200: Answer(
+                description="OpenAPI 3.1.",
+                schema={"type": "object"},
+                headers=("ETag",),
+                example=answers.DESCRIPTION,
+            ),
             304: _UNCHANGED,
         },
         parameters=(parts.IF_NONE_MATCH,),
@@ -428,7 +484,17 @@ OPERATIONS: Final = (
         id="getDocs",
         tag="Description",
         summary="This document as a page",
-        answers={200: Answer(description="The page.", schema={"type": "string"}, media_type="text/html")},
+        answers={
+            200: Answer(
+                description="The page.",
+                schema={"type": "string"},
+                media_type="text/html",
+                headers=("ETag",),
+                example=answers.PAGE,
+            ),
+            304: _UNCHANGED,
+        },
+        parameters=(parts.IF_NONE_MATCH,),
     ),
     Operation(
         method="get",
@@ -450,7 +516,7 @@ OPERATIONS: Final = (
         tag="Description",
         summary="What a problem means",
         parameters=(parts.PROBLEM,),
-        answers={200: Answer(description="Its meaning.", schema=ref("Meaning"))},
+        answers={200: Answer(description="Its meaning.", schema=ref("Meaning"), example=answers.MEANING)},
         errors=(*_ANY, "not-found"),
     ),
 )

@@ -62,21 +62,17 @@ VALUE: Final = path(
 )
 PROBLEM: Final = path("name", {"type": "string"}, "The problem's name.", "not-found")
 
-DEPTH: Final = _query(
-    "depth",
-    {
-        "type": "integer",
-        "minimum": 1,
-        "maximum": parameters.MAX_DEPTH,
-        "default": parameters.DEFAULT_DEPTH,
-    },
-    "Levels of relationships. Alias: `depthLimit`.",
+_LEVELS: Final = {"type": "integer", "minimum": 1, "maximum": parameters.MAX_DEPTH}
+_SINCE: Final = "The date from which temporal data is given (RFC 3339, or a date: its midnight, UTC)."
+_OLD_NAME: Final = "Older name of `{}`; where both are given, they have to agree."
+DEPTH_AND_ALIAS: Final = (
+    _query("depth", {**_LEVELS, "default": parameters.DEFAULT_DEPTH}, "Levels of relationships."),
+    _query("depthLimit", _LEVELS, _OLD_NAME.format("depth"), deprecated=True),
 )
-PERIOD: Final = _query(
-    "period",
-    _DATE,
-    "The date from which temporal data is given (RFC 3339, or a date: its midnight, UTC). Alias: `startTime`.",
-    example="2025-01-01T00:00:00Z",
+DEPTH_AND_PERIOD: Final = (
+    *DEPTH_AND_ALIAS,
+    _query("period", _DATE, _SINCE, example="2025-01-01T00:00:00Z"),
+    _query("startTime", _DATE, _OLD_NAME.format("period"), deprecated=True),
 )
 AS_OF: Final = _query(
     "as_of",
@@ -125,7 +121,8 @@ FOLLOWED: Final = _query(
         "maxLength": parameters.MAX_FOLLOWED_BYTES,
         "pattern": r"^([1-9][0-9]{0,17}|[^\u0000:]+:[^\u0000]+)$",
     },
-    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`. "
+    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`; the id "
+    "of a placeholder that was merged into it as well. "
     "That of its erasure comes by id.",
     example="user:user-12345",
 )

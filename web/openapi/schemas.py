@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.access import Scope
 from web.dead_letters import Letter
 from web.graph import BatchIn
 from web.problems import PROBLEMS
@@ -163,6 +164,8 @@ _ANSWERS: Final[dict[str, Schema]] = {
             "parameter": {**_TEXT, "description": "The parameter at fault."},
             "field": {**_TEXT, "description": "The path of the field at fault."},
             "code": {**_TEXT, "description": "A stable name of the reason."},
+            "scope": {"enum": list(Scope), "description": "What the key would have to be allowed."},
+            "moved_to": {**_ID, "description": "The entity that the one with this id was merged into."},
             "candidates": array(_TEXT, description="Types of the entities that bear the reference."),
         },
         "required": ["type", "title", "status", "detail", "instance", "request_id"],

@@ -27,8 +27,8 @@ _RUN = "from schemathesis.cli import schemathesis; schemathesis()"
 _LIMIT_S = 170  # some 30 s where nothing else runs
 _EXAMPLES = 6
 # What a schema can't say: unknown parameters are ignored; a token of another database and a cursor of another list are
-# refused; so are names that are longer in bytes, 1.0 for an integer, and ambiguous references. A dry run answers with
-# what it refuses.
+# refused; so are names that are longer in bytes, an alias that differs from its parameter, 1.0 for an integer, and
+# ambiguous references. A dry run answers with what it refuses.
 _CONFIG = """
 [generation]
 mode = "all"
@@ -44,7 +44,10 @@ enabled = false
 "header.Consistency-Token" = "{token}"
 
 [[operations]]
-include-operation-id = ["findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity"]
+include-operation-id = [
+  "findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity",
+  "getEntity", "getEntityByReference", "getEntities",
+]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "400", "404", "414"]
 

@@ -102,3 +102,13 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
         assert told[kept].until is None
     unset = receipt_of(RECEIPT, Settings(_env_file=None)).not_reached
     assert {each.what: each.until for each in unset}["backups"] is None
+
+
+async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: Client, world: World) -> None:
+    world.entities.moved = {8: 7}
+    response = await client.delete("/v1/graph/8", allow_redirects=False)
+    problem = await response.json(content_type=None)
+    assert (response.status, problem["type"], problem["moved_to"]) == (409, "/problems/merged", 7)
+    assert "Location" not in response.headers
+    assert world.eraser.calls == [8]
+    assert (await client.delete("/v1/graph/9")).status == 404

@@ -126,11 +126,13 @@ async def test_a_body_of_several_lines_is_one_message(client: Client, world: Wor
         ("?entity=user:u-8", [3, 4]),
         ("?entity=user:u-8&type=relationship_created", [3]),
         ("?entity=7", [1, 2, 3, 5]),
+        ("?entity=6", [1, 2, 3, 5]),  # which was merged into 7
         ("?entity=user:u-7", [1, 2, 3]),
         ("?entity=a%3Ab%3Ac", []),
     ],
 )
 async def test_filters(client: Client, world: World, query: str, expected: list[int]) -> None:
+    world.entities.moved = {6: 7}
     async with following(client, f"/v1/events{query}") as stream:
         world.topic.tell(1, subjects=(subject(7),))
         world.topic.tell(2, subjects=(subject(7),), kind="entity_deleted")
@@ -293,7 +295,7 @@ async def test_with_kafka_down(client: Client, world: World) -> None:
 
 async def stalled_client(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
-    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await reader.readuntil(b"retry")
     return reader, writer
 

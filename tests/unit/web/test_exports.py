@@ -92,3 +92,11 @@ async def test_it_may_take_longer_than_other_requests(client: Client, world: Wor
     world.exporter._lines = lines  # type: ignore[method-assign]
     response = await client.get("/v1/graph/7/export")
     assert (await response.text()).endswith('{"kind":"end","lines":2}\n')
+
+
+async def test_a_merged_id_leads_on(client: Client, world: World) -> None:
+    world.entities.moved = {8: 7}
+    response = await client.get("/v1/graph/8/export?x=1", allow_redirects=False)
+    assert (response.status, response.headers["Location"]) == (301, "/v1/graph/7/export?x=1")
+    assert await response.json() == {"id": 8, "moved_to": 7}
+    assert world.exporter.open == 0

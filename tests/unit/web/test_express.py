@@ -24,7 +24,7 @@ from web.server import WebServer
 
 BY_ID = "/v1/graph/7?depth=2&period=2025-01-15T10:30:00Z"
 BY_PROPERTY = "/v1/graph/by-property/email.address/value/a%40example.com?depth=2"
-END = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+END = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 SEEN = ("recall", 7, 2, datetime(2025, 1, 15, 10, 30, tzinfo=UTC))
 
 
@@ -41,7 +41,9 @@ async def ask(port: int, path: str, headers: str = "", *, method: str = "GET") -
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     found = []
     for _ in range(2):
-        writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: r\r\n{headers}\r\n".encode())
+        writer.write(
+            f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r\r\n{headers}\r\n".encode()
+        )
         async with asyncio.timeout(5):
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"Content-Length: (\d+)", head)
@@ -100,7 +102,9 @@ async def test_what_is_unusual_takes_the_usual_way(
     port: int, world: World, headers: str, status: str
 ) -> None:
     world.reader.in_memory = True
-    answer = await exchange(port, f"GET {BY_ID} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
+    answer = await exchange(
+        port, f"GET {BY_ID} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n"
+    )
     assert parts(answer)[0] == status
     assert SEEN not in world.reader.calls
 
@@ -116,7 +120,10 @@ async def test_pipelined_requests_are_answered_in_order(port: int, world: World)
     world.reader.in_memory = True
     world.reader.delay_s = 0.05
     paths = ("/healthz", BY_ID, BY_ID, "/healthz")
-    asked = [f"GET {path} HTTP/1.1\r\nHost: x\r\nX-Request-Id: r{n}\r\n\r\n" for n, path in enumerate(paths)]
+    asked = [
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r{n}\r\n\r\n"
+        for n, path in enumerate(paths)
+    ]
     answers = await exchange(port, *asked, END)
     assert re.findall(rb"X-Request-Id: r(\d)", answers) == [b"0", b"1", b"2", b"3"]
     assert answers.count(TREE) == 2
@@ -125,7 +132,7 @@ async def test_pipelined_requests_are_answered_in_order(port: int, world: World)
 async def test_several_at_once_on_a_waiting_connection(port: int, world: World) -> None:
     world.reader.in_memory = True
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    request = f"GET {BY_ID} HTTP/1.1\r\nHost: x\r\n"
+    request = f"GET {BY_ID} HTTP/1.1\r\nHost: localhost\r\n"
     for count in (1, 3):
         writer.write((request + "\r\n").encode() * count)
         for _ in range(count):
@@ -140,7 +147,7 @@ async def test_several_at_once_on_a_waiting_connection(port: int, world: World) 
 async def test_a_request_in_pieces(port: int, world: World) -> None:
     world.reader.in_memory = True
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    request = f"GET {BY_ID} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = f"GET {BY_ID} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     for piece in (request[:9], request[9:40], request[40:]):
         writer.write(piece.encode())
         await writer.drain()

@@ -8,9 +8,13 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
+from tests.unit.web.bodies import JSON, entity, related
+from tests.unit.web.fakes import World
 from web import problems
-from web.openapi.document import document
+from web.openapi import answers
+from web.openapi.document import document, example_of
 from web.openapi.examples import BODIES
+from web.openapi.problem_examples import SHOWN
 
 Client = TestClient[Any, Any]
 
@@ -85,7 +89,103 @@ def test_schemas_are_schemas_and_hold_the_examples() -> None:
                 examples = [example["value"] for example in content.get("examples", {}).values()]
                 examples += [content["example"]] if "example" in content else []
                 for example in examples:
+                    # Members that a schema does not name would be a slip of either.
+                    assert (
+                        not isinstance(example, dict)
+                        or "instance" not in example
+                        or (example.keys() <= whole["components"]["schemas"]["Problem"]["properties"].keys())
+                    )
                     jsonschema.Draft202012Validator({**whole, **content["schema"]}).validate(example)
+
+
+def test_every_success_has_an_example() -> None:
+    without = [
+        (operation["operationId"], status, media_type)
+        for _, _, operation in operations()
+        for status, response in operation["responses"].items()
+        if status < "400" or operation["operationId"] == "getReadiness"
+        for media_type, content in response.get("content", {}).items()
+        if "example" not in content and "examples" not in content
+    ]
+    assert without == []
+
+
+def test_every_problem_has_words_of_its_own() -> None:
+    assert SHOWN.keys() == problems.PROBLEMS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "body", "headers"),
+    [
+        ("invalid-parameter", "GET", "/v1/graph/1?depth=11", "", {}),
+        ("not-found", "GET", "/v1/graph/404", "", {}),
+        ("cross-site", "DELETE", "/v1/graph/1", "", {"Sec-Fetch-Site": "cross-site"}),
+        ("unknown-host", "GET", "/v1/graph/1", "", {"Host": "evil.example"}),
+        ("expectation-failed", "GET", "/v1/graph/1", "", {"Expect": "x"}),
+        ("method-not-allowed", "PUT", "/v1/graph/1", "", {}),
+        ("merged", "DELETE", "/v1/graph/11396", "", {}),
+        ("unsupported-media-type", "POST", "/v1/graph/sync", "{}", {"Content-Type": "text/plain"}),
+        ("invalid-content", "POST", "/v1/graph/sync", entity('{"": 1}'), JSON),
+        ("ambiguous-reference", "POST", "/v1/graph/sync", related(source_reference="acme"), JSON),
+    ],
+)
+async def test_problems_are_shown_as_they_are(
+    client: Client,
+    world: World,
+    *,
+    name: str,
+    method: str,
+    path: str,
+    body: str,
+    headers: dict[str, str],
+) -> None:
+    world.entities.moved = {11396: 11402}
+    world.directory.types = {"acme": ["company", "user"]}
+    response = await client.request(
+        method,
+        path,
+        data=body or None,
+        headers={**headers, "X-Request-Id": "7c2458e3ebce6fedfc93a72565b86a05"},
+    )
+    told = await response.json(content_type=None)
+    assert told == example_of(problems.PROBLEMS[name])
+
+
+async def test_operations_are_shown_as_they_are(client: Client) -> None:
+    for path, shown in [("/healthz", answers.ALIVE), ("/problems/not-found", answers.MEANING)]:
+        assert await (await client.get(path)).json() == shown
+    index = await (await client.get("/")).json()
+    index.pop("page", None)  # it is not built here
+    assert index == answers.INDEX
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/graph/{id}", "get"),
+        ("/v1/graph/by-reference/{type}/{reference}", "get"),
+        ("/v1/graph/by-property/{prop}/value/{value}", "get"),
+        ("/v1/graph/batch", "post"),
+        ("/v1/graph/{id}/watch", "get"),
+    ],
+)
+def test_older_names_are_deprecated(path: str, methods: str) -> None:
+    named = {part.get("name"): part for part in described()["paths"][path][methods]["parameters"]}
+    assert named["depthLimit"]["deprecated"] is True
+    assert "depth" in named
+    assert path.endswith("/watch") or named["startTime"]["deprecated"] is True
+
+
+async def test_pages_are_described_with_what_they_answer(client: Client) -> None:
+    paths = described()["paths"]
+    assert {"200", "304"} <= paths["/docs"]["get"]["responses"].keys()
+    assert {"200", "304"} <= paths["/"]["get"]["responses"].keys()
+    assert paths["/"]["get"]["responses"]["200"]["content"].keys() == {"application/json", "text/html"}
+    first = await client.get("/docs")
+    again = await client.get("/docs", headers={"If-None-Match": first.headers["ETag"]})
+    assert again.status == 304
+    for _, _, operation in operations():
+        assert "417" in operation["responses"]
 
 
 def test_the_examples_are_the_documented_bodies() -> None:

@@ -73,9 +73,10 @@ async def test_an_asset_is_compressed_for_who_takes_it(aiohttp_client: Any, buil
     small = await raw.get("/assets/index-Ab1.js", headers={"Accept-Encoding": "gzip, br"})
     assert small.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(await small.read()).decode() == SCRIPT
-    plain = await raw.get("/assets/index-Ab1.js", headers={"Accept-Encoding": "identity"})
-    assert "Content-Encoding" not in plain.headers
-    assert await plain.text() == SCRIPT
+    for refused in ("identity", "gzip;q=0", "gzip;q=0, *"):
+        plain = await raw.get("/assets/index-Ab1.js", headers={"Accept-Encoding": refused})
+        assert "Content-Encoding" not in plain.headers, refused
+        assert await plain.text() == SCRIPT
 
 
 @pytest.mark.parametrize("path", ["/", "/assets/index-Ab1.js"])

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import time
+import zlib
 from typing import Any
 
 import aiohttp
@@ -63,7 +65,7 @@ def test_who_is_in_the_queue_when_it_stops_is_served(loop_kind: str, monkeypatch
         port = server.port
         # The event loop does not turn between these and the stop, so it has accepted none of them.
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
-        request = b"GET /v1/graph/7 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        request = b"GET /v1/graph/7 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         for client in clients[:10]:
             client.sendall(request)
 
@@ -102,7 +104,7 @@ async def test_who_says_nothing_does_not_hold_the_stop_up(world: World) -> None:
     [
         b"nonsense\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
     ],
 )
 async def test_a_broken_request_is_a_problem(
@@ -118,9 +120,13 @@ async def test_a_broken_request_is_a_problem(
 @pytest.mark.parametrize(
     ("sent", "status", "name"),
     [
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "uri-too-long"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431, "headers-too-large"),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"x" * 9000 + b": y\r\n\r\n", 431, "headers-too-large"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414, "uri-too-long"),
+        (
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n",
+            431,
+            "headers-too-large",
+        ),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"x" * 9000 + b": y\r\n\r\n", 431, "headers-too-large"),
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 129 + b"\r\n", 431, "headers-too-large"),
     ],
 )
@@ -136,7 +142,7 @@ async def test_what_is_too_long_is_told(server: WebServer, sent: bytes, status: 
     "target", [b"/v1/graph/\xff", b"/v1/graph/%ff?depth=%ff", b"/\xc3\xa9<>\"'", b"//x//"]
 )
 async def test_strange_bytes_in_the_path_are_no_500(server: WebServer, target: bytes) -> None:
-    head, body = await raw_exchange(server.port, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    head, body = await raw_exchange(server.port, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert head.split(b" ")[1] in (b"400", b"404")
     assert json.loads(body)["status"] in (400, 404)
 
@@ -187,7 +193,7 @@ async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, w
     body = b'{"entities":[{"reference":"u","type":"user"}]}'
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(
-        b"POST /v1/graph/sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
     )
     await writer.drain()
@@ -198,7 +204,7 @@ async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, w
     assert len(world.writer.batches) == 1
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\n"])
 async def test_a_first_request_that_does_not_come_ends_the_connection(
     server: WebServer, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
@@ -218,7 +224,7 @@ async def test_a_first_request_in_time_keeps_the_connection(
     world.reader.delay_s = 0.15
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     for _ in range(3):
-        writer.write(b"GET /v1/graph/7 HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.write(b"GET /v1/graph/7 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
             assert (await reader.readuntil(TREE)).startswith(b"HTTP/1.1 200 ")
     writer.close()
@@ -229,8 +235,128 @@ async def test_json_that_is_nested_too_deeply_is_refused(server: WebServer, open
     body = opening * (4_000 // len(opening))
     head, answer = await raw_exchange(
         server.port,
-        b"POST /v1/graph/sync HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
     )
     assert head.split(b" ")[1] in (b"400", b"422")
     assert json.loads(answer)["type"].startswith("/problems/")
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status", "name", "route"),
+    [
+        (b"GET /v1/graph/7", b"Expect: <b>\r\n", 417, "expectation-failed", "/v1/graph/{id}"),
+        (b"POST /v1/graph/sync", b"Expect: <b>\r\n", 417, "expectation-failed", "/v1/graph/sync"),
+        (b"GET /nowhere", b"Expect: <b>\r\n", 417, "expectation-failed", "/{unrouted}"),
+        (b"OPTIONS *", b"", 404, "not-found", "-"),
+        (b"CONNECT x:80", b"", 404, "not-found", "-"),
+    ],
+)
+async def test_what_no_handler_sees_is_a_problem_too(
+    server: WebServer,
+    world: World,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    line: bytes,
+    headers: bytes,
+    status: int,
+    name: str,
+    route: str,
+) -> None:
+    caplog.set_level("INFO", "web.access")
+    head, body = await raw_exchange(
+        server.port,
+        b"%b HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r-9\r\nConnection: close\r\n%b\r\n"
+        % (line, headers),
+    )
+    problem = json.loads(body)
+    assert (problem["status"], problem["type"]) == (status, f"/problems/{name}")
+    assert problem["request_id"] == "r-9"
+    assert b"<b>" not in head + body
+    for header in (
+        f"HTTP/1.1 {status} ",
+        "\r\nContent-Type: application/problem+json\r\n",
+        "\r\nServer: user-profile\r\n",
+        "\r\nX-Request-Id: r-9\r\n",
+        "\r\nX-Content-Type-Options: nosniff\r\n",
+    ):
+        assert header.encode() in head
+    assert b"Python" not in head
+    assert [seen[:2] for seen in world.observed] == [(route, status)]
+    assert [record.__dict__["request_id"] for record in caplog.records if record.name == "web.access"] == [
+        "r-9"
+    ]
+
+
+async def test_a_client_may_wait_for_100(server: WebServer, world: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    body = b'{"entities":[{"reference":"u","type":"user"}]}'
+    writer.write(
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-Continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+    )
+    async with asyncio.timeout(10):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+    writer.close()
+    assert len(world.writer.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        (b"gzip", b"{}"),  # not what it says
+        (b"gzip", gzip.compress(b'{"entities":[{"reference":"u","type":"user"}]}')),
+        (b"gzip", gzip.compress(b" " * 4_000_000)),
+        (b"deflate", zlib.compress(b"{}")),
+        (b"br", b"{}"),
+        (b"GZIP, identity", b"{}"),
+    ],
+)
+async def test_compressed_bodies_are_refused(
+    server: WebServer, world: World, caplog: pytest.LogCaptureFixture, encoding: bytes, body: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    async with asyncio.timeout(10):
+        for _ in range(2):  # on one connection: the body is read all the same
+            writer.write(
+                b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                b"Content-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b" % (encoding, len(body), body)
+            )
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 415 ")
+            assert b"\r\nAccept-Encoding: identity\r\n" in head
+            assert b"/problems/unsupported-media-type" in await reader.readuntil(b"}")
+    writer.close()
+    assert world.writer.batches == []
+    assert not [record for record in caplog.records if record.levelname not in ("DEBUG", "INFO")]
+
+
+async def test_identity_is_no_encoding(server: WebServer, world: World) -> None:
+    body = b'{"entities":[{"reference":"u","type":"user"}]}'
+    head, _ = await raw_exchange(
+        server.port,
+        b"POST /v1/graph/sync HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Encoding: identity\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
+    )
+    assert head.startswith(b"HTTP/1.1 202 ")
+    assert len(world.writer.batches) == 1
+
+
+async def test_a_body_that_breaks_leaves_no_trace(
+    server: WebServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its handler has answered without reading it when its chunks turn out to be none."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+    )
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 404 ")
+        writer.write(b"<secret>\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+    writer.close()
+    assert "Traceback" not in caplog.text
+    assert "secret" not in caplog.text

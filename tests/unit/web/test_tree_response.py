@@ -37,7 +37,7 @@ def parts(answer: bytes) -> tuple[str, dict[str, str], bytes]:
 
 
 PATH = "/v1/graph/7?depth=2"
-HOST = "Host: x\r\n"
+HOST = "Host: localhost\r\n"
 
 
 async def test_one_answer(port: int, world: World) -> None:
