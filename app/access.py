@@ -76,12 +76,16 @@ def digest_of(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32, person=b"api-key").digest()
 
 
-class KeyStore(Protocol):
-    """Where keys are kept. Each call raises TransientError or FatalError."""
+class KeySource(Protocol):
+    """Where keys are read."""
 
     async def all(self) -> Sequence[ApiKey]:
-        """Every key that was ever made, the newest last; revoked ones stay."""
+        """Every key that was ever made, the newest last; revoked ones stay. Raises TransientError or FatalError."""
         ...
+
+
+class KeyStore(KeySource, Protocol):
+    """Where keys are kept. Each call raises TransientError or FatalError."""
 
     async def add(
         self,

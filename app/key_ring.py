@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from app.access import ApiKey, KeyStore, Rate, Scope, id_of
+from app.access import ApiKey, KeySource, Rate, Scope, id_of
 from app.clock import Clock
 from app.errors import TransientError
 from app.token_bucket import TokenBucket
@@ -48,7 +48,7 @@ class KeyRing:
     """Knows keys. `rate` is that of keys without one; None: no limit."""
 
     def __init__(
-        self, store: KeyStore, clock: Clock, *, refresh_s: float, outage_s: float, rate: Rate | None = None
+        self, store: KeySource, clock: Clock, *, refresh_s: float, outage_s: float, rate: Rate | None = None
     ) -> None:
         self._store = store
         self._clock = clock
