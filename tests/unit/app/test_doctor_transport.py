@@ -66,10 +66,14 @@ def test_libpq_has_a_default_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_no_password_is_told() -> None:
+    password = "a-secret"
     found = transport_findings(
-        settings(postgres_dsn="postgresql://u:a-secret@db/d", connect_url="http://u:a-secret@connect:8083")
+        settings(
+            postgres_dsn=f"postgresql://u:{password}@db/d", connect_url=f"http://u:{password}@connect:8083"
+        )
     )
-    assert "a-secret" not in repr(found)
+    assert len(found) == 2
+    assert password not in repr(found)
 
 
 def test_a_web_server_for_others_leaves_it() -> None:
