@@ -25,15 +25,12 @@ _ASK_AGAIN_S: Final = 0.5  # between readings for keys that nobody knows, howeve
 class Grant:
     """A live key, and how much of its rate is left in this process."""
 
-    __slots__ = ("_bucket", "key")
+    __slots__ = ("_bucket", "key", "scopes")
 
     def __init__(self, key: ApiKey, bucket: TokenBucket | None) -> None:
         self.key = key
+        self.scopes: frozenset[Scope] = key.allows
         self._bucket = bucket
-
-    @property
-    def scopes(self) -> frozenset[Scope]:
-        return self.key.scopes
 
     @property
     def bucket(self) -> TokenBucket | None:

@@ -99,7 +99,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         needs=admin,
     )
     _add_free(partial(add, needs=None, bounds=free), application[PAGE])
-    add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
+    add("/metrics", health.metrics, *_READ, needs=Scope.METRICS, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
     return application
 
