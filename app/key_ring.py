@@ -14,6 +14,7 @@ from typing import Final
 from app.access import ApiKey, KeySource, Rate, Scope, id_of
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
@@ -160,8 +161,10 @@ class KeyRing:
 
 def _tell(before: dict[str, Grant], after: dict[str, Grant], now: datetime) -> None:
     for key_id in after.keys() - before.keys():
-        audit.info("key %s is accepted", key_id, extra={"event": "key_accepted", "key_id": key_id})
+        extra = {**LogEvent.KEY_ACCEPTED.extra, "key_id": key_id}
+        audit.info("key %s is accepted", key_id, extra=extra)
     for key_id in before.keys() - after.keys():
         expired = (ends := before[key_id].key.expires_at) is not None and ends <= now
-        extra = {"event": "key_dropped", "key_id": key_id, "cause": "expired" if expired else "revoked"}
+        cause = "expired" if expired else "revoked"
+        extra = {**LogEvent.KEY_DROPPED.extra, "key_id": key_id, "cause": cause}
         audit.info("key %s is refused from now on", key_id, extra=extra)

@@ -9,7 +9,7 @@ import getpass
 import logging
 import logging.config
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +19,7 @@ from app.access import ApiKey, KeyStore, Rate, Scope, digest_of, id_of, new_text
 from app.dates import parse, to_text
 from app.errors import InvalidError
 from app.letter_text import printable
+from app.log_events import LogEvent
 from app.settings import Settings
 
 audit = logging.getLogger("audit")
@@ -115,7 +116,13 @@ async def _create(name: str, scopes: frozenset[Scope], expires_at: datetime | No
             key_id=key_id, digest=digest_of(text), name=name, scopes=scopes, expires_at=expires_at, rate=rate
         )
     told = ", ".join(sorted(scopes))
-    _audit("key_created", f"key {key_id} created for {told}", key_id, name=name, scopes=sorted(scopes))
+    _audit(
+        LogEvent.KEY_CREATED.extra,
+        f"key {key_id} created for {told}",
+        key_id,
+        name=name,
+        scopes=sorted(scopes),
+    )
     return text
 
 
@@ -159,14 +166,14 @@ async def _revoke(key_id: str) -> bool:
     async with _store() as store:
         found = await store.revoke(key_id)
     if found:
-        _audit("key_revoked", f"key {key_id} revoked", key_id)
+        _audit(LogEvent.KEY_REVOKED.extra, f"key {key_id} revoked", key_id)
     return found
 
 
-def _audit(event: str, message: str, key_id: str, **more: object) -> None:
+def _audit(event: Mapping[str, str], message: str, key_id: str, **more: object) -> None:
     logging.config.dictConfig(logs.config(Settings().log_format))
     extra = {
-        "event": event,
+        **event,
         "key_id": key_id,
         "user": _user(),
         **{f"key_{name}": each for name, each in more.items()},
