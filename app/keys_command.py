@@ -5,7 +5,6 @@ A new key is a line on stdout, once; nothing keeps its text. What is done goes t
 
 import argparse
 import asyncio
-import getpass
 import logging
 import logging.config
 import sys
@@ -20,6 +19,7 @@ from app.dates import parse, to_text
 from app.errors import InvalidError
 from app.letter_text import printable
 from app.log_events import LogEvent
+from app.operators import account
 from app.settings import Settings
 
 audit = logging.getLogger("audit")
@@ -175,17 +175,10 @@ def _audit(event: Mapping[str, str], message: str, key_id: str, **more: object) 
     extra = {
         **event,
         "key_id": key_id,
-        "user": _user(),
+        "user": account(),
         **{f"key_{name}": each for name, each in more.items()},
     }
     audit.info(message, extra=extra)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 @asynccontextmanager

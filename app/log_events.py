@@ -32,6 +32,7 @@ class LogEvent(StrEnum):
     CONNECTIONS_REFUSED = "http.connections_refused"
 
     ENTITY_ERASED = "entity_erased"
+    ERASURE_IMPORTED = "erasure_imported"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     KEY_ACCEPTED = "key_accepted"

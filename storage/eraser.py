@@ -57,7 +57,7 @@ class PostgresEraser:
                             # Erased before; the answer to that may have been lost with its connection.
                             return await self._noted(connection, subject=subject, by_id=by_id)
                         gone = await self._delete(connection, found)
-                        changes = _changes(found, gone)
+                        changes = erased_changes(found, gone)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and a retry would find nobody whose neighbours it could tell of.
@@ -104,7 +104,7 @@ class PostgresEraser:
         )
 
 
-def _changes(found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
+def erased_changes(found: asyncpg.Record, gone: asyncpg.Record) -> Changes:
     """What caches are told of an erasure, whose position is not known yet."""
     return Changes(
         position=0,
