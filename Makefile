@@ -123,10 +123,8 @@ lint: venv ## ruff, mypy strict, import directions
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports | tail -n 4
 
-audit: venv ## Known weaknesses of the locked packages; asks an advisory service (needs pip-audit and npm)
-	pip-audit --disable-pip --require-hashes -r requirements.lock
-	@cd load/k6 && npm audit --omit=optional
-	@cd web/ui && npm audit --omit=optional
+audit: venv ## Known weaknesses of the locked packages; ARGS=--strict fails where no advisory service answers
+	@$(PY) -m infra.audit $(ARGS)
 
 lock: venv ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock

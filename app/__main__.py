@@ -17,6 +17,7 @@ from app import (
     connector_command,
     dead_letter_commands,
     doctor_command,
+    erasures_command,
     keys_command,
     placeholder_command,
 )
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     audit_command.add_to(commands)
     placeholder_command.add_to(commands)
     keys_command.add_to(commands)
+    erasures_command.add_to(commands)
     doctor_command.add_to(commands)
     return parser
 

@@ -23,12 +23,21 @@ _KEY: Final = re.compile(
 
 
 class Scope(StrEnum):
-    """What a key is allowed; none includes another."""
+    """What a key is allowed. None includes another, but for `admin`, which includes `metrics`."""
 
     READ = "read"
     WRITE = "write"
     ERASE = "erase"
-    ADMIN = "admin"  # metrics and what operators do
+    METRICS = "metrics"  # /metrics alone: a scraper's key lies in a file on another machine
+    ADMIN = "admin"  # what operators do
+
+
+_INCLUDED: Final = {Scope.ADMIN: Scope.METRICS}
+
+
+def granting(scope: Scope) -> list[Scope]:
+    """With which scopes one may what needs this one: itself first."""
+    return [scope, *(each for each, included in _INCLUDED.items() if included is scope)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +65,11 @@ class ApiKey:
         """Whether this is the key's text; takes as long for any that is not."""
         return hmac.compare_digest(self.digest, digest_of(text))
 
+    @property
+    def allows(self) -> frozenset[Scope]:
+        """Its scopes, and those that they include."""
+        return self.scopes | {_INCLUDED[each] for each in self.scopes if each in _INCLUDED}
+
     def live_at(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
@@ -76,12 +90,16 @@ def digest_of(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=32, person=b"api-key").digest()
 
 
-class KeyStore(Protocol):
-    """Where keys are kept. Each call raises TransientError or FatalError."""
+class KeySource(Protocol):
+    """Where keys are read."""
 
     async def all(self) -> Sequence[ApiKey]:
-        """Every key that was ever made, the newest last; revoked ones stay."""
+        """Every key that was ever made, the newest last; revoked ones stay. Raises TransientError or FatalError."""
         ...
+
+
+class KeyStore(KeySource, Protocol):
+    """Where keys are kept. Each call raises TransientError or FatalError."""
 
     async def add(
         self,

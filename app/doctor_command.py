@@ -16,7 +16,9 @@ from app.clock import SystemClock
 from app.connect_client import ConnectClient
 from app.connector_config import PUBLICATION
 from app.connector_report import look
+from app.doctor_access import access_findings
 from app.doctor_settings import settings_findings
+from app.doctor_transport import transport_findings
 from app.errors import ProfileError
 from app.findings import Finding, Level, lines_of
 from app.settings import Settings
@@ -46,16 +48,21 @@ async def _run(*, as_json: bool) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """All checks, side by side. Raises nothing that a server does."""
-    from storage import doctor  # noqa: PLC0415 - only this command needs it
+    from storage import doctor, doctor_redis  # noqa: PLC0415 - only this command needs it
 
     groups = {
         "postgres": doctor.postgres_findings(settings, PUBLICATION),
-        "redis": doctor.redis_findings(settings),
+        "redis": doctor_redis.redis_findings(settings),
         "kafka": doctor_kafka.kafka_findings(settings),
         "cdc": _connector(settings),
+        "access": _access(settings),
     }
     found = await asyncio.gather(*(_bounded(name, group) for name, group in groups.items()))
-    return [*settings_findings(settings), *(finding for group in found for finding in group)]
+    return [
+        *settings_findings(settings),
+        *transport_findings(settings),
+        *(finding for group in found for finding in group),
+    ]
 
 
 async def _bounded(name: str, group: Awaitable[Sequence[Finding]]) -> Sequence[Finding]:
@@ -73,6 +80,16 @@ async def _bounded(name: str, group: Awaitable[Sequence[Finding]]) -> Sequence[F
         ]
 
 
+async def _access(settings: Settings) -> list[Finding]:
+    from storage.doctor import api_keys  # noqa: PLC0415 - see above
+
+    try:
+        keys = await api_keys(settings)
+    except ProfileError:
+        keys = None  # why, the checks of PostgreSQL tell
+    return await access_findings(settings, keys)
+
+
 async def _connector(settings: Settings) -> list[Finding]:
     from storage.doctor import slots_of  # noqa: PLC0415 - see above
 
@@ -82,7 +99,7 @@ async def _connector(settings: Settings) -> list[Finding]:
             name=settings.connector_name,
             slot_name=settings.cdc_slot,
             slots=slots,
-            connect=ConnectClient(settings.connect_url, timeout_s=5.0),
+            connect=ConnectClient(settings.connect_url, timeout_s=5.0, ca_file=settings.connect_ca_file),
             clock=SystemClock(),
         )
     except ProfileError as error:

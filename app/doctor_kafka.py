@@ -8,8 +8,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from app.connector_report import ConnectorReport
+from app.errors import ProfileError
 from app.findings import Finding, Level, judged
 from app.kafka_errors import unreachable
+from app.kafka_security import client_options
 from app.settings import Settings
 from app.topics import TopicSpec
 
@@ -17,7 +19,17 @@ from app.topics import TopicSpec
 async def kafka_findings(settings: Settings) -> list[Finding]:
     """The brokers, and each topic against app/topics.py. Raises nothing."""
     specs = settings.topic_specs
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_brokers, request_timeout_ms=10_000)
+    try:
+        admin = AIOKafkaAdminClient(**client_options(settings.kafka), request_timeout_ms=10_000)
+    except ProfileError as error:
+        return [
+            Finding(
+                level=Level.FAIL,
+                name="kafka",
+                what=str(error),
+                mend="mend the file, or the setting (PROFILE_KAFKA_…)",
+            )
+        ]
     try:
         await admin.start()
         brokers = len((await admin.describe_cluster())["brokers"])

@@ -1,11 +1,12 @@
 """Settings that a worker starts with and that somebody will be sorry for; and this host."""
 
-import ipaddress
+import importlib.util
 import os
 import shutil
 import tempfile
 from typing import Final
 
+from app.doctor_transport import leaves_this_machine
 from app.findings import Finding, Level, judged
 from app.settings import Role, Settings
 
@@ -15,7 +16,6 @@ _MIN_FREE: Final = 0.05
 
 def settings_findings(settings: Settings) -> list[Finding]:
     """Of the settings alone; asks nobody."""
-    open_bind = not _is_loopback(settings.web_host)
     key = settings.erasure_key.get_secret_value()
     weak = key == "development" or len(key.encode()) < _MIN_KEY_BYTES
     slowest_s = settings.window_linger_s + settings.flush_timeout_s
@@ -26,7 +26,8 @@ def settings_findings(settings: Settings) -> list[Finding]:
             what="is the default" if key == "development" else "is short" if weak else "is set",
             mend="set PROFILE_ERASURE_KEY to 32 random characters (`openssl rand -hex 16`) before the first erasure, "
             "and keep it: hashes in the ledger can be guessed under a weak one",
-            level=Level.FAIL if open_bind else Level.WARN,
+            # On one machine alone it is a trial; beyond it, somebody's erasures hang on it.
+            level=Level.FAIL if leaves_this_machine(settings) else Level.WARN,
         ),
         judged(
             "settings.progress_timeout",
@@ -43,18 +44,19 @@ def settings_findings(settings: Settings) -> list[Finding]:
             mend="unset PROFILE_HOOKS: it is for tests and may end the process",
         ),
     ]
-    if Role.WEB in settings.roles:
+    if settings.otel_endpoint is not None:
+        missing = _missing_of_otel()
         found.append(
             judged(
-                "settings.web_host",
-                well=not open_bind,
-                what=f"listens on {settings.web_host}:{settings.web_port}",
-                mend="set PROFILE_WEB_HOST=127.0.0.1, or let nobody but trusted services reach it"
-                if settings.web_allow_non_loopback
-                else "the worker will refuse to start: set PROFILE_WEB_HOST=127.0.0.1",
-                level=Level.WARN if settings.web_allow_non_loopback else Level.FAIL,
+                "settings.otel",
+                well=not missing,
+                what=f"{missing} is not installed"
+                if missing
+                else f"traces go to {_shown(settings.otel_endpoint)}",
+                mend="the worker will refuse to start: install the extra `otel`, or unset PROFILE_OTEL_ENDPOINT",
             )
         )
+    if Role.WEB in settings.roles:
         found.append(
             judged(
                 "settings.replicas",
@@ -65,6 +67,23 @@ def settings_findings(settings: Settings) -> list[Finding]:
             )
         )
     return [*found, *_host()]
+
+
+def _missing_of_otel() -> str | None:
+    """The first package that tracing needs and that is not here; as app.tracing imports them."""
+    for name in ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:  # a parent of it is missing
+            found = None
+        if found is None:
+            return name
+    return None
+
+
+def _shown(endpoint: str) -> str:
+    """Without a user and password."""
+    return endpoint.rpartition("@")[2]
 
 
 def _host() -> list[Finding]:
@@ -88,12 +107,3 @@ def _host() -> list[Finding]:
             level=Level.WARN,
         ),
     ]
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

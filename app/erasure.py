@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from app.models import EntityKey
 
@@ -38,3 +39,37 @@ class Named:
     references: frozenset[str]
     ids: frozenset[int]
     told_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A row of the ledger, which another database may have to know. Hashes are keyed, in hexadecimal.
+
+    Of an entry that was put together from a receipt or from the audit log, only the first two are known.
+    """
+
+    ledger_id: str
+    erased_at: datetime
+    key_fingerprint: str | None = None
+    reference_hash: str | None = None
+    id_hash: str | None = None
+    properties: int = 0
+    edges: int = 0
+    points: int = 0
+    letters: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What became of an entry that a ledger did not have, and how much was removed for it.
+
+    `noted`: there was no such entity. `erased`: it was there, and is gone. `kept`: it was there and was made after the
+    erasure: told anew, or brought back by a replay before the ledger knew.
+    """
+
+    ledger_id: str
+    erased_at: datetime
+    outcome: Literal["noted", "erased", "kept"]
+    properties: int = 0
+    edges: int = 0
+    points: int = 0

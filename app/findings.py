@@ -35,6 +35,11 @@ def judged(name: str, *, well: bool, what: str, mend: str, level: Level = Level.
     )
 
 
+def unreachable(name: str, error: Exception, setting: str, level: Level = Level.FAIL) -> Finding:
+    """A server that does not answer, or is not the one that `setting` means."""
+    return Finding(level=level, name=name, what=str(error), mend=f"start the server, or mend {setting}")
+
+
 def lines_of(findings: Sequence[Finding]) -> Iterator[str]:
     """A line for each, and one more for each way out."""
     width = max((len(finding.name) for finding in findings), default=0)

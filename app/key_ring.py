@@ -11,9 +11,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from app.access import ApiKey, KeyStore, Rate, Scope, id_of
+from app.access import ApiKey, KeySource, Rate, Scope, id_of
 from app.clock import Clock
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)
@@ -25,15 +26,12 @@ _ASK_AGAIN_S: Final = 0.5  # between readings for keys that nobody knows, howeve
 class Grant:
     """A live key, and how much of its rate is left in this process."""
 
-    __slots__ = ("_bucket", "key")
+    __slots__ = ("_bucket", "key", "scopes")
 
     def __init__(self, key: ApiKey, bucket: TokenBucket | None) -> None:
         self.key = key
+        self.scopes: frozenset[Scope] = key.allows
         self._bucket = bucket
-
-    @property
-    def scopes(self) -> frozenset[Scope]:
-        return self.key.scopes
 
     @property
     def bucket(self) -> TokenBucket | None:
@@ -48,7 +46,7 @@ class KeyRing:
     """Knows keys. `rate` is that of keys without one; None: no limit."""
 
     def __init__(
-        self, store: KeyStore, clock: Clock, *, refresh_s: float, outage_s: float, rate: Rate | None = None
+        self, store: KeySource, clock: Clock, *, refresh_s: float, outage_s: float, rate: Rate | None = None
     ) -> None:
         self._store = store
         self._clock = clock
@@ -163,8 +161,10 @@ class KeyRing:
 
 def _tell(before: dict[str, Grant], after: dict[str, Grant], now: datetime) -> None:
     for key_id in after.keys() - before.keys():
-        audit.info("key %s is accepted", key_id, extra={"event": "key_accepted", "key_id": key_id})
+        extra = {**LogEvent.KEY_ACCEPTED.extra, "key_id": key_id}
+        audit.info("key %s is accepted", key_id, extra=extra)
     for key_id in before.keys() - after.keys():
         expired = (ends := before[key_id].key.expires_at) is not None and ends <= now
-        extra = {"event": "key_dropped", "key_id": key_id, "cause": "expired" if expired else "revoked"}
+        cause = "expired" if expired else "revoked"
+        extra = {**LogEvent.KEY_DROPPED.extra, "key_id": key_id, "cause": cause}
         audit.info("key %s is refused from now on", key_id, extra=extra)

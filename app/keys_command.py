@@ -5,11 +5,10 @@ A new key is a line on stdout, once; nothing keeps its text. What is done goes t
 
 import argparse
 import asyncio
-import getpass
 import logging
 import logging.config
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +18,8 @@ from app.access import ApiKey, KeyStore, Rate, Scope, digest_of, id_of, new_text
 from app.dates import parse, to_text
 from app.errors import InvalidError
 from app.letter_text import printable
+from app.log_events import LogEvent
+from app.operators import account
 from app.settings import Settings
 
 audit = logging.getLogger("audit")
@@ -115,7 +116,13 @@ async def _create(name: str, scopes: frozenset[Scope], expires_at: datetime | No
             key_id=key_id, digest=digest_of(text), name=name, scopes=scopes, expires_at=expires_at, rate=rate
         )
     told = ", ".join(sorted(scopes))
-    _audit("key_created", f"key {key_id} created for {told}", key_id, name=name, scopes=sorted(scopes))
+    _audit(
+        LogEvent.KEY_CREATED.extra,
+        f"key {key_id} created for {told}",
+        key_id,
+        name=name,
+        scopes=sorted(scopes),
+    )
     return text
 
 
@@ -159,26 +166,19 @@ async def _revoke(key_id: str) -> bool:
     async with _store() as store:
         found = await store.revoke(key_id)
     if found:
-        _audit("key_revoked", f"key {key_id} revoked", key_id)
+        _audit(LogEvent.KEY_REVOKED.extra, f"key {key_id} revoked", key_id)
     return found
 
 
-def _audit(event: str, message: str, key_id: str, **more: object) -> None:
+def _audit(event: Mapping[str, str], message: str, key_id: str, **more: object) -> None:
     logging.config.dictConfig(logs.config(Settings().log_format))
     extra = {
-        "event": event,
+        **event,
         "key_id": key_id,
-        "user": _user(),
+        "user": account(),
         **{f"key_{name}": each for name, each in more.items()},
     }
     audit.info(message, extra=extra)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return "unknown"
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
-"""The names of log lines that operators alert on: `event` of a JSON line. A name is never given to another thing.
+"""The names of log lines that machines read: `event` of a JSON line. A name is never given to another thing.
 
-docs/operations.md lists them with what to do; a test holds the list, this registry and the calls together.
+Those with a dot are for alerts; those without are lines of the logger `audit`. docs/operations.md lists all of them; a
+test holds the lists, this registry and the calls together.
 """
 
 from enum import StrEnum
@@ -29,6 +30,13 @@ class LogEvent(StrEnum):
     LETTERS_WAIT = "erasure.letters_wait"
     REQUEST_FAILED = "request.failed"
     CONNECTIONS_REFUSED = "http.connections_refused"
+
+    ENTITY_ERASED = "entity_erased"
+    ERASURE_IMPORTED = "erasure_imported"
+    KEY_CREATED = "key_created"
+    KEY_REVOKED = "key_revoked"
+    KEY_ACCEPTED = "key_accepted"
+    KEY_DROPPED = "key_dropped"
 
     @property
     def extra(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from app.audit import AuditReport
 from app.domain_event import DomainEvent
-from app.erasure import ErasureReceipt, Named
+from app.erasure import ErasureReceipt, LedgerEntry, Named, Taken
 from app.export import ExportLine
 from app.models import Batch, Changes, EntityKey
 from app.preview import Preview
@@ -112,6 +112,28 @@ class ErasureRegister(Protocol):
 
     async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
         """The dead letters of these erasures, as `unchecked` told them, are removed, so many of each."""
+        ...
+
+
+class ErasureTransfer(Protocol):
+    """Carries the ledger into a database that was restored from before. Raises TransientError or FatalError.
+
+    Both databases have to be under the same PROFILE_ERASURE_KEY.
+    """
+
+    def entries(self, *, since: datetime | None = None) -> AsyncIterator[LedgerEntry]:
+        """The ledger, in one snapshot of the primary, by the date of the erasure; `since`: not those before."""
+        ...
+
+    def take(
+        self, entries: Sequence[LedgerEntry], *, made_since: datetime | None = None
+    ) -> AsyncIterator[Sequence[Taken]]:
+        """Note the entries that the ledger lacks, or has with an older date, and erase whom they are about.
+
+        In batches, each in one transaction in which no flush is open, and told when it has committed; caches are told
+        by then. So what breaks off may be repeated, and what the ledger has already is left alone. `made_since`: erase
+        as well whoever was made since then, though it was after the erasure, and though the ledger has the entry.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from infra import compose, provision, stack
 from infra.errors import InfraError
+from infra.install.promtool import promtool
 from infra.services import SERVICES, select
 from infra.settings import InfraSettings
 
@@ -33,6 +34,8 @@ def _up(settings: InfraSettings, options: argparse.Namespace) -> None:
 def _install(settings: InfraSettings, options: argparse.Namespace) -> None:
     if options.stack == "native":  # the images are built by `up`
         stack.install(settings, options.services)
+    if not options.services:
+        promtool(settings)
 
 
 def _down(settings: InfraSettings, options: argparse.Namespace) -> None:

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import asyncpg
 
 from app.access import ApiKey, Rate, Scope
 from storage.errors import translated
 from storage.queries import query
+
+_KNOWN: Final = frozenset(map(str, Scope))
 
 
 class PostgresKeys:
@@ -57,7 +60,8 @@ def _key(row: asyncpg.Record) -> ApiKey:
         id=row["id"],
         name=row["name"],
         digest=row["digest"],
-        scopes=frozenset(map(Scope, row["scopes"])),
+        # A newer version, which may share the database during an upgrade, may know more of them.
+        scopes=frozenset(Scope(each) for each in row["scopes"] if each in _KNOWN),
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],

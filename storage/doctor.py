@@ -1,29 +1,29 @@
-"""Checks of PostgreSQL and Redis for `python -m app doctor`. They write nothing."""
+"""Checks of PostgreSQL for `python -m app doctor`. They write nothing."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 import asyncpg
 
+from app.access import ApiKey
 from app.errors import FatalError, ProfileError, TransientError
-from app.findings import Finding, Level, judged
+from app.findings import Finding, Level, judged, unreachable
 from app.ports import ReplicationSlots
 from app.settings import Settings
+from storage.api_keys import PostgresKeys
 from storage.errors import translated
 from storage.ledger import ErasureLedger
 from storage.migrator import require_current
 from storage.pools import open_reader, open_writer
 from storage.queries import query
-from storage.redis_nodes import RedisNodes
 from storage.slots import PostgresSlots
 
 _OLDEST: Final = 150_000
 _MAX_SKEW_S: Final = 1.0
 _MAX_LAG_BYTES: Final = 64 * 1024 * 1024
 _MANY_IN_DEFAULT: Final = 100_000
-_SLOTS: Final = 16_384
 _TIMEOUT_S: Final = 10.0
 
 
@@ -33,19 +33,19 @@ async def postgres_findings(settings: Settings, publication: str) -> list[Findin
     try:
         row, flushed, skew_s = await _asked(dsn, settings)
     except ProfileError as error:
-        return [_unreachable("postgres.primary", error, "PROFILE_POSTGRES_DSN")]
+        return [unreachable("postgres.primary", error, "PROFILE_POSTGRES_DSN")]
     found = _primary(row, skew_s, settings)
     for check in (_session, _schema):
         try:
             found += await check(settings, publication)
         except ProfileError as error:
-            found.append(_unreachable("postgres.schema", error, "PROFILE_POSTGRES_DSN"))
+            found.append(unreachable("postgres.schema", error, "PROFILE_POSTGRES_DSN"))
     for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
         name = f"postgres.replica-{number}"
         try:
             replica, replayed, _ = await _asked(secret.get_secret_value(), settings)
         except ProfileError as error:
-            found.append(_unreachable(name, error, "PROFILE_POSTGRES_REPLICA_DSNS", level=Level.WARN))
+            found.append(unreachable(name, error, "PROFILE_POSTGRES_REPLICA_DSNS", level=Level.WARN))
         else:
             found += _replica(name, replica, max(0, flushed - replayed))
     return found
@@ -55,6 +55,18 @@ async def slots_of(settings: Settings) -> tuple[ReplicationSlots, asyncpg.Pool]:
     """The slots of the primary, and the pool to terminate afterwards."""
     pool = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="doctor")
     return PostgresSlots(pool, acquire_timeout_s=_TIMEOUT_S), pool
+
+
+async def api_keys(settings: Settings) -> Sequence[ApiKey]:
+    """Every key that was ever made. Raises TransientError or FatalError."""
+    pool = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="doctor")
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            return await PostgresKeys(pool, acquire_timeout_s=_TIMEOUT_S).all()
+    except TimeoutError as error:
+        raise TransientError(f"The API keys were not read within {_TIMEOUT_S:g} s.") from error
+    finally:
+        pool.terminate()
 
 
 async def _asked(dsn: str, settings: Settings) -> tuple[asyncpg.Record, int, float]:
@@ -72,10 +84,6 @@ async def _asked(dsn: str, settings: Settings) -> tuple[asyncpg.Record, int, flo
     assert ping is not None  # noqa: S101 - scalars are one row
     assert row is not None  # noqa: S101 - see above
     return row, ping["position"], (before + (after - before) / 2 - row["now"]).total_seconds()
-
-
-def _unreachable(name: str, error: Exception, setting: str, level: Level = Level.FAIL) -> Finding:
-    return Finding(level=level, name=name, what=str(error), mend=f"start the server, or mend {setting}")
 
 
 def _primary(row: asyncpg.Record, skew_s: float, settings: Settings) -> list[Finding]:
@@ -244,57 +252,3 @@ def _replica(name: str, row: asyncpg.Record, behind: int) -> list[Finding]:
             level=Level.WARN,
         ),
     ]
-
-
-async def redis_findings(settings: Settings) -> list[Finding]:
-    """The cluster and each node. Raises nothing; Redis is never required, so nothing of it is worse than a warning."""
-    if not settings.cache_enabled:
-        return [Finding(level=Level.OK, name="redis", what="caching is off")]
-    nodes = RedisNodes(settings.redis_nodes, timeout_s=max(1.0, settings.redis_timeout_s))
-    try:
-        told = await nodes.ask_each(
-            [("CLUSTER", "INFO"), ("CONFIG", "GET", "maxmemory*"), ("CONFIG", "GET", "appendonly")]
-        )
-    except TransientError as error:
-        return [_unreachable("redis", error, "PROFILE_REDIS_NODES", Level.WARN)]
-    finally:
-        await nodes.close()
-    return [finding for name, replies in told.items() for finding in _node(f"redis.{name}", replies)]
-
-
-def _node(name: str, replies: Sequence[object]) -> list[Finding]:
-    info, memory, append_only = replies
-    pairs = dict(line.split(":", 1) for line in cast("bytes", info).decode().split("\r\n") if ":" in line)
-    covered = int(pairs.get("cluster_slots_ok", 0))
-    known = _config(memory) | _config(append_only)
-    policy = known.get("maxmemory-policy", "not told")
-    return [
-        judged(
-            name,
-            well=covered == _SLOTS,
-            what=f"{covered} of {_SLOTS} slots are covered",
-            mend="start the nodes that are away, or `redis-cli --cluster fix`: reads go past Redis meanwhile",
-            level=Level.WARN,
-        ),
-        judged(
-            f"{name}.memory",
-            well=policy == "volatile-lfu" and known.get("maxmemory", "0") != "0",
-            what=f"maxmemory {known.get('maxmemory', 'not told')}, {policy}",
-            mend="CONFIG SET maxmemory-policy volatile-lfu and a maxmemory: marks have no TTL and must stay",
-            level=Level.WARN,
-        ),
-        judged(
-            f"{name}.persistence",
-            well=known.get("appendonly") != "yes",
-            what=f"appendonly {known.get('appendonly', 'not told')}",
-            mend="turn it off, and snapshots: entries would come back whose invalidation came after them",
-            level=Level.WARN,
-        ),
-    ]
-
-
-def _config(reply: object) -> dict[str, str]:
-    if not isinstance(reply, list):
-        return {}
-    texts = [part.decode() for part in reply]
-    return dict(zip(texts[::2], texts[1::2], strict=True))

@@ -60,7 +60,7 @@ class PostgresEraser:
                         placeholders = await connection.fetch(query("placeholder_of_erased"), found["id"])
                         merges = await merged(connection, placeholders) if placeholders else None
                         gone = await self._delete(connection, found)
-                        changes = _changes(found, gone, merges)
+                        changes = erased_changes(found, gone, merges)
                     position: int = await connection.fetchval(query("flush_position"))
                 except BaseException:
                     # It may have committed, and a retry would find nobody whose neighbours it could tell of.
@@ -107,7 +107,7 @@ class PostgresEraser:
         )
 
 
-def _changes(found: asyncpg.Record, gone: asyncpg.Record, merges: Changes | None) -> Changes:
+def erased_changes(found: asyncpg.Record, gone: asyncpg.Record, merges: Changes | None = None) -> Changes:
     """What caches are told of an erasure, whose position is not known yet."""
     entities, keys = (
         (frozenset[int](), frozenset[EntityKey]()) if merges is None else (merges.entities, merges.keys)

@@ -17,6 +17,7 @@ from app.ports import (
     EntityDirectory,
     EntityIndex,
     ErasureRegister,
+    ErasureTransfer,
     GraphReader,
     PlaceholderMerger,
     Probe,
@@ -39,6 +40,7 @@ from storage.entity_index import PostgresEntityIndex
 from storage.entity_limits import EntityLimits
 from storage.eraser import PostgresEraser
 from storage.erasure_register import PostgresErasureRegister
+from storage.erasure_transfer import PostgresErasureTransfer
 from storage.errors import translated
 from storage.exporter import PostgresExporter
 from storage.fragment_loader import FragmentLoader
@@ -76,6 +78,7 @@ class Stores:
     writer: ProfileWriter
     eraser: ProfileEraser
     erasures: ErasureRegister
+    erasure_transfer: ErasureTransfer
     exporter: ProfileExporter
     keys: KeyStore
     preview: ProfilePreview
@@ -236,6 +239,7 @@ class Stores:
         )
         self._lineage.on_move(written.moved, [])
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
+        self.erasure_transfer = PostgresErasureTransfer(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
 
     def _ask(self, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:

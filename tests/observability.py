@@ -10,10 +10,12 @@ import yaml
 from infra.observability import dashboard
 
 DIRECTORY = Path(dashboard.__file__).parent
-_SELECTOR = re.compile(r"\b(profile_\w+)(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b(profile_\w+|up(?=\{))(?:\{([^}]*)\})?")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
 OF_PROMETHEUS = {"instance", "job"}
+# What Prometheus makes of each scrape.
+BY_PROMETHEUS = {"up"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         needs=admin,
     )
     _add_free(partial(add, needs=None, bounds=free), application[PAGE])
-    add("/metrics", health.metrics, *_READ, needs=admin, bounds=free)
+    add("/metrics", health.metrics, *_READ, needs=Scope.METRICS, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
     # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.connection.
     application[UNROUTED] = cast("Any", guarded(_unrouted, "-", services, gate, free, scope=None))

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from app.erasure import ErasureReceipt
 from app.errors import TransientError
+from app.log_events import LogEvent
 from app.models import EntityKey
 from app.tokens import HEADER as TOKEN
 from web import parameters
@@ -69,7 +70,7 @@ async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str
         receipt.ledger_id,
         request[GIVEN_REQUEST_ID],
         extra={
-            "event": "entity_erased",
+            **LogEvent.ENTITY_ERASED.extra,
             "request_id": request[GIVEN_REQUEST_ID],
             "key_id": request.get(KEY_ID),
             **receipt.model_dump(exclude={"not_reached"}),

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 from typing import Final, Self
 
 from aiohttp import web
 
 from app.errors import FatalError
+from app.hosts import is_loopback
 from app.settings import Settings
 from web.broken import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from web.connection import Patience, ProblemHandler, ProblemServer
@@ -66,7 +66,7 @@ class WebServer:
     async def start(self) -> None:
         """Listen. Raises FatalError where the host is not allowed or the port is taken."""
         self._application[GATE].listen(
-            self._host, loopback=_is_loopback(self._host), allowed=self._allow_non_loopback
+            self._host, loopback=is_loopback(self._host), allowed=self._allow_non_loopback
         )
         runner = _ProblemRunner(
             self._application,
@@ -113,15 +113,6 @@ async def _hear_the_last(server: web.Server) -> None:
 
 def _awaits_first_request(connection: web.RequestHandler) -> bool:
     return isinstance(connection, ProblemHandler) and connection.awaits_first_request
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _ProblemRunner(web.AppRunner):

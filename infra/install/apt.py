@@ -46,7 +46,7 @@ def postgres_bin(settings: InfraSettings) -> Path:
     if (found := find_postgres_bin()) is not None:
         return found
     _require_apt(["postgresql", "postgresql-<version>-partman"])
-    _update(settings)
+    update_lists()
     depends = run(["apt-cache", "depends", "postgresql"], purpose="Looking up Debian's PostgreSQL version")
     match = re.search(r"Depends: postgresql-(\d+)", depends)
     if match is None:
@@ -86,11 +86,12 @@ def _apt_install(settings: InfraSettings, packages: Sequence[str]) -> None:
         try:
             run(install, purpose="apt-get install", environment=environment)
         except InfraError:
-            _update(settings)
+            update_lists()
             run(install, purpose="apt-get install", environment=environment)
 
 
-def _update(settings: InfraSettings) -> None:
+def update_lists() -> None:
+    """What apt-get knows of packages, anew. Needs root, or sudo without a password."""
     run([*_as_root(), "apt-get", "update", "-qq"], purpose="apt-get update")
 
 

@@ -87,6 +87,63 @@ SET letters = e.letters + n.letters, letters_checked_at = clock_timestamp()
 FROM unnest($1::bytea[], $2::timestamptz[], $3::bigint[]) AS n (subject, erased_at, letters)
 WHERE e.subject = n.subject AND e.erased_at = n.erased_at;
 
+-- name: ledger_entries
+-- The ledger for another database, the oldest erasure first. $1 not those before, or null.
+SELECT subject, erased_at, key_fingerprint, reference_subject, id_subject, properties, edges, points, letters
+FROM erasures
+WHERE $1::timestamptz IS NULL OR erased_at >= $1
+ORDER BY erased_at, subject;
+
+-- name: take_entries
+-- Note erasures of another database; which of them were not known, or with an older date. Dead letters are looked for
+-- anew. Without the subjects of ids: this database may give them again, and they are unique.
+-- $1 subjects, $2 dates, $3 fingerprint of the key, $4 subjects of references, $5 to $7 numbers of properties, edges
+-- and points, $8 of letters.
+INSERT INTO erasures AS e
+    (subject, erased_at, key_fingerprint, reference_subject, properties, edges, points, letters)
+SELECT n.subject, n.erased_at, $3::bytea, n.reference_subject, n.properties, n.edges, n.points, n.letters
+FROM unnest($1::bytea[], $2::timestamptz[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+     AS n (subject, erased_at, reference_subject, properties, edges, points, letters)
+ORDER BY n.subject
+ON CONFLICT (subject) DO UPDATE
+SET erased_at = excluded.erased_at, key_fingerprint = excluded.key_fingerprint,
+    reference_subject = coalesce(excluded.reference_subject, e.reference_subject),
+    properties = excluded.properties, edges = excluded.edges, points = excluded.points,
+    letters = excluded.letters, letters_checked_at = NULL
+WHERE e.erased_at < excluded.erased_at
+RETURNING subject;
+
+-- name: last_entity
+-- The highest id that there is; 0 for none.
+SELECT coalesce(max(id), 0) FROM entities;
+
+-- name: entities_from
+-- Whom there is, by page. $1 after this id, $2 not after this id or null, $3 how many.
+SELECT id, type, reference FROM entities
+WHERE id > $1 AND ($2::bigint IS NULL OR id <= $2)
+ORDER BY id LIMIT $3;
+
+-- name: entity_to_erase_again
+-- By id, with when it was made. $1 id.
+SELECT id, type, reference, properties, created_at FROM entities WHERE id = $1;
+
+-- name: erase_again
+-- Delete an entity, its edges on both sides and its points; the ledger has it already, with the date of then. $1 id,
+-- $2 subject, $3 subject of the reference, $4 subject of the id.
+WITH edges_gone AS (
+    DELETE FROM edges WHERE left_entity_id = $1 OR right_entity_id = $1 RETURNING left_entity_id
+), points_gone AS (
+    DELETE FROM temporal_properties WHERE entity_id = $1 RETURNING 1
+), entity_gone AS (
+    DELETE FROM entities WHERE id = $1 RETURNING properties
+), noted AS (
+    UPDATE erasures SET reference_subject = $3, id_subject = $4, letters_checked_at = NULL WHERE subject = $2
+)
+SELECT (SELECT count(*) FROM entity_gone, jsonb_object_keys(properties)) AS properties,
+       (SELECT count(*) FROM edges_gone) AS edges,
+       (SELECT count(*) FROM points_gone) AS points,
+       (SELECT array_agg(DISTINCT left_entity_id) FROM edges_gone WHERE left_entity_id <> $1) AS neighbours;
+
 -- name: foreign_fingerprint
 -- Whether the ledger holds entries of another key. $1 fingerprint.
 SELECT EXISTS (SELECT FROM erasures WHERE key_fingerprint <> $1);

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.access import Scope
+from app.access import Scope, granting
 from web.openapi import examples
 from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
 from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
@@ -23,7 +23,7 @@ _TOLD: Final = {
 }
 _KEY: Final = "key"
 _SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
-_ADMIN: Final = ("/metrics", "/v1/dead-letters")
+_ADMIN: Final = "/v1/dead-letters"
 _OF_KEYS: Final = (
     "unauthorized",
     "forbidden",
@@ -81,6 +81,8 @@ def scope_of(operation: Operation) -> Scope | None:
         return Scope.ERASE
     if operation.path.startswith(_ADMIN):
         return Scope.ADMIN
+    if operation.path == "/metrics":
+        return Scope.METRICS
     # An export is told beside erasures.
     return Scope.READ if operation.path.endswith("/export") else _SCOPES.get(operation.tag)
 
@@ -95,7 +97,7 @@ def _operation(operation: Operation) -> Json:
     }
     scope = scope_of(operation)
     if scope is not None:
-        described["security"] = [{_KEY: [scope]}]
+        described["security"] = [{_KEY: [each]} for each in granting(scope)]
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:

@@ -1,25 +1,31 @@
-"""A broker that asks for SASL/PLAIN, in the clear and over TLS: every client of ours, and Faust's transport."""
+"""A broker that asks for SASL/PLAIN, in the clear and over TLS: every client of ours, and a worker."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+from pydantic import SecretStr
 
 from app import faust_app
+from app.doctor_kafka import kafka_findings
 from app.durable_producer import DurableProducer, Outgoing
 from app.errors import ProfileError, TransientError
+from app.findings import Level
 from app.kafka_security import Brokers, KafkaSecurity, client_options
-from app.settings import Settings
+from app.settings import Role, Settings
 from app.topic_admin import create_topics
 from app.topic_reading import read_to_end
 from app.topics import TopicSpec
 from infra.errors import NotReadyError
 from infra.services.kafka import KafkaService
 from infra.settings import InfraSettings
+from tests.e2e.workers import Worker
 from tests.integration.security.conftest import Certificates, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -148,6 +154,86 @@ async def test_fausts_transport_is_told_the_same(ports: tuple[int, int], certifi
     await client.start()
     assert (await client.describe_cluster())["brokers"]
     await client.close()
+
+
+async def test_a_worker_consumes_and_commits_with_its_password(
+    ports: tuple[int, int], certificates: Certificates, settings: Settings, db: Any, tmp_path: Path
+) -> None:
+    """Faust's own consumer: a record in, its row committed, and its offset."""
+    mine = settings.model_copy(
+        update={
+            "roles": [Role.ENTITY_PROPERTIES],
+            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_username": "profile",
+            "kafka_sasl_password": SecretStr("a-password"),
+            "kafka_ca_file": certificates.ca,
+            "cache_enabled": False,
+        }
+    )
+    await create_topics(mine.kafka, mine.topic_specs)
+    producer = DurableProducer(mine.kafka)
+    record = {
+        "entity_reference": "a",
+        "entity_type": "user",
+        "field_name": "name",
+        "field_value": "Ana",
+        "reference_date": "2025-01-15T10:30:00Z",
+    }
+    topic = mine.topics.entity_properties
+    sent = Outgoing(
+        topic=topic,
+        key=b"user:a",
+        value=json.dumps(record).encode(),
+        headers=[],
+        timestamp_ms=1_700_000_000_000,
+    )
+    await producer.publish([sent])
+    await producer.close()
+    told = {
+        "PROFILE_KAFKA_SECURITY_PROTOCOL": mine.kafka_security_protocol,
+        "PROFILE_KAFKA_SASL_USERNAME": mine.kafka_sasl_username,
+        "PROFILE_KAFKA_SASL_PASSWORD": mine.kafka_sasl_password.get_secret_value(),
+        "PROFILE_KAFKA_CA_FILE": str(mine.kafka_ca_file),
+        "PROFILE_CACHE_ENABLED": "false",
+    }
+    with Worker(mine, tmp_path / "worker.log", **told) as worker:
+        async with asyncio.timeout(90):
+            while not await db.fetchval("SELECT count(*) FROM entities WHERE properties ? 'name'"):
+                assert worker.process.poll() is None, worker.log[-3000:]
+                await asyncio.sleep(0.1)
+            while await committed(mine) < 1:
+                assert worker.process.poll() is None, worker.log[-3000:]
+                await asyncio.sleep(0.1)
+        assert await worker.terminate(within_s=30) == 0
+        assert "a-password" not in worker.log
+
+
+async def committed(settings: Settings) -> int:
+    """The sum of the offsets of the worker's group."""
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(settings.group_id)
+    finally:
+        await admin.close()
+    return sum(max(0, told.offset) for told in found.values())
+
+
+async def test_doctor_comes_with_its_password(
+    ports: tuple[int, int], certificates: Certificates, settings: Settings
+) -> None:
+    mine = settings.model_copy(
+        update={
+            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_security_protocol": "SASL_SSL",
+            "kafka_sasl_username": "profile",
+            "kafka_sasl_password": SecretStr("a-password"),
+            "kafka_ca_file": certificates.ca,
+        }
+    )
+    found = await kafka_findings(mine)
+    assert (found[0].level, found[0].what) == (Level.OK, "1 brokers answer")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,12 @@ async def until(served: Served, text: str | None, wanted: int) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until_metrics(served: Served, text: str) -> None:
+    async with asyncio.timeout(BOUND_S):
+        while await status(served, text, "GET", "/metrics") != 200:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.timeout(120)
 async def test_from_the_first_key_to_the_last(
     served: Served, settings: Settings, db: "asyncpg.Connection[asyncpg.Record]"
@@ -85,6 +91,11 @@ async def test_from_the_first_key_to_the_last(
     assert row is not None
     assert row["digest"] == digest_of(text)
     assert text.split("_")[2] not in str(dict(row))
+
+    _, scraper, _ = await keys(settings, "create", "--name", "prometheus", "--scope", "metrics")
+    await until_metrics(served, scraper)
+    assert await status(served, scraper) == 403
+    await keys(settings, "revoke", scraper.split("_")[1])
 
     key_id = text.split("_")[1]
     code, listed, _ = await keys(settings, "list")

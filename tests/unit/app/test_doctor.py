@@ -1,6 +1,7 @@
 """What doctor says of settings, topics, servers and caches that are not as they have to be."""
 
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from app.doctor_settings import settings_findings
 from app.findings import Finding, Level, lines_of
 from app.settings import Settings
 from app.topics import TopicSpec
-from storage import doctor
+from storage import doctor, doctor_redis
 
 SPEC = TopicSpec(name="t.dlq", partitions=2, config={"cleanup.policy": "compact", "retention.ms": "-1"})
 SERVER: dict[str, Any] = {
@@ -46,11 +47,10 @@ def bad(findings: list[Finding]) -> dict[str, Level]:
     [
         ({}, {"settings.erasure_key": Level.WARN}),
         ({"erasure_key": SecretStr("k" * 32)}, {}),
-        (
-            {"web_host": "0.0.0.0", "web_allow_non_loopback": True},
-            {"settings.erasure_key": Level.FAIL, "settings.web_host": Level.WARN},
-        ),
-        ({"web_host": "0.0.0.0", "erasure_key": SecretStr("k" * 32)}, {"settings.web_host": Level.FAIL}),
+        ({"web_host": "0.0.0.0"}, {"settings.erasure_key": Level.FAIL}),
+        ({"web_host": "0.0.0.0", "roles": "cdc"}, {"settings.erasure_key": Level.WARN}),
+        ({"kafka_brokers": ["kafka:9092"]}, {"settings.erasure_key": Level.FAIL}),
+        ({"web_host": "0.0.0.0", "erasure_key": SecretStr("k" * 32)}, {}),
         ({"hooks": "before-copy:kill:2", "erasure_key": SecretStr("k" * 32)}, {"settings.hooks": Level.FAIL}),
         (
             {"progress_timeout_s": 20, "erasure_key": SecretStr("k" * 32)},
@@ -64,6 +64,18 @@ def bad(findings: list[Finding]) -> dict[str, Level]:
 )
 def test_settings(changes: dict[str, Any], expected: dict[str, Level]) -> None:
     assert bad(settings_findings(settings(**changes))) == expected
+
+
+def test_traces_without_their_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = settings(erasure_key=SecretStr("k" * 32), otel_endpoint="http://u:secret@collector:4318")
+    told = {finding.name: finding for finding in settings_findings(changed)}["settings.otel"]
+    assert (told.level, told.what) == (Level.OK, "traces go to collector:4318")
+
+    def find(name: str) -> object:
+        return None if name == "opentelemetry.sdk" else find_spec(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", find)
+    assert bad(settings_findings(changed)) == {"settings.otel": Level.FAIL}
 
 
 def test_no_secret_is_told() -> None:
@@ -120,7 +132,7 @@ def test_a_node_of_redis(slots: bytes, policy: bytes, append_only: bytes, expect
         [b"maxmemory", b"1000", b"maxmemory-policy", policy],
         [b"appendonly", append_only],
     ]
-    assert bad(doctor._node("n", replies)) == expected
+    assert bad(doctor_redis._node("n", replies)) == expected
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,10 @@ GOOD = ["--name", "ana", "--scope", "read"]
     [
         (["create"], "required"),
         (["create", "--name", "ana"], "--scope"),
-        (["create", "--name", "ana", "--scope", "fly"], "is not a list of read, write, erase, admin"),
+        (
+            ["create", "--name", "ana", "--scope", "fly"],
+            "is not a list of read, write, erase, metrics, admin",
+        ),
         (["create", "--name", "ana", "--scope", ","], "is not a list"),
         (["create", "--name", "\x1b[2J", "--scope", "read"], "printable"),
         (["create", *GOOD, "--expires", "soon"], "is not a date"),

@@ -1,17 +1,19 @@
-"""Alerts and dashboard: known metrics and labels, valid PromQL, runbooks that exist, events that are listed."""
+"""Alerts and dashboard: known metrics and labels, valid PromQL, runbooks that exist, alerts that fire."""
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from app.log_events import LogEvent
+from infra.install.promtool import find_promtool
 from infra.observability import dashboard
-from tests.observability import DIRECTORY, OF_PROMETHEUS, Query, alerts, queries
+from infra.settings import InfraSettings
+from tests.observability import BY_PROMETHEUS, DIRECTORY, OF_PROMETHEUS, Query, alerts, queries
 from tests.unit.app.test_metrics import documented
+from tests.unit.infra.alert_cases import CASES, Case
 
 ROOT = Path(__file__).parents[3]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
@@ -25,6 +27,8 @@ def anchors() -> set[str]:
 
 def labels_of(name: str) -> set[str]:
     """The labels of a sample's name, as docs/metrics.md has them."""
+    if name in BY_PROMETHEUS:
+        return set(OF_PROMETHEUS)
     metrics = documented()
     base = re.sub(r"_(bucket|count|sum)$", "", name)
     if name not in metrics and metrics.get(base, ("",))[0] == "histogram":
@@ -62,10 +66,17 @@ def test_links_of_the_runbooks_exist() -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", OPERATIONS)) <= anchors()
 
 
-def test_each_query_is_promql(tmp_path: Path) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("there is no promtool (Debian: apt-get install prometheus)")
+@pytest.fixture
+def promtool() -> str:
+    found = find_promtool(InfraSettings())
+    if found is None:
+        pytest.skip(
+            "there is no promtool (`python -m infra install` takes it from Debian's package prometheus)"
+        )
+    return found
+
+
+def test_each_query_is_promql(promtool: str, tmp_path: Path) -> None:
     rules = {"groups": [{"name": "all", "rules": [
         {"record": f"q{n}", "expr": query.expr} for n, query in enumerate(queries())
     ]}]}  # fmt: skip
@@ -76,17 +87,48 @@ def test_each_query_is_promql(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_events_of_the_log_are_listed_and_used() -> None:
-    listed = {
-        event
-        for row in re.findall(r"^\| ((?:`[a-z._]+` ?)+) \|", OPERATIONS, re.MULTILINE)
-        for event in re.findall(r"`([a-z._]+)`", row)
-    }
-    assert listed == {str(event) for event in LogEvent}
-    code = "".join(
-        path.read_text()
-        for package in ("app", "agents", "cdc", "storage", "web")
-        for path in (ROOT / package).glob("*.py")
-        if path.name != "log_events.py"
+def test_the_scrapes_of_the_page_are_those_that_the_rules_look_for(promtool: str, tmp_path: Path) -> None:
+    shown = re.findall(r"^```yaml\n(scrape_configs:.*?)^```", OPERATIONS, re.MULTILINE | re.DOTALL)
+    assert len(shown) == 1
+    assert [each["job_name"] for each in yaml.safe_load(shown[0])["scrape_configs"]] == ["user-profile"]
+    path = tmp_path / "prometheus.yml"
+    path.write_text(shown[0])
+    done = subprocess.run(
+        [promtool, "check", "config", "--syntax-only", path], capture_output=True, text=True, check=False
     )
-    assert set(re.findall(r"LogEvent\.([A-Z_]+)\.extra", code)) == {event.name for event in LogEvent}
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_alert_has_its_cases() -> None:
+    assert {case.alert for case in CASES} == {rule["alert"] for rule in alerts()}
+    assert all(case.silent for case in CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_each_alert_fires_when_it_has_to_and_not_else(case: Case, promtool: str, tmp_path: Path) -> None:
+    rule = next(rule for rule in alerts() if rule["alert"] == case.alert)
+    assert isinstance(rule["labels"], dict)
+    assert isinstance(rule["annotations"], dict)
+    fires = {
+        "exp_labels": {**case.labels, **rule["labels"]},
+        "exp_annotations": {"summary": case.summary, "runbook": rule["annotations"]["runbook"]},
+    }
+    tried = [(case.firing, [fires]), *((series, []) for series in case.silent)]
+    content = {
+        "rule_files": [str(DIRECTORY / "alerts.yaml")],
+        "evaluation_interval": "15s",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series.items()],
+                "alert_rule_test": [{"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected}],
+            }
+            for series, expected in tried
+        ],
+    }
+    path = tmp_path / "case.yaml"
+    path.write_text(json.dumps(content))
+    done = subprocess.run(
+        [promtool, "test", "rules", path], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

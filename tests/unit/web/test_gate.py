@@ -1,18 +1,19 @@
 """Who is let in: every route, every scope, every setting."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.access import Rate, Scope
+from app.access import Rate, Scope, granting
 from app.errors import FatalError, TransientError
 from app.settings import Settings
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from web.application import build
-from web.openapi.document import scope_of
+from web.openapi.document import document, scope_of
 from web.openapi.operations import OPERATIONS
 from web.server import WebServer
 from web.services import GATE, SCOPES
@@ -94,7 +95,9 @@ def test_each_route_stands_in_the_table_with_the_scope_of_its_method() -> None:
     for (path, method), scope in scopes.items():
         if path in OPEN:
             continue
-        if path == "/metrics" or path.startswith("/v1/dead-letters"):
+        if path == "/metrics":
+            assert scope is Scope.METRICS
+        elif path.startswith("/v1/dead-letters"):
             assert scope is Scope.ADMIN
         elif method in ("GET", "HEAD") or path == "/v1/graph/batch":
             assert scope is Scope.READ, path
@@ -122,7 +125,7 @@ async def test_each_route_wants_its_scope_and_no_other_one(
         return
     assert bare.status == 401
     assert bare.headers["WWW-Authenticate"] == 'Bearer realm="user-profile"'
-    others = await made(world, keys, *(set(Scope) - {scope}))
+    others = await made(world, keys, *(set(Scope) - set(granting(scope))))
     own = await made(world, keys, scope)
     refused = await guarded.request(method, target, headers=bearer(others))
     assert refused.status == 403
@@ -135,6 +138,23 @@ async def test_each_route_wants_its_scope_and_no_other_one(
     assert world.eraser.calls == []
     admitted = await guarded.request(method, target, headers=bearer(own))
     assert admitted.status in (200, 400, 404, 415)
+
+
+@pytest.mark.parametrize(
+    ("scope", "statuses"), [(Scope.METRICS, (200, 403)), (Scope.ADMIN, (200, 200)), (Scope.READ, (403, 403))]
+)
+async def test_a_key_of_prometheus_reads_the_metrics_alone(
+    guarded: Client, world: World, keys: FakeKeys, scope: Scope, statuses: tuple[int, int]
+) -> None:
+    text = bearer(await made(world, keys, scope))
+    found = [(await guarded.get(path, headers=text)).status for path in ("/metrics", "/v1/dead-letters")]
+    assert tuple(found) == statuses
+
+
+def test_the_description_names_either_scope_of_the_metrics() -> None:
+    paths = json.loads(document())["paths"]
+    assert paths["/metrics"]["get"]["security"] == [{"key": ["metrics"]}, {"key": ["admin"]}]
+    assert paths["/v1/dead-letters"]["get"]["security"] == [{"key": ["admin"]}]
 
 
 @pytest.mark.parametrize(
