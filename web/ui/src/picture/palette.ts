@@ -10,6 +10,7 @@ export interface Palette {
   readonly accent: string;
   readonly soft: string;
   readonly warn: string;
+  readonly bad: string;
   readonly flash: string;
   readonly kinds: readonly string[];
   readonly font: string;
@@ -28,6 +29,7 @@ export function paletteOf(element: Element): Palette {
     accent: colour("accent"),
     soft: colour("accent-soft"),
     warn: colour("warn"),
+    bad: colour("bad"),
     flash: colour("flash"),
     kinds: Array.from({ length: 8 }, (_, index) => colour(`kind-${index}`)),
     font: style.fontFamily,

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { KindMark } from "../kind-mark";
-import { displayName } from "../lib/entity";
+import { displayName, type Entity } from "../lib/entity";
 import { dateTime } from "../lib/format";
 import type { Word } from "../lib/i18n";
 import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
@@ -49,6 +49,7 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
     setTab(next);
     document.getElementById(`tab-${next}`)?.focus();
   };
+  if (entity.erased) return <Erased entity={entity} />;
   return (
     <section class="details" aria-label={t("details")}>
       <header class="details-head">
@@ -112,6 +113,22 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
         {tab === "links" && <Links node={node} tree={tree} onSelect={onSelect} />}
         {tab === "raw" && <Raw entity={entity} path={path} served={served} />}
       </div>
+    </section>
+  );
+}
+
+function Erased({ entity }: { readonly entity: Entity }) {
+  const { t } = useWords();
+  return (
+    <section class="details" aria-label={t("details")}>
+      <header class="details-head">
+        <span class="details-mark"><KindMark type={entity.type} size={30} /></span>
+        <div class="details-name">
+          <h2>{displayName(entity)}</h2>
+          <p><span class="badge">{entity.type}</span> <span class="badge badge-bad">{t("erased")}</span></p>
+        </div>
+      </header>
+      <p class="details-note">{t("erasedText")}</p>
     </section>
   );
 }

@@ -2,8 +2,9 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../icons";
-import { nextLink, request } from "../lib/api";
+import { ApiError, nextLink, request } from "../lib/api";
 import { displayName, readEntity, type Entity } from "../lib/entity";
+import { erased, without } from "../lib/erasure";
 import type { Feed } from "../lib/feed";
 import { pathOf, writeRoute, type ExploreRoute } from "../lib/route";
 import { Tree, walk, type TreeNode } from "../lib/tree";
@@ -11,7 +12,7 @@ import { Picture } from "../picture/picture";
 import { useWords } from "../words";
 import { Details } from "./details";
 import { Problem } from "./problem";
-import { remember } from "./recent";
+import { forget, remember } from "./recent";
 import { SearchBar } from "./search-bar";
 import { Start } from "./start";
 import { useFollowing } from "./following";
@@ -64,6 +65,13 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
       setState({ is: "failed", error });
     }
   };
+  // In the list of results and in their answers, too, which are shown again by whoever goes back.
+  const takeAway = (id: string): void => {
+    if (state.is !== "found") return;
+    const { found } = state;
+    if (route.search && found.entities.length === 1 && found.entities[0]!.id === id) forget(route.search);
+    setState({ is: "found", found: { ...found, entities: found.entities.map((one) => (one.id === id ? erased(one) : without(one, id))) } });
+  };
   const { search } = route;
   const found = state.is === "found" ? state.found : null;
   const entity = found?.entities[index];
@@ -91,7 +99,7 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
               </button>
               <select class="field" aria-label={t("results", { count: found.entities.length })} value={String(index)} onChange={(event) => setIndex(Number(event.currentTarget.value))}>
                 {found.entities.map((one, place) => (
-                  <option key={one.id} value={String(place)}>{`${displayName(one)} · ${one.reference}`}</option>
+                  <option key={one.id} value={String(place)}>{`${displayName(one)} · ${one.erased ? t("erased") : one.reference}`}</option>
                 ))}
               </select>
               <button type="button" class="tool" aria-label={t("resultsNext")} disabled={index >= found.entities.length - 1} onClick={() => setIndex(index + 1)}>
@@ -101,7 +109,7 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
               {found.next && <button type="button" class="button" onClick={() => void more(found)}>{t("moreResults")}</button>}
             </div>
           )}
-          <Profile key={`${path} ${entity.id} ${again} ${attempt}`} entity={entity} found={found} route={route} feed={feed} />
+          <Profile key={`${path} ${entity.id} ${again} ${attempt}`} entity={entity} found={found} route={route} feed={feed} onErased={takeAway} />
         </>
       )}
     </>
@@ -137,10 +145,11 @@ interface ProfileProps {
   readonly found: Found;
   readonly route: ExploreRoute;
   readonly feed: Feed;
+  readonly onErased: (id: string) => void;
 }
 
 /** One tree and what is selected in it. */
-function Profile({ entity, found, route, feed }: ProfileProps) {
+function Profile({ entity, found, route, feed, onErased }: ProfileProps) {
   const { t } = useWords();
   const tree = useRef<Tree | null>(null);
   tree.current ??= new Tree(entity, route.depth);
@@ -168,12 +177,13 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
       tree.current!.merge(node, readEntity(answer.json), levels);
       changed();
     } catch (error) {
-      setFailure(error);
+      if (error instanceof ApiError && error.status === 404) following.erase(node.entity.id);
+      else setFailure(error);
     } finally {
       setBusy(false);
     }
   };
-  const following = useFollowing(feed, tree.current, changed, route.period);
+  const following = useFollowing(feed, tree.current, route.period, changed, onErased);
 
   const collapseAll = (collapsed: boolean): void => {
     const { root } = tree.current!;
@@ -206,7 +216,7 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
             {t(following.on ? "liveFollowing" : "liveFollow")}
           </button>
         </div>
-        <p class="unseen" role="status">{following.last && t("liveChanged", { name: following.last })}</p>
+        <p class="unseen" role="status">{following.last && t(following.last.word, { name: following.last.name })}</p>
         {failure !== null && (
           <div class="stage-problem">
             <Problem error={failure} onRetry={() => void load(selected)} />
