@@ -201,6 +201,41 @@ def test_asks_for_a_key_and_sends_it(page: Page, service: Service, status: int, 
     assert "secret" not in page.evaluate("JSON.stringify(localStorage) + location.href + document.cookie")
 
 
+def test_what_a_key_had_shown_goes_with_it(page: Page, service: Service) -> None:
+    """What stands before the service answers whoever has the key."""
+    asked: list[str | None] = []
+
+    def feed(route: Route) -> None:
+        asked.append(route.request.headers.get("authorization"))
+        if asked[-1] is None:
+            return route.fulfill(status=401, json={"title": "No", "status": 401})
+        event = {"event_idempotency_key": "k", "data": {"type": "user", "reference": "u-secret"}}
+        body = f"id: 0-1\nevent: entity_created\ndata: {json.dumps(event)}\n\n"
+        return route.fulfill(content_type="text/event-stream", body=body)
+
+    page.goto(service.url + ANA)
+    heading(page, "Ana Prado")
+    page.get_by_role("button", name="API key").click()
+    page.get_by_role("dialog").get_by_label("API key").fill("secret")
+    page.keyboard.press("Enter")
+    page.goto(service.url + "/#/explore?property=city&value=Recife")
+    heading(page, "Bia Reis")
+    page.route("**/v1/events", feed)
+    page.get_by_role("link", name="Live").click()
+    expect(page.locator(".event", has_text="u-secret")).to_be_visible()
+
+    page.get_by_role("button", name="API key is set").click()
+    page.get_by_role("button", name="Remove").click()
+    expect(page.get_by_role("alert")).to_contain_text("wants an API key")
+    expect(page.locator(".event")).to_have_count(0)
+    assert asked[0] == "Bearer secret"
+    page.get_by_role("link", name="Explore").click()
+    heading(page, "Open a profile")
+    expect(page.get_by_role("link", name="joao@email.com")).to_be_visible()  # an example again
+    expect(page.get_by_text("Recife")).to_have_count(0)
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [

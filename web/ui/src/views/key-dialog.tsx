@@ -9,8 +9,9 @@ export function KeyDialog({ onClose }: { readonly onClose: (changed: boolean) =>
   const [key, setKey] = useState(apiKey.get);
   useEffect(() => dialog.current?.showModal(), []);
   const keep = (value: string): void => {
+    const before = apiKey.get();
     apiKey.set(value.trim());
-    onClose(true);
+    onClose(apiKey.get() !== before);
   };
   return (
     <dialog ref={dialog} class="dialog" aria-labelledby="key-title" onClose={() => onClose(false)}>
