@@ -5,7 +5,7 @@ import { CARD, type LayoutKind, type Place } from "../lib/layout";
 import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
 import type { Camera } from "./camera";
 import type { Palette } from "./palette";
-import { box, shape, short } from "./strokes";
+import { box, rim, shape, short, sign } from "./strokes";
 
 export interface Scene {
   readonly tree: Tree;
@@ -44,7 +44,7 @@ export function draw(context: CanvasRenderingContext2D, ratio: number, camera: C
   const readable = camera.k >= READABLE;
   if (scene.kind === "columns" && readable) {
     relations(context, scene, inSight, palette);
-    for (const node of inSight) card(context, scene, node, palette);
+    for (const node of inSight) card(context, camera, scene, node, palette);
   } else {
     spots(context, camera, scene, inSight, palette);
     if (scene.kind === "rings" && readable) for (const node of inSight) label(context, scene, node, palette);
@@ -96,13 +96,11 @@ function links(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
   };
   // Many lines far away would be a grey disc.
   const crowded = scene.nodes.length > 400 && camera.k < READABLE;
-  context.globalAlpha = crowded ? 0.7 : 1;
   context.lineWidth = crowded ? 0.45 / camera.k : Math.max(1.4, 0.8 / camera.k);
-  context.strokeStyle = palette.strong;
+  context.strokeStyle = palette.edge;
   context.beginPath();
   for (const node of scene.nodes) if (node.parent && !onPath.has(node)) trace(node);
   context.stroke();
-  context.globalAlpha = 1;
   context.strokeStyle = palette.accent;
   context.lineWidth = Math.max(2.2, 1.4 / camera.k);
   context.beginPath();
@@ -122,7 +120,7 @@ function relations(context: CanvasRenderingContext2D, scene: Scene, nodes: reado
   }
 }
 
-function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, palette: Palette): void {
+function card(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, node: TreeNode, palette: Palette): void {
   const { x, y } = scene.at(node);
   const left = x - CARD.width / 2;
   const top = y - CARD.height / 2;
@@ -138,6 +136,7 @@ function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, p
     const grown = 4 + 10 * (1 - flash);
     box(context, left - grown, top - grown, CARD.width + 2 * grown, CARD.height + 2 * grown, 12 + grown);
     context.fill();
+    rim(context, camera, palette);
     context.globalAlpha = 1;
   }
   if (selected && scene.focused) {
@@ -153,7 +152,7 @@ function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, p
   context.fill();
   context.setLineDash(hollow ? [5, 4] : []);
   context.lineWidth = selected ? 2 : 1.2;
-  context.strokeStyle = selected ? palette.accent : node.key === scene.hovered ? palette.muted : palette.strong;
+  context.strokeStyle = selected ? palette.accent : node.key === scene.hovered ? palette.muted : palette.edge;
   context.stroke();
   context.setLineDash([]);
 
@@ -193,19 +192,11 @@ function chip(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, x
   context.fillStyle = collapsed ? palette.accent : palette.surface;
   context.fill();
   context.lineWidth = 1.2;
-  context.strokeStyle = warn ? palette.warn : loadable || collapsed ? palette.accent : palette.strong;
+  context.strokeStyle = warn ? palette.warn : loadable || collapsed ? palette.accent : palette.edge;
   context.setLineDash(loadable ? [3, 2] : []);
   context.stroke();
   context.setLineDash([]);
   sign(context, text, x, y, collapsed ? palette.surface : warn ? palette.warn : loadable ? palette.accent : palette.muted, palette);
-}
-
-function sign(context: CanvasRenderingContext2D, text: string, x: number, y: number, colour: string, palette: Palette): void {
-  context.font = `600 12px ${palette.font}`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.fillStyle = colour;
-  context.fillText(text, x, y + 0.5);
 }
 
 function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, nodes: readonly TreeNode[], palette: Palette): void {
@@ -228,6 +219,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
     context.beginPath();
     context.arc(x, y, Math.max(radiusOf(node), least) * (2.2 + (1 - flash)), 0, 2 * Math.PI);
     context.fill();
+    rim(context, camera, palette);
     context.globalAlpha = 1;
   }
   for (const [id, group] of byKind) {

@@ -2,6 +2,8 @@
 
 import { CORNERS, kindOf } from "../lib/kinds";
 import type { TreeNode } from "../lib/tree";
+import type { Camera } from "./camera";
+import type { Palette } from "./palette";
 
 export function shape(context: CanvasRenderingContext2D, node: TreeNode, x: number, y: number, size: number): void {
   const corners = CORNERS[kindOf(node.entity.type).shape];
@@ -45,4 +47,19 @@ export function short(context: CanvasRenderingContext2D, text: string, space: nu
   if (cut.size > 20_000) cut.clear();
   cut.set(id, shown);
   return shown;
+}
+
+export function sign(context: CanvasRenderingContext2D, text: string, x: number, y: number, colour: string, palette: Palette): void {
+  context.font = `600 12px ${palette.font}`;
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.fillStyle = colour;
+  context.fillText(text, x, y + 0.5);
+}
+
+/** Around a flash: on a light ground its colour alone is hardly seen. */
+export function rim(context: CanvasRenderingContext2D, camera: Camera, palette: Palette): void {
+  context.lineWidth = Math.max(2, 1.2 / camera.k);
+  context.strokeStyle = palette.warn;
+  context.stroke();
 }

@@ -102,7 +102,7 @@ function told(state: FeedState, { t }: Words): string {
 
 function EventRow({ event, words }: { readonly event: DomainEvent; readonly words: Words }) {
   const { language, t } = words;
-  const tone = event.eventType.endsWith("deleted") ? "bad" : event.eventType.endsWith("created") ? "good" : "plain";
+  const tone = /(deleted|erased)$/.test(event.eventType) ? "bad" : event.eventType.endsWith("created") ? "good" : "plain";
   const href = writeRoute({
     view: "explore",
     search: { by: "reference", type: event.type, reference: event.reference },
