@@ -139,6 +139,7 @@ export const en = {
   opsText: "What this worker tells about itself; other processes have pages of their own.",
   opsReady: "Ready",
   opsNotReady: "Not ready",
+  opsNoAnswer: "No answer",
   opsDependencies: "Dependencies",
   opsOptional: "optional",
   opsRequired: "required",

@@ -141,6 +141,7 @@ export const pt: Readonly<Record<Word, string>> = {
   opsText: "O que este worker diz de si; outros processos têm páginas próprias.",
   opsReady: "Pronto",
   opsNotReady: "Não pronto",
+  opsNoAnswer: "Sem resposta",
   opsDependencies: "Dependências",
   opsOptional: "opcional",
   opsRequired: "obrigatória",

@@ -21,7 +21,7 @@ interface Props {
   readonly served: { readonly cache: string; readonly tookMs: number };
   readonly onSelect: (node: TreeNode) => void;
   readonly onToggle: (node: TreeNode) => void;
-  readonly onLoad: (node: TreeNode) => void;
+  readonly onLoad: (node: TreeNode) => Promise<void>;
   readonly onRoot: (node: TreeNode) => void;
 }
 
@@ -68,9 +68,9 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
         </p>
       )}
       <div class="actions">
-        {repeated && full && <button type="button" class="button" onClick={() => onSelect(full)}>{t("goToFull")}</button>}
+        {repeated && full && <button type="button" class="button" onClick={() => void keepFocus(() => onSelect(full))}>{t("goToFull")}</button>}
         {canLoad(tree, node) && (
-          <button type="button" class="button button-main" onClick={() => onLoad(node)}>
+          <button type="button" class="button button-main" onClick={() => void keepFocus(() => onLoad(node))}>
             <Icon name="plus" /> {missing > 0 ? t("loadMore", { count: missing }) : t("load")}
           </button>
         )}
@@ -115,6 +115,13 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
       </div>
     </section>
   );
+}
+
+/** A button that goes away by what it does leaves the keyboard nowhere: the picture has it then. */
+async function keepFocus(act: () => void | Promise<void>): Promise<void> {
+  await act();
+  await new Promise((done) => setTimeout(done, 60)); // it is drawn by then
+  if (document.activeElement === document.body) document.querySelector<HTMLElement>('[role="tree"]')?.focus({ preventScroll: true });
 }
 
 function Erased({ entity }: { readonly entity: Entity }) {

@@ -38,12 +38,14 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
   const [state, setState] = useState<State>({ is: "idle" });
   const [index, setIndex] = useState(0);
   const [again, setAgain] = useState(0);
+  const [further, setFurther] = useState<unknown>(null); // "loading", or why there are no more results
   const path = route.search ? pathOf(route.search, route.depth, route.period) : null;
 
   useEffect(() => {
     if (!path) return setState({ is: "idle" });
     const abort = new AbortController();
     setState({ is: "loading" });
+    setFurther(null);
     setIndex(0);
     read(path, abort.signal).then(
       (found) => {
@@ -58,22 +60,32 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
   const retry = (): void => setAgain((count) => count + 1);
   const more = async (found: Found): Promise<void> => {
     if (!found.next) return;
+    setFurther("loading");
+    let answer: Found | null = null;
+    let failure: unknown = null;
     try {
-      const further = await read(found.next);
-      setState({ is: "found", found: { ...found, entities: [...found.entities, ...further.entities], next: further.next } });
+      answer = await read(found.next);
     } catch (error) {
-      setState({ is: "failed", error });
+      failure = error;
+    }
+    setFurther(failure);
+    // Another search may have taken its place, and an erasure something out of it.
+    if (answer) {
+      const { entities, next } = answer;
+      setState((now) => (now.is === "found" && now.found.next === found.next ? { is: "found", found: { ...now.found, entities: [...now.found.entities, ...entities], next } } : now));
     }
   };
+  const found = state.is === "found" ? state.found : null;
   // In the list of results and in their answers, too, which are shown again by whoever goes back.
   const takeAway = (id: string): void => {
-    if (state.is !== "found") return;
-    const { found } = state;
-    if (route.search && found.entities.length === 1 && found.entities[0]!.id === id) forget(route.search);
-    setState({ is: "found", found: { ...found, entities: found.entities.map((one) => (one.id === id ? erased(one) : without(one, id))) } });
+    if (route.search && found?.entities.length === 1 && found.entities[0]!.id === id) forget(route.search);
+    setState((now) => {
+      if (now.is !== "found") return now;
+      const entities = now.found.entities.map((one) => (one.id === id ? erased(one) : without(one, id)));
+      return { is: "found", found: { ...now.found, entities } };
+    });
   };
   const { search } = route;
-  const found = state.is === "found" ? state.found : null;
   const entity = found?.entities[index];
   return (
     <>
@@ -106,7 +118,10 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
                 <Icon name="next" />
               </button>
               <span class="muted">{t("resultOf", { index: index + 1, count: `${found.entities.length}${found.next ? "+" : ""}` })}</span>
-              {found.next && <button type="button" class="button" onClick={() => void more(found)}>{t("moreResults")}</button>}
+              {found.next && (
+                <button type="button" class="button" disabled={further === "loading"} onClick={() => void more(found)}>{t(further === "loading" ? "loading" : "moreResults")}</button>
+              )}
+              {further !== null && further !== "loading" && <Problem error={further} />}
             </div>
           )}
           <Profile key={`${path} ${entity.id} ${again} ${attempt}`} entity={entity} found={found} route={route} feed={feed} onErased={takeAway} />
@@ -213,7 +228,7 @@ function Profile({ entity, found, route, feed, onErased }: ProfileProps) {
           <span>{t("entities", { count: tree.current.full.size })}</span>
           <button type="button" class="follow" aria-pressed={following.on} onClick={following.toggle}>
             <span class={`dot dot-${following.state.is}`} aria-hidden="true" />
-            {t(following.on ? "liveFollowing" : "liveFollow")}
+            {following.on && following.state.is === "waiting" ? t("liveWaiting", { seconds: following.state.seconds }) : t(following.on ? "liveFollowing" : "liveFollow")}
           </button>
         </div>
         <p class="unseen" role="status">{following.last && t(following.last.word, { name: following.last.name })}</p>
@@ -243,7 +258,7 @@ function Profile({ entity, found, route, feed, onErased }: ProfileProps) {
         served={{ cache: found.cache, tookMs: found.tookMs }}
         onSelect={select}
         onToggle={toggle}
-        onLoad={(node) => void load(node)}
+        onLoad={load}
         onRoot={(node) => {
           location.hash = writeRoute({ ...route, search: { by: "id", id: node.entity.id } });
         }}

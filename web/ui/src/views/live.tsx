@@ -55,9 +55,9 @@ export function Live({ feed }: { readonly feed: Feed }) {
       {events.length > 0 && fitting.length === 0 && <p class="empty">{t("liveNoMatch", { count: events.length })}</p>}
       {events.length === 0 && state.is !== "refused" && (
         <div class="notice notice-quiet">
-          <span class="beat" aria-hidden="true" />
+          {state.is === "live" && <span class="beat" aria-hidden="true" />}
           <h2>{t("liveEmpty")}</h2>
-          <p class="muted">{t("liveEmptyText")}</p>
+          <p class="muted">{state.is === "live" ? t("liveEmptyText") : told(state, words)}</p>
         </div>
       )}
       <ol class="events">
