@@ -47,6 +47,11 @@ class Service:
         with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status == 202
 
+    def delete(self, path: str) -> None:
+        request = urllib.request.Request(self.url + path, method="DELETE")
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert response.status == 200
+
 
 @pytest.fixture(scope="module")
 def service(test_stack: TestStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

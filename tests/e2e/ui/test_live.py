@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 from app.settings import Role, Settings
 from load.sending import Message, send
 from tests.e2e.ui.conftest import Service, url_of
-from tests.e2e.ui.profiles import PROFILE, SERIES, entity
+from tests.e2e.ui.profiles import PROFILE, SERIES, entity, relation
 from tests.e2e.workers import Worker
 from tests.stack import (
     TestStack,
@@ -91,6 +91,51 @@ def test_a_changed_entity_flashes_and_shows_what_is_new(page: Page, service: Ser
     service.post("/v1/graph/sync", {"entities": [told]})
     expect(page.get_by_role("main")).to_contain_text(balance)
     expect(page.locator("p.unseen[role=status]")).to_have_text("Ana Prado changed")
+
+
+@pytest.mark.parametrize("place", ["root", "child"])
+def test_who_is_erased_leaves_the_page(page: Page, service: Service, place: str) -> None:
+    reference = f"u-{uuid.uuid4().hex[:8]}"
+    other = f"u-{uuid.uuid4().hex[:8]}"
+    service.post(
+        "/v1/graph/sync",
+        {
+            "entities": [
+                entity("user", reference, name="Davi Sol", email=f"{reference}@email.com"),
+                entity("user", other, name="Eva Mar"),
+            ],
+            "relationships": [
+                relation(f"user:{other}", "knows", f"user:{reference}")
+                if place == "child"
+                else relation(f"user:{reference}", "knows", f"user:{other}")
+            ],
+        },
+    )
+    page.goto(service.url + f"/#/explore?property=email&value={reference}%40email.com")
+    expect(page.get_by_role("heading", name="Davi Sol", exact=True)).to_be_visible()
+    entity_id = page.locator(".stamps dd").first.inner_text()
+    if place == "child":
+        page.goto(service.url + f"/#/explore?type=user&reference={other}")
+        expect(page.get_by_role("heading", name="Eva Mar", exact=True)).to_be_visible()
+        page.get_by_role("tab", name="Relationships").click()
+        page.get_by_role("button", name="Davi Sol").click()
+        expect(page.get_by_role("heading", name="Davi Sol", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Follow changes").click()
+    page.wait_for_function("() => document.querySelector('.dot-live') !== null")
+    service.delete(f"/v1/graph/{entity_id}")
+
+    expect(page.locator("p.unseen[role=status]")).to_have_text(f"#{entity_id} was erased")
+    if place == "root":
+        expect(page.get_by_role("heading", name=f"#{entity_id}", exact=True)).to_be_visible()
+        expect(page.get_by_text("no longer in the service")).to_be_visible()
+        expect(page.get_by_role("treeitem")).to_have_attribute("aria-label", f"user #{entity_id}, erased")
+        expect(page.get_by_text("0 entities")).to_be_visible()
+    # Neither what is seen, nor what is told to screen readers, nor the parent's JSON.
+    html = page.get_by_role("main").inner_html()
+    assert "Davi Sol" not in html
+    page.get_by_role("link", name="Live").click()
+    expect(page.locator(".event", has_text="entity_erased").first).to_contain_text(f"entity-{entity_id}")
+    assert "Davi Sol" not in page.get_by_role("main").inner_html()
 
 
 def test_a_real_dead_letter_is_told_and_sent_again(page: Page, service: LiveService) -> None:

@@ -1,41 +1,16 @@
 """Profile Explorer in a real browser, against a real worker."""
 
-import json
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Response, Route, expect
+from playwright.sync_api import BrowserContext, Page, Response, expect
 
 from tests.e2e.ui.conftest import Service
+from tests.e2e.ui.steps import heading, is_selected, open_ana, press, tree
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-ANA = "/#/explore?property=email&value=ana%40email.com&depth=2"
 MOST_BYTES = 300_000
-
-
-def tree(page: Page) -> str:
-    """What a screen reader is told of the node that is selected."""
-    return page.get_by_role("treeitem").get_attribute("aria-label") or ""
-
-
-def press(page: Page, *keys: str) -> None:
-    page.get_by_role("tree").focus()
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def is_selected(page: Page, start: str) -> None:
-    expect(page.get_by_role("treeitem")).to_have_attribute("aria-label", re.compile(f"^{re.escape(start)}"))
-
-
-def heading(page: Page, name: str) -> None:
-    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
-
-
-def open_ana(page: Page, service: Service) -> None:
-    page.goto(service.url + ANA)
-    heading(page, "Ana Prado")
 
 
 def test_finds_by_each_way(page: Page) -> None:
@@ -162,57 +137,6 @@ def test_shows_the_answer_and_the_curl_line(page: Page, service: Service) -> Non
     path = re.fullmatch(r"curl 'http://[^/]+(/v1/graph/\d+\?depth=2)'", line)
     assert path
     assert page.request.get(service.url + path[1]).json()["reference"] == "u-ana"
-
-
-def test_says_what_went_wrong(page: Page, service: Service) -> None:
-    page.goto(service.url + "/#/explore?id=999999")
-    expect(page.get_by_role("alert")).to_contain_text("There is no entity with this id.")
-    expect(page.get_by_role("alert")).to_contain_text("HTTP 404")
-    page.goto(service.url + "/#/explore?property=city&value=Nowhere")
-    expect(page.get_by_text("No entity has city = Nowhere.")).to_be_visible()
-    page.route("**/v1/graph/**", lambda route: route.abort())
-    page.goto(service.url + "/#/explore?id=1")
-    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
-    page.unroute("**/v1/graph/**")
-    page.goto(service.url + ANA)
-    heading(page, "Ana Prado")
-
-
-@pytest.mark.parametrize(
-    ("status", "sentence"), [(401, "The service wants an API key"), (403, "lacks the scope")]
-)
-def test_asks_for_a_key_and_sends_it(page: Page, service: Service, status: int, sentence: str) -> None:
-    """The service has no keys yet: what stands before it here refuses as it will."""
-
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
-            return route.continue_()
-        body = json.dumps({"title": "No", "status": status, "detail": ""})
-        return route.fulfill(status=status, content_type="application/problem+json", body=body)
-
-    page.route("**/v1/graph/**", guard)
-    page.goto(service.url + ANA)
-    expect(page.get_by_role("alert")).to_contain_text(sentence)
-    page.get_by_role("button", name="API key").click()
-    page.get_by_role("dialog").get_by_label("API key").fill("secret")
-    page.keyboard.press("Enter")
-    heading(page, "Ana Prado")
-    assert page.evaluate("[localStorage.length, Object.values(sessionStorage).includes('secret')]")[1]
-    assert "secret" not in page.evaluate("JSON.stringify(localStorage) + location.href + document.cookie")
-
-
-@pytest.mark.parametrize(
-    ("status", "sentence"),
-    [
-        (404, "no change feed: GET /v1/events answered 404"),
-        (503, "not available now"),
-        (401, "wants an API key"),
-    ],
-)
-def test_live_view_says_why_nothing_comes(page: Page, status: int, sentence: str) -> None:
-    page.route("**/v1/events", lambda route: route.fulfill(status=status))
-    page.get_by_role("link", name="Live").click()
-    expect(page.get_by_role("alert")).to_contain_text(sentence)
 
 
 def test_operations_shows_the_workers_state(page: Page) -> None:

@@ -6,11 +6,13 @@ import { apiKey } from "./lib/api";
 import { Feed } from "./lib/feed";
 import type { Language } from "./lib/i18n";
 import { readRoute, writeRoute, type ExploreRoute, type Route } from "./lib/route";
+import { forgetTexts } from "./picture/strokes";
 import { applyTheme, nextTheme, storedTheme, type Theme } from "./theme";
 import { Explore } from "./views/explore";
 import { KeyDialog } from "./views/key-dialog";
 import { Live } from "./views/live";
 import { Operations } from "./views/operations";
+import { forgetAll } from "./views/recent";
 import { storedLanguage, storeLanguage, WordsContext, wordsOf } from "./words";
 
 const feed = new Feed();
@@ -81,7 +83,7 @@ export function App() {
       </header>
       <main id="content" tabIndex={-1} class={`view view-${route.view}`}>
         {route.view === "explore" && <Explore route={route} feed={feed} attempt={attempt} />}
-        {route.view === "live" && <Live feed={feed} />}
+        {route.view === "live" && <Live key={attempt} feed={feed} />}
         {route.view === "operations" && <Operations key={attempt} />}
       </main>
       {asking && (
@@ -89,9 +91,13 @@ export function App() {
           onClose={(changed) => {
             setAsking(false);
             if (!changed) return;
+            // What a key had shown goes with it: whoever has the next one may not see it.
+            feed.reset();
+            forgetAll();
+            forgetTexts();
+            if (route.view !== "explore") explored.current = null;
             setKeyed(apiKey.get() !== "");
             setAttempt((before) => before + 1);
-            if (feed.running) feed.stop();
           }}
         />
       )}

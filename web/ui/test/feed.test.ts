@@ -10,6 +10,8 @@ beforeAll(() => {
 const body = (key: string, reference = "u-1"): string =>
   `{"event_idempotency_key": "${key}", "event_timestamp": "2026-01-01T00:00:00.000Z", "data": {"type": "user", "reference": "${reference}",` +
   ` "properties": {"status": {"old": null, "new": {"value": "gold", "reference_date": "2026-01-01T00:00:00Z"}}, "value": {"old": "{\\"a\\": 1.50}", "new": null}}}}`;
+const related = `{"event_idempotency_key": "r", "data": {"type": "user", "reference": "u-2", "target_entity_type": "user", "target_entity_reference": "u-1"}}`;
+const other = `id: 0-3\nevent: entity_created\ndata: ${body("o", "u-2")}\n\n`;
 const message = (id: string, key: string): string => `id: ${id}\nevent: entity_properties_updated\ndata: ${body(key)}\n\n`;
 
 describe("MessageParser", () => {
@@ -86,6 +88,36 @@ describe("Feed", () => {
     await ended;
     expect(asked).toEqual([undefined, "1-4", "1-5"]);
     expect(feed.events.map((event) => event.key)).toEqual(["c", "b", "a"]);
+  });
+
+  it("forgets whom it is told to forget, as a target too", async () => {
+    const { feed, ended } = run([() => stream(message("0-1", "a") + `id: 0-2\nevent: relationship_created\ndata: ${related}\n\n` + other)]);
+    await ended;
+    expect(feed.events).toHaveLength(3);
+    feed.forget("user", "u-1");
+    expect(feed.events.map((event) => event.reference)).toEqual(["u-2"]);
+  });
+
+  it("begins anew after a reset: no events, no place in the stream, and none of what is under way", async () => {
+    let late: ReadableStreamDefaultController<Uint8Array>;
+    const asked: (string | undefined)[] = [];
+    const bodies = [new ReadableStream<Uint8Array>({ start: (controller) => void (late = controller) }), new ReadableStream<Uint8Array>()];
+    const feed = new Feed("/v1/events", async (_path, init) => {
+      asked.push((init!.headers as Record<string, string>)["Last-Event-ID"]);
+      return new Response(bodies.shift()!, { headers: { "Content-Type": "text/event-stream" } });
+    });
+    const came = new Promise<void>((resolve) => feed.listen((event) => event && resolve()));
+    feed.start();
+    while (feed.state.is !== "live") await new Promise((done) => setTimeout(done));
+    late!.enqueue(new TextEncoder().encode(message("1-4", "a")));
+    await came;
+    feed.reset();
+    expect([feed.events, feed.running, feed.state]).toEqual([[], false, { is: "paused" }]);
+    late!.enqueue(new TextEncoder().encode(message("1-5", "b")));
+    feed.start();
+    while (feed.state.is !== "live") await new Promise((done) => setTimeout(done));
+    expect(asked).toEqual([undefined, undefined]);
+    expect(feed.events).toEqual([]);
   });
 
   it("waits longer from failure to failure", async () => {

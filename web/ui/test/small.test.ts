@@ -6,6 +6,7 @@ import { parseJson } from "../src/lib/json";
 import { curlOf, pathOf, readRoute, writeRoute, type Route } from "../src/lib/route";
 import { granularitiesOf, scaleOf, seriesOf } from "../src/lib/series";
 import { Camera } from "../src/picture/camera";
+import { forget, forgetAll, recent, remember } from "../src/views/recent";
 
 describe("routes", () => {
   const routes: Route[] = [
@@ -72,6 +73,26 @@ describe("kinds", () => {
     expect(kindOf("constructor")).toEqual(kindOf("constructor"));
     expect(kindOf("anything").colour).not.toBe(7);
   });
+});
+
+it("remembers what was opened until it is told to forget", () => {
+  const kept = new Map<string, string>();
+  Object.assign(globalThis, {
+    sessionStorage: {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+      removeItem: (key: string) => void kept.delete(key),
+    },
+  });
+  const one = { by: "id", id: "1" } as const;
+  const other = { by: "property", property: "email", value: "ana@email.com" } as const;
+  remember(one);
+  remember(other);
+  expect(recent()).toEqual([other, one]);
+  forget(other);
+  expect(recent()).toEqual([one]);
+  forgetAll();
+  expect([...kept]).toEqual([]);
 });
 
 describe("Camera", () => {

@@ -32,6 +32,8 @@ export interface Entity {
   readonly repeated: boolean;
   /** How many relationships it has, where the answer left some out. */
   readonly edgesTotal: number | null;
+  /** It is no more, and nothing of it is held. */
+  readonly erased: boolean;
   readonly raw: JsonObject;
 }
 
@@ -70,6 +72,7 @@ export function readEntity(json: Json): Entity {
     temporal,
     repeated: json.get("repeated") === true,
     edgesTotal: total instanceof JsonNumber ? total.value : null,
+    erased: false,
     raw: json,
   };
 }

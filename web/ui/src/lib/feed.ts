@@ -55,6 +55,24 @@ export class Feed {
     this.#tell(null);
   }
 
+  /** Drop what was told under this name: the entity is no more. */
+  forget(type: string, reference: string): void {
+    const isIt = (named: { readonly type: string; readonly reference: string } | null): boolean =>
+      named?.type === type && named.reference === reference;
+    this.events = this.events.filter((event) => !isIt(event) && !isIt(event.target));
+    this.#tell(null);
+  }
+
+  /** As if it had never run. What comes next begins now, not where it was before. */
+  reset(): void {
+    this.#abort?.abort();
+    this.#abort = null;
+    this.events = [];
+    this.#lastId = "";
+    this.#seen.clear();
+    this.#change({ is: "paused" });
+  }
+
   async #run(abort: AbortController): Promise<void> {
     let wait = FIRST_PAUSE_S;
     while (!abort.signal.aborted) {
@@ -69,11 +87,12 @@ export class Feed {
           cache: "no-store",
           signal: abort.signal,
         });
-        if (!response.ok || !response.body || !isStream(response)) {
-          const problem = problemOf(response.status, await response.text());
+        const problem = isStream(response) ? null : problemOf(response.status, await response.text());
+        if (abort.signal.aborted) return; // another run may be under way
+        if (problem || !response.body) {
           const mayPass = response.status >= 500 || response.status === 429;
           if (!mayPass) this.#abort = null;
-          this.#change({ is: "refused", status: response.status, detail: problem.detail });
+          this.#change({ is: "refused", status: response.status, detail: problem?.detail ?? "" });
           if (!mayPass) return;
           await this.pause(LONGEST_PAUSE_S);
           continue;
@@ -82,6 +101,7 @@ export class Feed {
         const parser = new MessageParser();
         const reader = response.body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
         for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          if (abort.signal.aborted) return;
           wait = FIRST_PAUSE_S;
           for (const message of parser.push(part.value)) {
             if (message.id) this.#lastId = message.id;
@@ -118,4 +138,4 @@ export class Feed {
 }
 
 const isStream = (response: Response): boolean =>
-  (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");
+  response.ok &&   (response.headers.get("Content-Type") ?? "").startsWith("text/event-stream");

@@ -1,12 +1,12 @@
 /** The tree that the picture shows: an answer, and the answers that were merged into it later. */
 
-import { displayName, type Edge, type Entity } from "./entity";
+import { displayName, type Entity } from "./entity";
+import { erased, without } from "./erasure";
 
 export interface TreeNode {
   /** Its place: the same after another read, unlike the entity's id, which may stand at several places. */
   readonly key: string;
   readonly relation: string | null;
-  readonly edge: Edge | null;
   readonly parent: TreeNode | null;
   readonly depth: number;
   entity: Entity;
@@ -22,18 +22,34 @@ export class Tree {
   readonly collapsed = new Set<string>();
 
   constructor(entity: Entity, depth: number) {
-    this.root = this.#make(entity, null, null, 0, "0");
+    this.root = made(entity, null, null, "0");
     this.#grow(this.root, depth);
   }
 
   /** Put an answer about the node's entity in its place, below it as many levels as were asked for. */
   merge(node: TreeNode, answer: Entity, depth: number): void {
-    for (const below of walk(node)) if (this.full.get(below.entity.id) === below) this.full.delete(below.entity.id);
+    this.#empty(node);
     node.entity = answer;
-    node.children = [];
     this.full.set(answer.id, node);
     this.#grow(node, depth);
-    this.collapsed.delete(node.key);
+    this.#adopt();
+  }
+
+  holds(id: string): boolean {
+    return this.full.has(id);
+  }
+
+  /** Take away everything told of the entity, wherever it stood, and what hung on it. Gives whom to read then. */
+  erase(id: string): TreeNode[] {
+    for (const node of [...walk(this.root)]) {
+      if (node.entity.id === id) {
+        this.#empty(node);
+        node.entity = erased(node.entity);
+        node.edge_of_answer = false;
+      } else node.entity = without(node.entity, id);
+    }
+    this.full.delete(id);
+    return this.#adopt();
   }
 
   toggle(node: TreeNode): void {
@@ -69,9 +85,24 @@ export class Tree {
     return undefined;
   }
 
-  #make(entity: Entity, edge: Edge | null, parent: TreeNode | null, depth: number, key: string): TreeNode {
-    const relation = edge?.type ?? null;
-    return { key, relation, edge, parent, depth, entity, children: [], edge_of_answer: false };
+  #empty(node: TreeNode): void {
+    for (const below of walk(node)) if (this.full.get(below.entity.id) === below) this.full.delete(below.entity.id);
+    node.children = [];
+    this.collapsed.delete(node.key);
+  }
+
+  /** Who stood in full at a place that went away does so at another: as the end of what is known. */
+  #adopt(): TreeNode[] {
+    const adopted: TreeNode[] = [];
+    for (const node of walk(this.root)) {
+      const { entity } = node;
+      if (entity.erased || this.full.has(entity.id)) continue;
+      this.full.set(entity.id, node);
+      node.entity = { ...entity, repeated: false };
+      node.edge_of_answer = true;
+      adopted.push(node);
+    }
+    return adopted;
   }
 
   /** Breadth first, so that an entity stands in full at its shallowest place, as in one answer. */
@@ -92,7 +123,7 @@ export class Tree {
           const name = `${edge.type}>${edge.entity.id}`;
           const twin = twins.get(name) ?? 0;
           twins.set(name, twin + 1);
-          const child = this.#make(edge.entity, edge, node, node.depth + 1, `${node.key}/${name}${twin ? `~${twin}` : ""}`);
+          const child = made(edge.entity, edge.type, node, `${node.key}/${name}${twin ? `~${twin}` : ""}`);
           if (!edge.entity.repeated && !this.full.has(edge.entity.id)) this.full.set(edge.entity.id, child);
           return child;
         });
@@ -103,9 +134,19 @@ export class Tree {
   }
 }
 
+const made = (entity: Entity, relation: string | null, parent: TreeNode | null, key: string): TreeNode => ({
+  key,
+  relation,
+  parent,
+  depth: parent ? parent.depth + 1 : 0,
+  entity,
+  children: [],
+  edge_of_answer: false,
+});
+
 /** Whether the entity stands in full at another place. */
 export const isRepeated = (tree: Tree, node: TreeNode): boolean =>
-  node.entity.repeated || tree.full.get(node.entity.id) !== node;
+  !node.entity.erased && (node.entity.repeated || tree.full.get(node.entity.id) !== node);
 
 /** What it is called, also where a repetition holds no properties. */
 export const nameIn = (tree: Tree, node: TreeNode): string =>
@@ -117,7 +158,7 @@ export const leftOut = (node: TreeNode): number =>
 
 /** Whether another read would show more below it. */
 export const canLoad = (tree: Tree, node: TreeNode): boolean =>
-  !isRepeated(tree, node) && (node.edge_of_answer || leftOut(node) > 0);
+  !node.entity.erased && !isRepeated(tree, node) && (node.edge_of_answer || leftOut(node) > 0);
 
 export function* walk(
   from: TreeNode,

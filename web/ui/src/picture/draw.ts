@@ -1,10 +1,11 @@
 /** Draws the tree on a canvas. What is out of sight or too small to read is left out. */
 
-import { CORNERS, kindOf } from "../lib/kinds";
+import { kindOf } from "../lib/kinds";
 import { CARD, type LayoutKind, type Place } from "../lib/layout";
 import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
 import type { Camera } from "./camera";
 import type { Palette } from "./palette";
+import { box, rim, shape, short, sign } from "./strokes";
 
 export interface Scene {
   readonly tree: Tree;
@@ -43,7 +44,7 @@ export function draw(context: CanvasRenderingContext2D, ratio: number, camera: C
   const readable = camera.k >= READABLE;
   if (scene.kind === "columns" && readable) {
     relations(context, scene, inSight, palette);
-    for (const node of inSight) card(context, scene, node, palette);
+    for (const node of inSight) card(context, camera, scene, node, palette);
   } else {
     spots(context, camera, scene, inSight, palette);
     if (scene.kind === "rings" && readable) for (const node of inSight) label(context, scene, node, palette);
@@ -95,13 +96,11 @@ function links(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
   };
   // Many lines far away would be a grey disc.
   const crowded = scene.nodes.length > 400 && camera.k < READABLE;
-  context.globalAlpha = crowded ? 0.7 : 1;
   context.lineWidth = crowded ? 0.45 / camera.k : Math.max(1.4, 0.8 / camera.k);
-  context.strokeStyle = palette.strong;
+  context.strokeStyle = palette.edge;
   context.beginPath();
   for (const node of scene.nodes) if (node.parent && !onPath.has(node)) trace(node);
   context.stroke();
-  context.globalAlpha = 1;
   context.strokeStyle = palette.accent;
   context.lineWidth = Math.max(2.2, 1.4 / camera.k);
   context.beginPath();
@@ -121,12 +120,14 @@ function relations(context: CanvasRenderingContext2D, scene: Scene, nodes: reado
   }
 }
 
-function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, palette: Palette): void {
+function card(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, node: TreeNode, palette: Palette): void {
   const { x, y } = scene.at(node);
   const left = x - CARD.width / 2;
   const top = y - CARD.height / 2;
   const selected = node.key === scene.selected;
   const repeated = isRepeated(scene.tree, node);
+  const { erased } = node.entity;
+  const hollow = repeated || erased;
   const kind = kindOf(node.entity.type);
   const flash = scene.flash(node);
   if (flash > 0) {
@@ -135,6 +136,7 @@ function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, p
     const grown = 4 + 10 * (1 - flash);
     box(context, left - grown, top - grown, CARD.width + 2 * grown, CARD.height + 2 * grown, 12 + grown);
     context.fill();
+    rim(context, camera, palette);
     context.globalAlpha = 1;
   }
   if (selected && scene.focused) {
@@ -146,33 +148,34 @@ function card(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, p
     context.globalAlpha = 1;
   }
   box(context, left, top, CARD.width, CARD.height, 10);
-  context.fillStyle = repeated ? palette.ground : palette.surface;
+  context.fillStyle = hollow ? palette.ground : palette.surface;
   context.fill();
-  context.setLineDash(repeated ? [5, 4] : []);
+  context.setLineDash(hollow ? [5, 4] : []);
   context.lineWidth = selected ? 2 : 1.2;
-  context.strokeStyle = selected ? palette.accent : node.key === scene.hovered ? palette.muted : palette.strong;
+  context.strokeStyle = selected ? palette.accent : node.key === scene.hovered ? palette.muted : palette.edge;
   context.stroke();
   context.setLineDash([]);
 
-  context.globalAlpha = repeated ? 0.6 : 1;
-  context.fillStyle = palette.kinds[kind.colour]!;
+  context.fillStyle = context.strokeStyle = palette.kinds[kind.colour]!;
+  context.lineWidth = 1.6;
   context.beginPath();
   shape(context, node, left + 21, y, 8.5);
-  context.fill();
-  context.globalAlpha = 1;
+  if (hollow) context.stroke();
+  else context.fill();
 
   context.textAlign = "left";
   context.textBaseline = "alphabetic";
-  const space = CARD.width - 40 - (hasChip(scene.tree, node) || repeated || leftOut(node) > 0 ? 26 : 12);
+  const space = CARD.width - 40 - (hasChip(scene.tree, node) || hollow || leftOut(node) > 0 ? 26 : 12);
   const name = nameIn(scene.tree, node);
   context.font = `600 13px ${palette.font}`;
-  context.fillStyle = repeated ? palette.muted : palette.ink;
+  context.fillStyle = hollow ? palette.muted : palette.ink;
   context.fillText(short(context, name, space), left + 40, y - 3);
   context.font = `400 11px ${palette.font}`;
   context.fillStyle = palette.muted;
-  const below = name === node.entity.reference ? node.entity.type : `${node.entity.type} · ${node.entity.reference}`;
+  const below = erased || name === node.entity.reference ? node.entity.type : `${node.entity.type} · ${node.entity.reference}`;
   context.fillText(short(context, below, space), left + 40, y + 13);
-  if (repeated) sign(context, "↺", left + CARD.width - 16, y, palette.muted, palette);
+  if (erased) sign(context, "×", left + CARD.width - 16, y, palette.bad, palette);
+  else if (repeated) sign(context, "↺", left + CARD.width - 16, y, palette.muted, palette);
   chip(context, scene, node, left + CARD.width, y, palette);
 }
 
@@ -189,19 +192,11 @@ function chip(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, x
   context.fillStyle = collapsed ? palette.accent : palette.surface;
   context.fill();
   context.lineWidth = 1.2;
-  context.strokeStyle = warn ? palette.warn : loadable || collapsed ? palette.accent : palette.strong;
+  context.strokeStyle = warn ? palette.warn : loadable || collapsed ? palette.accent : palette.edge;
   context.setLineDash(loadable ? [3, 2] : []);
   context.stroke();
   context.setLineDash([]);
   sign(context, text, x, y, collapsed ? palette.surface : warn ? palette.warn : loadable ? palette.accent : palette.muted, palette);
-}
-
-function sign(context: CanvasRenderingContext2D, text: string, x: number, y: number, colour: string, palette: Palette): void {
-  context.font = `600 12px ${palette.font}`;
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.fillStyle = colour;
-  context.fillText(text, x, y + 0.5);
 }
 
 function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, nodes: readonly TreeNode[], palette: Palette): void {
@@ -210,7 +205,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
   const byKind = new Map<string, { colour: string; nodes: TreeNode[] }>();
   for (const node of nodes) {
     const colour = palette.kinds[kindOf(node.entity.type).colour]!;
-    const id = `${colour}${isRepeated(scene.tree, node) ? "repeated" : ""}`;
+    const id = `${colour}${node.entity.erased || isRepeated(scene.tree, node) ? "hollow" : ""}`;
     const group = byKind.get(id) ?? { colour, nodes: [] };
     group.nodes.push(node);
     byKind.set(id, group);
@@ -224,6 +219,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
     context.beginPath();
     context.arc(x, y, Math.max(radiusOf(node), least) * (2.2 + (1 - flash)), 0, 2 * Math.PI);
     context.fill();
+    rim(context, camera, palette);
     context.globalAlpha = 1;
   }
   for (const [id, group] of byKind) {
@@ -232,7 +228,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
       const { x, y } = scene.at(node);
       shape(context, node, x, y, Math.max(radiusOf(node), least));
     }
-    if (id.endsWith("repeated")) {
+    if (id.endsWith("hollow")) {
       context.fillStyle = palette.ground;
       context.fill();
       context.lineWidth = Math.max(1.5, 0.8 / camera.k);
@@ -257,6 +253,7 @@ function spots(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
       context.stroke();
     }
     if (camera.k < READABLE) continue;
+    if (node.entity.erased) sign(context, "×", x, y, palette.bad, palette);
     const collapsed = scene.tree.isCollapsed(node);
     if (collapsed || canLoad(scene.tree, node)) {
       context.fillStyle = leftOut(node) > 0 ? palette.warn : palette.accent;
@@ -276,7 +273,7 @@ function label(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, 
   context.lineWidth = 4;
   context.lineJoin = "round";
   context.strokeStyle = palette.ground;
-  context.fillStyle = isRepeated(scene.tree, node) ? palette.muted : palette.ink;
+  context.fillStyle = node.entity.erased || isRepeated(scene.tree, node) ? palette.muted : palette.ink;
   context.save();
   context.translate(x, y);
   if (node.parent && scene.tree.childrenOf(node).length === 0) {
@@ -295,45 +292,4 @@ function label(context: CanvasRenderingContext2D, scene: Scene, node: TreeNode, 
   context.strokeText(shown, 0, 0);
   context.fillText(shown, 0, 0);
   context.restore();
-}
-
-function shape(context: CanvasRenderingContext2D, node: TreeNode, x: number, y: number, size: number): void {
-  const corners = CORNERS[kindOf(node.entity.type).shape];
-  if (!corners) {
-    context.moveTo(x + size, y);
-    context.arc(x, y, size, 0, 2 * Math.PI);
-    return;
-  }
-  corners.forEach(([cx, cy], index) => {
-    if (index) context.lineTo(x + cx * size, y + cy * size);
-    else context.moveTo(x + cx * size, y + cy * size);
-  });
-  context.closePath();
-}
-
-function box(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number, radius: number): void {
-  context.beginPath();
-  context.roundRect(x, y, width, height, radius);
-}
-
-const cut = new Map<string, string>();
-
-function short(context: CanvasRenderingContext2D, text: string, space: number): string {
-  const id = `${context.font}|${space}|${text}`;
-  const known = cut.get(id);
-  if (known !== undefined) return known;
-  let shown = text.slice(0, 200);
-  if (context.measureText(shown).width > space) {
-    let low = 0;
-    let high = shown.length;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      if (context.measureText(`${shown.slice(0, middle)}…`).width <= space) low = middle;
-      else high = middle - 1;
-    }
-    shown = `${shown.slice(0, low)}…`;
-  }
-  if (cut.size > 20_000) cut.clear();
-  cut.set(id, shown);
-  return shown;
 }

@@ -196,8 +196,16 @@ export class Painter {
         return start === undefined ? 0 : Math.max(0, 1 - (now - start) / FLASH_MS);
       },
     }, this.#palette);
+    this.#tellFlashing();
     this.onDrawn();
     if (busy) this.redraw();
+  }
+
+  /** Whose flash this frame shows, by id, on the canvas itself, whose pixels nobody else can ask. */
+  #tellFlashing(): void {
+    const ids = this.#flashes.size > 0 ? this.nodes.filter((node) => this.#flashes.has(node.key)).map((node) => node.entity.id) : [];
+    const told = [...new Set(ids)].join(" ");
+    if (told !== (this.canvas.dataset.flashing ?? "")) this.canvas.dataset.flashing = told;
   }
 }
 

@@ -6,10 +6,10 @@ export interface Palette {
   readonly ink: string;
   readonly muted: string;
   readonly line: string;
-  readonly strong: string;
+  readonly edge: string;
   readonly accent: string;
-  readonly soft: string;
   readonly warn: string;
+  readonly bad: string;
   readonly flash: string;
   readonly kinds: readonly string[];
   readonly font: string;
@@ -24,10 +24,10 @@ export function paletteOf(element: Element): Palette {
     ink: colour("ink"),
     muted: colour("muted"),
     line: colour("line"),
-    strong: colour("line-strong"),
+    edge: colour("edge"),
     accent: colour("accent"),
-    soft: colour("accent-soft"),
     warn: colour("warn"),
+    bad: colour("bad"),
     flash: colour("flash"),
     kinds: Array.from({ length: 8 }, (_, index) => colour(`kind-${index}`)),
     font: style.fontFamily,

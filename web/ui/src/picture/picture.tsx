@@ -181,7 +181,8 @@ export function Picture({ tree, version, selected, flashing, busy, onSelect, onT
 function describe(tree: Tree, node: TreeNode, t: ReturnType<typeof useWords>["t"]): string {
   const parts = [t("nodeLabel", { type: node.entity.type, name: nameIn(tree, node) })];
   if (node.relation) parts.push(t("nodeVia", { relation: node.relation }));
-  if (isRepeated(tree, node)) parts.push(t("nodeRepeated"));
+  if (node.entity.erased) parts.push(t("erased"));
+  else if (isRepeated(tree, node)) parts.push(t("nodeRepeated"));
   else {
     if (node.children.length > 0) parts.push(t("nodeChildren", { count: node.children.length }));
     if (leftOut(node) > 0) parts.push(t("nodeLeftOut", { count: leftOut(node) }));

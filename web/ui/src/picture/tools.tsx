@@ -18,9 +18,10 @@ interface Props {
 export function PictureTools({ painter, tree, layout, onLayout, onCollapseAll }: Props) {
   const { t } = useWords();
   const types = new Map<string, number>();
-  const marks = { repeated: false, cut: false, loadable: false };
+  const marks = { erased: false, repeated: false, cut: false, loadable: false };
   for (const node of walk(tree.root)) {
-    if (isRepeated(tree, node)) marks.repeated = true;
+    if (node.entity.erased) marks.erased = true;
+    else if (isRepeated(tree, node)) marks.repeated = true;
     else if (leftOut(node) > 0) marks.cut = true;
     else if (canLoad(tree, node)) marks.loadable = true;
     if (tree.full.get(node.entity.id) === node) types.set(node.entity.type, (types.get(node.entity.type) ?? 0) + 1);
@@ -59,6 +60,7 @@ export function PictureTools({ painter, tree, layout, onLayout, onCollapseAll }:
           </li>
         ))}
         {marks.repeated && <li><span class="mark mark-repeated" aria-hidden="true">↺</span> {t("markRepeated")}</li>}
+        {marks.erased && <li><span class="mark mark-erased" aria-hidden="true">×</span> {t("markErased")}</li>}
         {marks.cut && <li><span class="mark mark-cut" aria-hidden="true">+</span> {t("markTruncated")}</li>}
         {marks.loadable && <li><span class="mark mark-loadable" aria-hidden="true">+</span> {t("markLoadable")}</li>}
       </ul>

@@ -1,6 +1,6 @@
 /** Records that could not be processed, and their replay. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { ApiError, request } from "../lib/api";
 import { idOf, readDeadLetters, replayPath, type DeadLetter } from "../lib/dead-letters";
@@ -34,7 +34,7 @@ export function DeadLetters() {
 
   const missing = failure instanceof ApiError && (failure.status === 404 || failure.status === 405);
   return (
-    <section class="card" aria-labelledby="dead-letters">
+    <section class="card">
       <div class="card-head">
         <div>
           <h2 id="dead-letters">{t("dlqTitle")}</h2>
@@ -78,6 +78,7 @@ function Row({ letter }: { readonly letter: DeadLetter }) {
   const { language, t } = useWords();
   const [state, setState] = useState<"there" | "asked" | "sending" | "sent">("there");
   const [failure, setFailure] = useState<unknown>(null);
+  const asked = useRef(false); // whoever cancels by keyboard is where they were
   const replay = async (): Promise<void> => {
     setState("sending");
     setFailure(null);
@@ -98,7 +99,7 @@ function Row({ letter }: { readonly letter: DeadLetter }) {
       </td>
       <td class="nowrap">{letter.time ? dateTime(language, letter.time) : "–"}</td>
       <td class="nowrap">
-        {state === "there" && <button type="button" class="button" aria-label={`${t("dlqReplay")} ${idOf(letter)}`} onClick={() => setState("asked")}>{t("dlqReplay")}</button>}
+        {state === "there" && <button type="button" class="button" aria-label={`${t("dlqReplay")} ${idOf(letter)}`} ref={(button) => void (asked.current && button?.focus())} onClick={() => ((asked.current = true), setState("asked"))}>{t("dlqReplay")}</button>}
         {state === "asked" && (
           <span class="confirm" role="group" aria-label={t("dlqConfirm", { id: idOf(letter) })}>
             <button type="button" class="button button-main" ref={(button) => button?.focus()} onClick={() => void replay()}>{t("dlqReplay")}</button>

@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { Icon } from "../icons";
 import { KindMark } from "../kind-mark";
-import { displayName } from "../lib/entity";
+import { displayName, type Entity } from "../lib/entity";
 import { dateTime } from "../lib/format";
 import type { Word } from "../lib/i18n";
 import { canLoad, isRepeated, leftOut, nameIn, type Tree, type TreeNode } from "../lib/tree";
@@ -21,7 +21,7 @@ interface Props {
   readonly served: { readonly cache: string; readonly tookMs: number };
   readonly onSelect: (node: TreeNode) => void;
   readonly onToggle: (node: TreeNode) => void;
-  readonly onLoad: (node: TreeNode) => void;
+  readonly onLoad: (node: TreeNode) => Promise<void>;
   readonly onRoot: (node: TreeNode) => void;
 }
 
@@ -49,6 +49,7 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
     setTab(next);
     document.getElementById(`tab-${next}`)?.focus();
   };
+  if (entity.erased) return <Erased entity={entity} />;
   return (
     <section class="details" aria-label={t("details")}>
       <header class="details-head">
@@ -67,9 +68,9 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
         </p>
       )}
       <div class="actions">
-        {repeated && full && <button type="button" class="button" onClick={() => onSelect(full)}>{t("goToFull")}</button>}
+        {repeated && full && <button type="button" class="button" onClick={() => void keepFocus(() => onSelect(full))}>{t("goToFull")}</button>}
         {canLoad(tree, node) && (
-          <button type="button" class="button button-main" onClick={() => onLoad(node)}>
+          <button type="button" class="button button-main" onClick={() => void keepFocus(() => onLoad(node))}>
             <Icon name="plus" /> {missing > 0 ? t("loadMore", { count: missing }) : t("load")}
           </button>
         )}
@@ -112,6 +113,29 @@ export function Details({ tree, node, path, served, onSelect, onToggle, onLoad, 
         {tab === "links" && <Links node={node} tree={tree} onSelect={onSelect} />}
         {tab === "raw" && <Raw entity={entity} path={path} served={served} />}
       </div>
+    </section>
+  );
+}
+
+/** A button that goes away by what it does leaves the keyboard nowhere: the picture has it then. */
+async function keepFocus(act: () => void | Promise<void>): Promise<void> {
+  await act();
+  await new Promise((done) => setTimeout(done, 60)); // it is drawn by then
+  if (document.activeElement === document.body) document.querySelector<HTMLElement>('[role="tree"]')?.focus({ preventScroll: true });
+}
+
+function Erased({ entity }: { readonly entity: Entity }) {
+  const { t } = useWords();
+  return (
+    <section class="details" aria-label={t("details")}>
+      <header class="details-head">
+        <span class="details-mark"><KindMark type={entity.type} size={30} /></span>
+        <div class="details-name">
+          <h2>{displayName(entity)}</h2>
+          <p><span class="badge">{entity.type}</span> <span class="badge badge-bad">{t("erased")}</span></p>
+        </div>
+      </header>
+      <p class="details-note">{t("erasedText")}</p>
     </section>
   );
 }

@@ -2,8 +2,9 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Icon } from "../icons";
-import { nextLink, request } from "../lib/api";
+import { ApiError, nextLink, request } from "../lib/api";
 import { displayName, readEntity, type Entity } from "../lib/entity";
+import { erased, without } from "../lib/erasure";
 import type { Feed } from "../lib/feed";
 import { pathOf, writeRoute, type ExploreRoute } from "../lib/route";
 import { Tree, walk, type TreeNode } from "../lib/tree";
@@ -11,7 +12,7 @@ import { Picture } from "../picture/picture";
 import { useWords } from "../words";
 import { Details } from "./details";
 import { Problem } from "./problem";
-import { remember } from "./recent";
+import { forget, remember } from "./recent";
 import { SearchBar } from "./search-bar";
 import { Start } from "./start";
 import { useFollowing } from "./following";
@@ -37,12 +38,14 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
   const [state, setState] = useState<State>({ is: "idle" });
   const [index, setIndex] = useState(0);
   const [again, setAgain] = useState(0);
+  const [further, setFurther] = useState<unknown>(null); // "loading", or why there are no more results
   const path = route.search ? pathOf(route.search, route.depth, route.period) : null;
 
   useEffect(() => {
     if (!path) return setState({ is: "idle" });
     const abort = new AbortController();
     setState({ is: "loading" });
+    setFurther(null);
     setIndex(0);
     read(path, abort.signal).then(
       (found) => {
@@ -57,15 +60,32 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
   const retry = (): void => setAgain((count) => count + 1);
   const more = async (found: Found): Promise<void> => {
     if (!found.next) return;
+    setFurther("loading");
+    let answer: Found | null = null;
+    let failure: unknown = null;
     try {
-      const further = await read(found.next);
-      setState({ is: "found", found: { ...found, entities: [...found.entities, ...further.entities], next: further.next } });
+      answer = await read(found.next);
     } catch (error) {
-      setState({ is: "failed", error });
+      failure = error;
+    }
+    setFurther(failure);
+    // Another search may have taken its place, and an erasure something out of it.
+    if (answer) {
+      const { entities, next } = answer;
+      setState((now) => (now.is === "found" && now.found.next === found.next ? { is: "found", found: { ...now.found, entities: [...now.found.entities, ...entities], next } } : now));
     }
   };
-  const { search } = route;
   const found = state.is === "found" ? state.found : null;
+  // In the list of results and in their answers, too, which are shown again by whoever goes back.
+  const takeAway = (id: string): void => {
+    if (route.search && found?.entities.length === 1 && found.entities[0]!.id === id) forget(route.search);
+    setState((now) => {
+      if (now.is !== "found") return now;
+      const entities = now.found.entities.map((one) => (one.id === id ? erased(one) : without(one, id)));
+      return { is: "found", found: { ...now.found, entities } };
+    });
+  };
+  const { search } = route;
   const entity = found?.entities[index];
   return (
     <>
@@ -91,17 +111,20 @@ export function Explore({ route, feed, attempt }: { readonly route: ExploreRoute
               </button>
               <select class="field" aria-label={t("results", { count: found.entities.length })} value={String(index)} onChange={(event) => setIndex(Number(event.currentTarget.value))}>
                 {found.entities.map((one, place) => (
-                  <option key={one.id} value={String(place)}>{`${displayName(one)} · ${one.reference}`}</option>
+                  <option key={one.id} value={String(place)}>{`${displayName(one)} · ${one.erased ? t("erased") : one.reference}`}</option>
                 ))}
               </select>
               <button type="button" class="tool" aria-label={t("resultsNext")} disabled={index >= found.entities.length - 1} onClick={() => setIndex(index + 1)}>
                 <Icon name="next" />
               </button>
               <span class="muted">{t("resultOf", { index: index + 1, count: `${found.entities.length}${found.next ? "+" : ""}` })}</span>
-              {found.next && <button type="button" class="button" onClick={() => void more(found)}>{t("moreResults")}</button>}
+              {found.next && (
+                <button type="button" class="button" disabled={further === "loading"} onClick={() => void more(found)}>{t(further === "loading" ? "loading" : "moreResults")}</button>
+              )}
+              {further !== null && further !== "loading" && <Problem error={further} />}
             </div>
           )}
-          <Profile key={`${path} ${entity.id} ${again} ${attempt}`} entity={entity} found={found} route={route} feed={feed} />
+          <Profile key={`${path} ${entity.id} ${again} ${attempt}`} entity={entity} found={found} route={route} feed={feed} onErased={takeAway} />
         </>
       )}
     </>
@@ -137,10 +160,11 @@ interface ProfileProps {
   readonly found: Found;
   readonly route: ExploreRoute;
   readonly feed: Feed;
+  readonly onErased: (id: string) => void;
 }
 
 /** One tree and what is selected in it. */
-function Profile({ entity, found, route, feed }: ProfileProps) {
+function Profile({ entity, found, route, feed, onErased }: ProfileProps) {
   const { t } = useWords();
   const tree = useRef<Tree | null>(null);
   tree.current ??= new Tree(entity, route.depth);
@@ -168,12 +192,13 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
       tree.current!.merge(node, readEntity(answer.json), levels);
       changed();
     } catch (error) {
-      setFailure(error);
+      if (error instanceof ApiError && error.status === 404) following.erase(node.entity.id);
+      else setFailure(error);
     } finally {
       setBusy(false);
     }
   };
-  const following = useFollowing(feed, tree.current, changed, route.period);
+  const following = useFollowing(feed, tree.current, route.period, changed, onErased);
 
   const collapseAll = (collapsed: boolean): void => {
     const { root } = tree.current!;
@@ -203,10 +228,10 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
           <span>{t("entities", { count: tree.current.full.size })}</span>
           <button type="button" class="follow" aria-pressed={following.on} onClick={following.toggle}>
             <span class={`dot dot-${following.state.is}`} aria-hidden="true" />
-            {t(following.on ? "liveFollowing" : "liveFollow")}
+            {following.on && following.state.is === "waiting" ? t("liveWaiting", { seconds: following.state.seconds }) : t(following.on ? "liveFollowing" : "liveFollow")}
           </button>
         </div>
-        <p class="unseen" role="status">{following.last && t("liveChanged", { name: following.last })}</p>
+        <p class="unseen" role="status">{following.last && t(following.last.word, { name: following.last.name })}</p>
         {failure !== null && (
           <div class="stage-problem">
             <Problem error={failure} onRetry={() => void load(selected)} />
@@ -233,7 +258,7 @@ function Profile({ entity, found, route, feed }: ProfileProps) {
         served={{ cache: found.cache, tookMs: found.tookMs }}
         onSelect={select}
         onToggle={toggle}
-        onLoad={(node) => void load(node)}
+        onLoad={load}
         onRoot={(node) => {
           location.hash = writeRoute({ ...route, search: { by: "id", id: node.entity.id } });
         }}

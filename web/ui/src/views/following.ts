@@ -1,64 +1,75 @@
-/** The change feed as one tree sees it: what changed flashes, and is read again. */
+/** The change feed as one tree sees it: what changed flashes, and is read again; who is gone is taken away. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { request } from "../lib/api";
-import { displayName, readEntity } from "../lib/entity";
+import { displayName } from "../lib/entity";
 import type { Feed, FeedState } from "../lib/feed";
+import { meaningOf, reread } from "../lib/follow";
+import type { Word } from "../lib/i18n";
+import type { Json } from "../lib/json";
 import { pathOf } from "../lib/route";
 import type { Tree } from "../lib/tree";
+import { forgetTexts } from "../picture/strokes";
 
 export interface Following {
   readonly on: boolean;
   readonly state: FeedState;
   readonly flashing: { readonly keys: readonly string[]; readonly count: number };
-  readonly last: string;
+  readonly last: { readonly word: Word; readonly name: string } | null;
   readonly toggle: () => void;
+  /** Take the entity away; its events, too. */
+  readonly erase: (id: string) => void;
 }
 
 const GATHER_MS = 400; // changes of one commit come as several events
 
-export function useFollowing(feed: Feed, tree: Tree, onChange: () => void, period: string): Following {
+/** `onErased` is told before `onChange`. */
+export function useFollowing(feed: Feed, tree: Tree, period: string, onChange: () => void, onErased: (id: string) => void): Following {
   const [on, setOn] = useState(feed.running);
   const [state, setState] = useState<FeedState>(feed.state);
   const [flashing, setFlashing] = useState<Following["flashing"]>({ keys: [], count: 0 });
-  const [last, setLast] = useState("");
+  const [last, setLast] = useState<Following["last"]>(null);
   const due = useRef(new Set<string>());
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
-  const changed = useRef(onChange);
-  changed.current = onChange;
+  const told = useRef({ onChange, onErased });
+  told.current = { onChange, onErased };
+
+  const read = async (id: string): Promise<Json> => (await request(pathOf({ by: "id", id }, 1, period))).json;
+  const rereadDue = async (): Promise<void> => {
+    timer.current = null;
+    const keys = [...due.current];
+    due.current.clear();
+    for (const key of keys) {
+      const node = tree.find(key);
+      if (node && !node.entity.erased && (await reread(tree, node, read))) erase(node.entity.id);
+    }
+    told.current.onChange();
+    setFlashing((before) => ({ keys, count: before.count + 1 }));
+  };
+  const plan = (key: string): void => {
+    due.current.add(key);
+    timer.current ??= setTimeout(() => void rereadDue(), GATHER_MS);
+  };
+  const erase = (id: string): void => {
+    const gone = tree.full.get(id);
+    if (!gone) return;
+    feed.forget(gone.entity.type, gone.entity.reference);
+    forgetTexts();
+    for (const node of tree.erase(id)) plan(node.key);
+    told.current.onErased(id);
+    told.current.onChange();
+    setLast({ word: "liveErased", name: displayName(gone.entity) }); // its id: the name is gone
+    setFlashing((before) => ({ keys: [gone.key], count: before.count + 1 }));
+  };
 
   useEffect(() => {
-    const reread = async (): Promise<void> => {
-      timer.current = null;
-      const keys = [...due.current];
-      due.current.clear();
-      for (const key of keys) {
-        const node = tree.find(key);
-        if (!node) continue;
-        try {
-          const answer = await request(pathOf({ by: "id", id: node.entity.id }, 1, period));
-          const fresh = readEntity(answer.json);
-          const sameEdges =
-            fresh.edges.length === node.entity.edges.length &&
-            fresh.edges.every((edge, index) => edge.entity.id === node.entity.edges[index]!.entity.id && edge.type === node.entity.edges[index]!.type);
-          // Where its relationships are the same, what was loaded and collapsed below stays.
-          if (sameEdges || node.edge_of_answer) node.entity = { ...fresh, edges: node.edge_of_answer ? [] : node.entity.edges };
-          else tree.merge(node, fresh, 1);
-        } catch {
-          // The next change, or the next read, will tell.
-        }
-      }
-      changed.current();
-      setFlashing((before) => ({ keys, count: before.count + 1 }));
-    };
     const end = feed.listen((event) => {
       if (!event) return setState(feed.state);
-      for (const named of [event, event.target]) {
-        const node = named && tree.named(named.type, named.reference);
-        if (!node) continue;
-        due.current.add(node.key);
-        setLast(displayName(node.entity));
-        timer.current ??= setTimeout(() => void reread(), GATHER_MS);
+      const { erased, reread: changed } = meaningOf(event, tree);
+      if (erased !== null) erase(erased);
+      for (const node of changed) {
+        plan(node.key);
+        setLast({ word: "liveChanged", name: displayName(node.entity) });
       }
     });
     return () => {
@@ -73,5 +84,5 @@ export function useFollowing(feed: Feed, tree: Tree, onChange: () => void, perio
     else feed.start();
     setOn(!on);
   };
-  return { on, state, flashing, last, toggle };
+  return { on, state, flashing, last, toggle, erase };
 }

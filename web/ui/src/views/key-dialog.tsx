@@ -7,13 +7,18 @@ export function KeyDialog({ onClose }: { readonly onClose: (changed: boolean) =>
   const { t } = useWords();
   const dialog = useRef<HTMLDialogElement>(null);
   const [key, setKey] = useState(apiKey.get);
+  const changed = useRef(false);
   useEffect(() => dialog.current?.showModal(), []);
+  // The dialog closes itself, so that the focus goes back to where it was.
+  const close = (): void => dialog.current?.close();
   const keep = (value: string): void => {
+    const before = apiKey.get();
     apiKey.set(value.trim());
-    onClose(true);
+    changed.current = apiKey.get() !== before;
+    close();
   };
   return (
-    <dialog ref={dialog} class="dialog" aria-labelledby="key-title" onClose={() => onClose(false)}>
+    <dialog ref={dialog} class="dialog" aria-labelledby="key-title" onClose={() => onClose(changed.current)}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -34,7 +39,7 @@ export function KeyDialog({ onClose }: { readonly onClose: (changed: boolean) =>
         />
         <div class="dialog-buttons">
           {apiKey.get() && <button type="button" class="button" onClick={() => keep("")}>{t("remove")}</button>}
-          <button type="button" class="button" onClick={() => onClose(false)}>{t("cancel")}</button>
+          <button type="button" class="button" onClick={close}>{t("cancel")}</button>
           <button type="submit" class="button button-main">{t("save")}</button>
         </div>
       </form>

@@ -55,9 +55,9 @@ export function Live({ feed }: { readonly feed: Feed }) {
       {events.length > 0 && fitting.length === 0 && <p class="empty">{t("liveNoMatch", { count: events.length })}</p>}
       {events.length === 0 && state.is !== "refused" && (
         <div class="notice notice-quiet">
-          <span class="beat" aria-hidden="true" />
+          {state.is === "live" && <span class="beat" aria-hidden="true" />}
           <h2>{t("liveEmpty")}</h2>
-          <p class="muted">{t("liveEmptyText")}</p>
+          <p class="muted">{state.is === "live" ? t("liveEmptyText") : told(state, words)}</p>
         </div>
       )}
       <ol class="events">
@@ -102,7 +102,7 @@ function told(state: FeedState, { t }: Words): string {
 
 function EventRow({ event, words }: { readonly event: DomainEvent; readonly words: Words }) {
   const { language, t } = words;
-  const tone = event.eventType.endsWith("deleted") ? "bad" : event.eventType.endsWith("created") ? "good" : "plain";
+  const tone = /(deleted|erased)$/.test(event.eventType) ? "bad" : event.eventType.endsWith("created") ? "good" : "plain";
   const href = writeRoute({
     view: "explore",
     search: { by: "reference", type: event.type, reference: event.reference },

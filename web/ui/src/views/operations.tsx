@@ -19,6 +19,7 @@ const KEPT = 90;
 const WINDOW = 6; // rates are over 10 s
 
 interface Seen {
+  readonly at: Date;
   readonly readiness: Readiness | null;
   readonly readings: readonly Reading[];
   readonly rates: readonly Rates[];
@@ -58,6 +59,7 @@ export function Operations() {
   const last = seen?.rates[seen.rates.length - 1];
   const history = (pick: (rates: Rates) => number | null): (number | null)[] => seen?.rates.map(pick) ?? [];
   const readiness = seen?.readiness ?? null;
+  const ready = readiness?.ready && failure === null; // what was ready may not answer any more
   const sinceStart = seen ? hitRatioSinceStart(seen.readings[seen.readings.length - 1]!.metrics) : null;
   const hits = last?.hitRatio ?? sinceStart;
   const connector = readiness && connectorOf(readiness);
@@ -70,8 +72,8 @@ export function Operations() {
           <p class="muted">{t("opsText")}</p>
         </div>
         {readiness && (
-          <p class={`verdict ${readiness.ready ? "verdict-good" : "verdict-bad"}`} role="status">
-            <Icon name={readiness.ready ? "check" : "close"} /> {t(readiness.ready ? "opsReady" : "opsNotReady")}
+          <p class={`verdict ${ready ? "verdict-good" : "verdict-bad"}`} role="status">
+            <Icon name={ready ? "check" : "close"} /> {t(ready ? "opsReady" : failure === null ? "opsNotReady" : "opsNoAnswer")}
           </p>
         )}
       </header>
@@ -117,7 +119,7 @@ export function Operations() {
       <DeadLetters />
       {seen && (
         <p class="muted board-foot">
-          {failure === null ? t("opsEvery", { seconds: EVERY_S }) : t("opsStale", { time: clockTime(language, new Date()) })} · UTC {clockTime(language, new Date())}
+          {failure === null ? `${t("opsEvery", { seconds: EVERY_S })} · ${clockTime(language, seen.at)} UTC` : t("opsStale", { time: `${clockTime(language, seen.at)} UTC` })}
         </p>
       )}
     </div>
@@ -128,5 +130,5 @@ function follow(before: Seen | null, reading: Reading, readiness: Readiness): Se
   const readings = [...(before?.readings ?? []), reading].slice(-WINDOW);
   // The first reading alone has no rates: what stood in their place goes when there are some.
   const known = readings.length > 2 ? before!.rates : [];
-  return { readiness, readings, rates: [...known, ratesOf(readings[0]!, reading)].slice(-KEPT) };
+  return { at: new Date(), readiness, readings, rates: [...known, ratesOf(readings[0]!, reading)].slice(-KEPT) };
 }

@@ -20,6 +20,13 @@ export function remember(search: Search): void {
   sessionStorage.setItem(KEY, JSON.stringify([search, ...others].slice(0, KEPT)));
 }
 
+export function forget(search: Search): void {
+  const text = JSON.stringify(search);
+  sessionStorage.setItem(KEY, JSON.stringify(recent().filter((one) => JSON.stringify(one) !== text)));
+}
+
+export const forgetAll = (): void => sessionStorage.removeItem(KEY);
+
 export function labelOf(search: Search): string {
   if (search.by === "id") return `id ${search.id}`;
   if (search.by === "reference") return `${search.type}:${search.reference}`;

@@ -1,0 +1,53 @@
+/** What the change feed means to a tree: who is gone, and whom to read again. */
+
+import { ApiError } from "./api";
+import { readEntity, type Entity } from "./entity";
+import type { DomainEvent } from "./events";
+import type { Json } from "./json";
+import type { Tree, TreeNode } from "./tree";
+
+/** Events about an entity that is gone have no type, and name it by its id, which is never given again. */
+const GONE = /^entity-(\d+)$/;
+const ENDS: ReadonlySet<string> = new Set(["entity_erased", "entity_deleted"]);
+
+export interface Meaning {
+  /** Certain without a question; an end under a name is not, since a rename has one too. */
+  readonly erased: string | null;
+  readonly reread: readonly TreeNode[];
+}
+
+export function meaningOf(event: DomainEvent, tree: Tree): Meaning {
+  const found = new Set<TreeNode>();
+  for (const named of [event, event.target]) {
+    const id = idOf(named);
+    const node = named && (id === null ? tree.named(named.type, named.reference) : tree.full.get(id));
+    if (node) found.add(node);
+  }
+  const id = ENDS.has(event.eventType) ? idOf(event) : null;
+  return id !== null && tree.holds(id) ? { erased: id, reread: [] } : { erased: null, reread: [...found] };
+}
+
+const idOf = (named: { readonly type: string; readonly reference: string } | null): string | null =>
+  named && !named.type ? (GONE.exec(named.reference)?.[1] ?? null) : null;
+
+/** Put a fresh answer in the node's place. True where the service has no such entity any more; the tree holds it yet. */
+export async function reread(tree: Tree, node: TreeNode, read: (id: string) => Promise<Json>): Promise<boolean> {
+  const { id } = node.entity;
+  let fresh: Entity;
+  try {
+    fresh = readEntity(await read(id));
+  } catch (error) {
+    // Of any other failure the next change, or the next read, will tell.
+    return error instanceof ApiError && error.status === 404;
+  }
+  // Meanwhile it may have been erased, or another answer may have taken its place.
+  if (node.entity.id !== id || node.entity.erased || tree.find(node.key) !== node) return false;
+  const { edges } = node.entity;
+  const sameEdges =
+    fresh.edges.length === edges.length &&
+    fresh.edges.every((edge, index) => edge.entity.id === edges[index]!.entity.id && edge.type === edges[index]!.type);
+  // Where its relationships are the same, what was loaded and collapsed below stays. A merged entity has another id.
+  if (fresh.id === id && (sameEdges || node.edge_of_answer)) node.entity = { ...fresh, edges: node.edge_of_answer ? [] : edges };
+  else tree.merge(node, fresh, 1);
+  return false;
+}
