@@ -131,9 +131,36 @@ def test_who_is_gone_is_named_by_its_id() -> None:
     assert json.loads(event.value)["data"] == {
         "reference": "entity-244731",
         "target_entity_reference": "entity-99",
-        "properties": {"relationship_type": {"old": None, "new": "member_of"}},
+        "properties": {},
     }
     assert event.key == b"entity-244731"
+
+
+SECRET = '{"secret": "secret"}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        e.create("edges", e.edge(left=244731, metadata=SECRET)),
+        e.create("edges", e.edge(right=99, metadata=SECRET)),
+        e.update("edges", e.edge(right=99, metadata=SECRET), e.edge(right=99)),
+        e.delete("edges", e.edge(right=99, metadata=SECRET)),
+        e.create("temporal_properties", e.point(entity_id=99, value=SECRET)),
+        e.update("temporal_properties", e.point(entity_id=99, value=SECRET), e.point(entity_id=99)),
+        e.delete("temporal_properties", e.point(entity_id=99, value=SECRET)),
+    ],
+)
+def test_of_who_is_gone_without_a_name_no_value_is_told(value: bytes) -> None:
+    ((_, event),) = events(value)
+    assert json.loads(event.value)["data"]["properties"] == {}
+    assert headers_of(event)["fields_changed"] == ""
+    assert b"secret" not in event.value
+
+
+def test_of_who_is_gone_too_what_changes_nothing_is_no_event() -> None:
+    gone = e.point(entity_id=99)
+    assert events(e.update("temporal_properties", gone, gone | {"version": 2})) == []
 
 
 def test_a_rename_ends_the_old_and_begins_the_new_with_keys_of_their_own() -> None:
