@@ -113,7 +113,8 @@ class Capture:
     async def truth(self) -> View:
         found: View = {}
         for row in await self.sql.fetch("SELECT type, reference, properties::text AS p FROM entities"):
-            found["entity", row["type"], row["reference"]] = json.loads(row["p"])
+            told = row["p"].replace('.000000Z"', 'Z"')  # events tell dates without zeros at their end
+            found["entity", row["type"], row["reference"]] = json.loads(told)
         for row in await self.sql.fetch(
             "SELECT l.reference AS l, r.reference AS r, e.relationship_type AS t, e.metadata::text AS m "
             "FROM edges e JOIN entities l ON l.id = left_entity_id JOIN entities r ON r.id = right_entity_id "
