@@ -13,7 +13,7 @@ from app.validation import check_json_text
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores
-from tests.integration.cdc.conftest import read
+from tests.integration.cdc.conftest import read, read_events
 from tests.rows import at, edge, point, prop
 from tests.unit.cdc.fakes import FakeDeadLetters
 
@@ -77,7 +77,7 @@ async def test_the_largest_changes_become_events(
     finally:
         await sink.close()
     assert dead.letters == []
-    events = await read(settings.kafka_brokers[0], domain_topic, 6 + 3, timeout_s=120)
+    events = await read_events(settings.kafka_brokers[0], domain_topic, 6 + 3, timeout_s=120)
     told = {dict(event.headers)["event_type"]: json.loads(event.value)["data"] for event in events}
     for kind, name in (
         ("entity_properties_updated", "f0"),

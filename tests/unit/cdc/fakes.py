@@ -8,6 +8,7 @@ from typing import Any
 from app.errors import TransientError
 from app.models import Changes, EntityKey
 from app.ports import DeadLetter, OutgoingEvent
+from tests.unit.cdc.schemas import require_valid
 
 
 class FakeDirectory:
@@ -24,6 +25,8 @@ class FakeDirectory:
 
 
 class FakeSink:
+    """Takes events that keep to their schemas."""
+
     def __init__(self, *, failures: int = 0) -> None:
         self.events: list[OutgoingEvent] = []
         self.failures = failures
@@ -32,6 +35,8 @@ class FakeSink:
         if self.failures:
             self.failures -= 1
             raise TransientError("The broker is away.")
+        for event in events:
+            require_valid(event.value, event.headers)
         self.events.extend(events)
 
     @property

@@ -11,7 +11,7 @@ from cdc.envelope import Skipped, decode
 from cdc.events import events_of
 from tests.unit.cdc import golden
 from tests.unit.cdc.golden import ITEMS, LEDA, VERIFIED
-from tests.unit.cdc.test_schemas import SCHEMAS
+from tests.unit.cdc.schemas import SCHEMAS
 
 SCENARIOS = golden.load()
 COMMON = {"schema_version": "v1", "source_service": "user-profile-api"}
