@@ -13,6 +13,7 @@ from app.dates import from_epoch_ms
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
+from app.hooks import NO_HOOKS, Hooks
 from app.log_events import LogEvent
 from app.models import EntityKey
 from app.ports import (
@@ -66,6 +67,7 @@ class CdcProcessor:
         references_capacity: int = 200_000,
         visible_timeout_s: float = 10.0,
         max_event_bytes: int = 15 * 1024 * 1024,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._references = References(directory, capacity=references_capacity)
         self._continuity = Continuity()
@@ -77,6 +79,7 @@ class CdcProcessor:
         self._clock = clock or SystemClock()
         self._visible_timeout_s = visible_timeout_s
         self._max_event_bytes = max_event_bytes
+        self._hooks = hooks
 
     async def process(self, records: Sequence[Record]) -> None:
         if not self._continuity.goes_on(records):
@@ -159,6 +162,7 @@ class CdcProcessor:
             )
 
     async def _publish(self, window: "_Window") -> None:
+        await self._hooks.reach("before-publish")
         if window.refused:
             logger.warning(
                 "Dead-lettering %d of %d changes.",
