@@ -78,7 +78,7 @@ async def test_the_largest_changes_become_events(
         await sink.close()
     assert dead.letters == []
     events = await read_events(settings.kafka_brokers[0], domain_topic, 6 + 3, timeout_s=120)
-    told = {dict(event.headers)["event_type"]: json.loads(event.value)["data"] for event in events}
+    told = {dict(event.headers)["event_type"].decode(): json.loads(event.value)["data"] for event in events}
     for kind, name in (
         ("entity_properties_updated", "f0"),
         ("temporal_data_updated", "value"),
