@@ -7,7 +7,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 lint audit \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 docs-tools lint audit \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -99,7 +99,7 @@ load: entities-csv ## Two minutes of the k6 mix against the running worker, driv
 # --- tests
 test: venv lint ## Lint, unit, integration and end-to-end tests; sets up what it needs
 	@$(PY) -m infra install
-	@$(MAKE) --no-print-directory test-k6 ui test-ui
+	@$(MAKE) --no-print-directory test-k6 docs-tools ui test-ui
 	$(PY) -m pytest -q -m "not chaos" $(ARGS)
 
 test-unit: venv ## Tests that need no server
@@ -116,6 +116,9 @@ test-chaos: venv ## Long fault tests: processes are killed
 
 test-k6: ## Node tests and type check of the k6 scripts
 	@cd load/k6 && npm ci --ignore-scripts --no-audit --no-fund --silent && npm run --silent check && npm test --silent
+
+docs-tools: ## The meta-schema that docs/asyncapi.yaml is checked against, from npm
+	@cd docs && npm ci --ignore-scripts --no-audit --no-fund --silent
 
 lint: venv ## ruff, mypy strict, import directions
 	@.venv/bin/ruff check .

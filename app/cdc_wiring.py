@@ -10,6 +10,7 @@ from app.connect_client import ConnectClient
 from app.connector_watch import ConnectorWatch
 from app.consumer_loop import EX_SOFTWARE, Terminate
 from app.dead_letter_policy import DeadLetterPolicy
+from app.hooks import Hooks
 from app.log_events import LogEvent
 from app.ports import DeadLetterSink, RecordProcessor
 from app.settings import Settings
@@ -27,16 +28,19 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 class CdcParts:
     """Made by the worker once its stores are open; imported by workers of this role alone."""
 
-    def __init__(self, settings: Settings, stores: Stores, resources: AsyncExitStack, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, stores: Stores, resources: AsyncExitStack, clock: Clock, hooks: Hooks
+    ) -> None:
         self._settings = settings
         self._stores = stores
         self._resources = resources
         self._clock = clock
+        self._hooks = hooks
         self._repeater: CacheRepeater | None = None
 
     def processor(self, dead_letters: DeadLetterSink, policy: DeadLetterPolicy) -> RecordProcessor:
         """What makes domain events of changes; its producer closes with the worker's resources."""
-        events = KafkaEventSink(self._settings.kafka, self._settings.topics.domain_events)
+        events = KafkaEventSink(self._settings.kafka, self._settings.topics.domain_events, hooks=self._hooks)
         self._resources.push_async_callback(events.close)
         return CdcProcessor(
             directory=self._stores.directory,
@@ -46,6 +50,7 @@ class CdcParts:
             commit_log=self._stores.commit_log,
             policy=policy,
             clock=self._clock,
+            hooks=self._hooks,
         )
 
     def start_repeater(self, leave: Terminate) -> None:
@@ -57,6 +62,7 @@ class CdcParts:
             invalidator=self._stores.invalidations,
             commit_log=self._stores.commit_log,
             lookups_of=lookups_of,
+            hooks=self._hooks,
         )
 
         def ended(task: "asyncio.Task[None]") -> None:

@@ -23,7 +23,10 @@ Hook = Literal[
     "before-copy",  # what could win is known, and nothing is staged
     "between-entities-and-merge",  # new entities are inserted, nothing is merged or committed
     "after-commit",  # before caches are told
-    "before-ack",  # caches were told, offsets not acknowledged
+    "before-ack",  # caches were told or events published, offsets not acknowledged
+    "before-publish",  # a window's domain events are made, and none is sent
+    "mid-publish",  # the first half of them is acknowledged by the broker, and the other one is not sent
+    "before-repeater-commit",  # caches took what CDC repeats, offsets not committed
     "between-position-and-data",  # a fill holds its leases and knows what it has to reach, and has not read it
     "between-data-and-store",  # a fill has read, and nothing is stored
 ]
@@ -47,6 +50,10 @@ class Hooks:
             if name not in HOOKS or action not in _ACTIONS or not _TIMES.fullmatch(times or "1"):
                 raise FatalError(f"PROFILE_HOOKS: {part} is not <name>:kill|hold|holds[:n].")
             self._actions[name] = action, int(times or 1)
+
+    def waits_at(self, name: Hook) -> bool:
+        """Whether anything is to be done at this place."""
+        return name in self._actions
 
     async def reach(self, name: Hook) -> None:
         """Pass this place."""

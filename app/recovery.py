@@ -18,6 +18,7 @@ from typing import Final
 
 from app.connect_client import ConnectClient
 from app.connector_config import RECOVERY_KEY, config_of
+from app.consumer_groups import publisher_groups
 from app.dates import parse, to_text
 from app.errors import FatalError, TransientError
 from app.ports import ConnectorPosition, ErasureRegister, EventSink, OutgoingEvent, ReplicationSlots
@@ -36,7 +37,6 @@ _EVERYTHING: Final = "everything"
 _AT_THE_SLOT: Final = {"snapshot.mode": "no_data"}
 _BATCH: Final = 1_000
 _POLL_S: Final = 0.5
-_REPEATER_SUFFIX: Final = "-cache-repeater"
 
 
 @dataclass(kw_only=True)
@@ -89,13 +89,9 @@ class Recovery:
 
     async def _until_published(self) -> None:
         """Return when a cdc worker has published all that the old connector brought."""
-        app_id, topic = self.settings.app_id, self.settings.topics.cdc
-
-        def is_reader(group: str) -> bool:
-            return group.startswith(app_id) and not group.endswith(_REPEATER_SUFFIX)
-
+        topic, publishers = self.settings.topics.cdc, publisher_groups(self.settings)
         deadline = time.monotonic() + self.wait_s
-        while left := await unread(self.settings.kafka, topic, is_reader):
+        while left := await unread(self.settings.kafka, topic, publishers):
             if time.monotonic() > deadline:
                 raise FatalError(
                     f"{left} changes of {topic} are not published yet: let a worker with the role cdc run, then "

@@ -153,7 +153,14 @@ class Settings(BaseSettings):
         gt=0,
         description="/readyz is red when records wait for so long; longer than a window's linger and flush",
     )
-    max_value_bytes: int = Field(default=1024 * 1024, ge=1, description="of one property or temporal value")
+    # A change goes to Kafka with the row before and after it, each value as a JSON string: all of that stays below the
+    # 16 MiB of a request.
+    max_value_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1,
+        le=7 * 512 * 1024,
+        description="of one property, temporal value or metadata, its numbers written out",
+    )
     max_edges_per_record: int = Field(default=10_000, ge=1)
     max_properties_per_entity: int = Field(default=1_000, ge=1, description="that are stored of one entity")
     provenance: bool = Field(
@@ -163,7 +170,8 @@ class Settings(BaseSettings):
     max_entity_bytes: int = Field(
         default=4 * 1024 * 1024,
         ge=1024,
-        description="of all properties of one entity, as PostgreSQL stores them before compression",
+        le=7 * 1024 * 1024,
+        description="of all properties of one entity: stored, before compression, and as the JSON string of a change",
     )
     dead_letter_max_ratio: float = Field(default=0.5, gt=0, le=1)
     dead_letter_min_records: int = Field(

@@ -1,7 +1,7 @@
 """Reading a topic to its end, and how far its consumer groups are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -50,7 +50,7 @@ async def read_to_end(
         await consumer.stop()
 
 
-async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], bool]) -> int:
+async def unread(brokers: Sequence[str], topic: str, groups: Container[str]) -> int:
     """How many records of a topic none of these consumer groups has acknowledged.
 
     Of several groups the furthest counts for each partition, since a group of an earlier set of roles stands still.
@@ -66,7 +66,7 @@ async def unread(brokers: Sequence[str], topic: str, is_reader: Callable[[str], 
         ends = await consumer.end_offsets(partitions)
         reached = dict(starts)
         for group, *_ in await admin.list_consumer_groups():
-            if is_reader(group):
+            if group in groups:
                 offsets = await admin.list_consumer_group_offsets(group, partitions=partitions)
                 for partition, told in offsets.items():
                     reached[partition] = max(reached[partition], told.offset)

@@ -66,8 +66,10 @@ class TopicNames:
         under unique keys, so that an erasure can remove them one by one.
         """
         forever = {"retention.ms": "-1"}
-        # A letter is its record and the reason: a record just under the broker's limit must fit, or it stops us.
-        dead = {"cleanup.policy": "compact", "retention.ms": "-1", "max.message.bytes": "16777216"}
+        # A change has its row twice. A letter is its record and the reason: a record just under the broker's limit
+        # must fit, or it stops us.
+        large = {"max.message.bytes": "16777216"}
+        dead = {"cleanup.policy": "compact", "retention.ms": "-1", **large}
         event_timed = (*self.sources, *self.normalised)
         specs = [
             TopicSpec(
@@ -77,8 +79,10 @@ class TopicNames:
             )
             for name in event_timed
         ]
-        specs += [TopicSpec(name=self.cdc, partitions=partitions, config={"retention.ms": "604800000"})]
-        specs += [TopicSpec(name=self.domain_events, partitions=partitions, config=forever)]
+        specs += [
+            TopicSpec(name=self.cdc, partitions=partitions, config={"retention.ms": "604800000", **large})
+        ]
+        specs += [TopicSpec(name=self.domain_events, partitions=partitions, config=forever | large)]
         specs += [
             TopicSpec(name=self.dead_letters(name), partitions=1, config=dead)
             for name in (*event_timed, self.cdc)

@@ -142,7 +142,7 @@ class Worker:
         if Role.CDC in consuming:
             from app.cdc_wiring import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
 
-            self._cdc = CdcParts(settings, self._stores, self._resources, self._clock)
+            self._cdc = CdcParts(settings, self._stores, self._resources, self._clock, self._hooks)
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()

@@ -101,8 +101,7 @@ class Endings:
         for end, stand_in in ((thing.left, -1), (thing.right, -2)):
             number = self._id(end) or (_UNKNOWN if end == erased else stand_in)
             ids.append(number)
-            if end.type:
-                keys[number] = end
+            keys[number] = end
         left, right = ids
         mark = None if erased is None else left if thing.left == erased else right
         row = EdgeRow(0, left, right, thing.relationship_type, erased_entity_id=mark)
@@ -120,7 +119,7 @@ class Endings:
             thing.idempotency_key,
             erased,
         )
-        return TemporalChange("d", source, row, None), {entity_id: thing.entity} if thing.entity.type else {}
+        return TemporalChange("d", source, row, None), {entity_id: thing.entity}
 
 
 def _ends(thing: Thing) -> tuple[EntityKey, ...]:

@@ -4,6 +4,8 @@ A field is compared as the canonical text of jsonb, so that 1 and 1.0 differ and
 is part of it: a property whose reference_date alone changed did change, and so did a temporal row. A removed property
 is none: its end is told, and that it is removed again is not. Not fields are created_at, updated_at, a temporal row's
 version and an edge's metadata_date (they only decide who wins), and an edge's removed_at (it makes the edge's end).
+
+Dates are stored with six digits of a second, so that they compare as text, and told without the zeros that end them.
 """
 
 from typing import Final
@@ -17,6 +19,8 @@ Json = msgspec.Raw | str | None
 Fields = dict[str, dict[str, Json]]
 
 _REMOVED: Final = b'{"removed": true, "reference_date": '
+_DATE_FIELD: Final = b', "reference_date": "'  # of what this service wrote it is the last member
+_DATE_BYTES: Final = len("2025-10-05T14:59:59.000000Z")
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -27,7 +31,7 @@ def fields_of(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
             return {}
         case EntityRow():
             members = object_of(row.properties, "properties")
-            return {name: raw for name, raw in members.items() if not is_removed(raw)}
+            return {name: _told(raw) for name, raw in members.items() if not is_removed(raw)}
         case EdgeRow():
             fields: dict[str, Json] = {"relationship_type": row.relationship_type}
             if row.metadata is not None:
@@ -73,11 +77,22 @@ def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
 
 
 def names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
-    """Of a new temporal row: the members of an object stand for `value`, as consumers know it."""
+    """Of a new temporal row: the members of an object stand for `value`, as consumers know it. Each name once: a
+    member may be called as a field is.
+    """
     if not row.value.startswith("{"):
         return names
     members = object_of(row.value, "value")
-    return [*(name for name in names if name != "value"), *members] if members else names
+    return list({name for name in names if name != "value"} | members.keys()) if members else names
+
+
+def _told(stored: msgspec.Raw) -> Json:
+    """A property with its date as `_short` spells it; not one other byte changes."""
+    text = bytes(stored)
+    start = len(text) - _DATE_BYTES - len(b'"}')
+    if not text.endswith(b'0Z"}') or not text.endswith(_DATE_FIELD, 0, max(start, 0)):
+        return stored
+    return msgspec.Raw(b'%b%b"}' % (text[:start], _short(text[start:-2].decode()).encode()))
 
 
 def _short(date: str) -> str:

@@ -7,6 +7,7 @@ gives two events: the old one ended and the new one began. Each has an idempoten
 operations `d` and `c`.
 
 What an erasure deletes is told without properties and without the name of who was erased: `entity-<id>`, no type.
+So is any change of somebody who is gone and whose name is not known: it may be of before an erasure.
 Each event bears its subject's id as a header, so that whoever keeps it knows who `entity-<id>` was. The entity's own
 row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
@@ -45,21 +46,27 @@ def events_of(change: Change, keys: Keys) -> list[tuple[str, OutgoingEvent]]:
     """The events of one change, each with its type; none where nothing changed that an event speaks of.
 
     `keys` holds the business keys of `referenced_ids(change)`, without those of entities that are gone: such
-    a one is named by `entity-<id>` and has no type. Raises InvalidError where jsonb text can't be read.
+    a one is named by `entity-<id>`, has no type, and nothing is told of it but that it changed. A key whose type is
+    empty has none. Raises InvalidError where jsonb text can't be read.
     """
     return list(_events(change, keys))
 
 
 def referenced_ids(change: Change) -> tuple[int, ...]:
     """The entities whose business keys the events of a change need from elsewhere."""
+    return tuple(
+        entity_id for row in (change.before, change.after) if row is not None for entity_id in _ends(row)
+    )
+
+
+def subjects_of(change: Change) -> tuple[int, ...]:
+    """Those of `referenced_ids(change)` whose own changes come in the same partition."""
     rows = [row for row in (change.before, change.after) if row is not None]
-    ids: list[int] = []
-    for row in rows:
-        if isinstance(row, EdgeRow):
-            ids += (row.left_entity_id, row.right_entity_id)
-        elif isinstance(row, TemporalRow):
-            ids.append(row.entity_id)
-    return tuple(ids)
+    return tuple(
+        row.left_entity_id if isinstance(row, EdgeRow) else row.entity_id
+        for row in rows
+        if not isinstance(row, EntityRow)
+    )
 
 
 def _events(change: Change, keys: Keys) -> Iterator[tuple[str, OutgoingEvent]]:
@@ -75,6 +82,13 @@ def _events(change: Change, keys: Keys) -> Iterator[tuple[str, OutgoingEvent]]:
         yield from _event(change, keys, before=None, after=after, operation="c")
     else:
         yield from _event(change, keys, before=before, after=after, operation=change.operation)
+
+
+def _ends(row: EntityRow | EdgeRow | TemporalRow) -> tuple[int, ...]:
+    """The entities that a row names by their ids alone."""
+    if isinstance(row, EdgeRow):
+        return row.left_entity_id, row.right_entity_id
+    return (row.entity_id,) if isinstance(row, TemporalRow) else ()
 
 
 def _identity(row: EntityRow | EdgeRow | TemporalRow) -> tuple[object, ...]:
@@ -99,6 +113,8 @@ def _event(
         return
     row = after if after is not None else before
     assert row is not None  # noqa: S101 - the callers hand over one at least
+    if any(entity_id not in keys for entity_id in _ends(row)):
+        fields = {}
     names = list(fields)
     if isinstance(row, EntityRow):
         kind = _kind("entity_created", "entity_properties_updated", "entity_deleted", before, after)
@@ -113,7 +129,7 @@ def _event(
         kind = _kind("temporal_data_created", "temporal_data_updated", "temporal_data_deleted", before, after)
         subject_id = row.entity_id
         headers = [("granularity", row.granularity), ("property_type", row.key)]
-        if kind == "temporal_data_created":
+        if kind == "temporal_data_created" and fields:
             names = names_of_created(row, names)
         elif kind == "temporal_data_updated":
             headers.append(
@@ -174,7 +190,7 @@ def _named(keys: Keys, entity_id: int, erased: int | None = None) -> dict[str, s
     key = keys.get(entity_id) if entity_id != erased else None
     if key is None:
         return {"reference": f"entity-{entity_id}"}
-    return {"type": key.type, "reference": key.reference}
+    return {"type": key.type, "reference": key.reference} if key.type else {"reference": key.reference}
 
 
 def _record_key(subject: dict[str, str]) -> bytes:

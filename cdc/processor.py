@@ -13,6 +13,7 @@ from app.dates import from_epoch_ms
 from app.dead_letter_policy import DeadLetterPolicy
 from app.dead_letters import dead_letter
 from app.errors import InvalidError
+from app.hooks import NO_HOOKS, Hooks
 from app.log_events import LogEvent
 from app.models import EntityKey
 from app.ports import (
@@ -25,8 +26,9 @@ from app.ports import (
     Record,
 )
 from cdc import metrics
-from cdc.envelope import Change, EntityChange, Skipped, decode
-from cdc.events import events_of, referenced_ids
+from cdc.envelope import Change, Skipped, decode
+from cdc.events import events_of, referenced_ids, subjects_of
+from cdc.names import Continuity, Names
 from cdc.references import References
 
 logger = logging.getLogger(__name__)
@@ -43,8 +45,9 @@ class CdcProcessor:
     dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
     (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
 
-    An entity that the directory does not know is taken for gone; with a `commit_log` only after the change
-    that names it is visible on the primary.
+    An entity is named as it was at that change, as far as the stream tells it (see cdc.names), else as it is now.
+    One that the directory does not know is taken for gone; with a `commit_log` only after the change that names it
+    is visible on the primary.
 
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
     Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are
@@ -64,8 +67,10 @@ class CdcProcessor:
         references_capacity: int = 200_000,
         visible_timeout_s: float = 10.0,
         max_event_bytes: int = 15 * 1024 * 1024,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._references = References(directory, capacity=references_capacity)
+        self._continuity = Continuity()
         self._events = events
         self._dead_letters = dead_letters
         self._publish_snapshot = publish_snapshot
@@ -74,8 +79,11 @@ class CdcProcessor:
         self._clock = clock or SystemClock()
         self._visible_timeout_s = visible_timeout_s
         self._max_event_bytes = max_event_bytes
+        self._hooks = hooks
 
     async def process(self, records: Sequence[Record]) -> None:
+        if not self._continuity.goes_on(records):
+            self._references.forget_placeholders()
         window = _Window(records)
         for start in range(0, len(records), _SLICE):
             for record in records[start : start + _SLICE]:
@@ -84,8 +92,10 @@ class CdcProcessor:
         keys = await self._keys(window)
         for start in range(0, len(window.changes), _SLICE):
             for position, change in window.changes[start : start + _SLICE]:
+                window.names.follow(change, keys)
                 self._transform(position, change, keys, window)
             await asyncio.sleep(0)
+        self._references.remember({number: keys[number] for number in window.names.at_first})
         await self._publish(window)
 
     def _read(self, record: Record, window: "_Window") -> None:
@@ -99,18 +109,22 @@ class CdcProcessor:
         if isinstance(change, Skipped):
             window.skipped[change.reason] += 1
             return
-        if isinstance(change, EntityChange):
-            row = change.after or change.before
-            if row is not None:
-                window.told[row.id] = EntityKey(row.type, row.reference)
-        if change.operation == "r" and not self._publish_snapshot:
-            window.skipped["snapshot"] += 1
-            return
-        window.ids.update(referenced_ids(change))
+        window.names.look_ahead(change)
         window.changes.append((position, change))
+        if self._passes_over(change):
+            window.skipped["snapshot"] += 1
+        else:
+            window.ids.update(referenced_ids(change))
+            window.subjects.update(subjects_of(change))
+
+    def _passes_over(self, change: Change) -> bool:
+        return change.operation == "r" and not self._publish_snapshot
 
     async def _keys(self, window: "_Window") -> dict[int, EntityKey]:
-        keys = await self._references.resolve(window.ids, told=window.told)
+        """The business keys before the window's first change."""
+        keys = await self._references.resolve(
+            window.ids, told=window.names.at_first, subjects=window.subjects
+        )
         missing = window.ids - keys.keys()
         if missing and self._commit_log is not None:
             # A commit can be decoded before it is visible: who is missing then is new, not gone.
@@ -126,6 +140,8 @@ class CdcProcessor:
     def _transform(
         self, position: int, change: Change, keys: dict[int, EntityKey], window: "_Window"
     ) -> None:
+        if self._passes_over(change):
+            return
         try:
             events = events_of(change, keys)
             self._check_size(events)
@@ -146,6 +162,7 @@ class CdcProcessor:
             )
 
     async def _publish(self, window: "_Window") -> None:
+        await self._hooks.reach("before-publish")
         if window.refused:
             logger.warning(
                 "Dead-lettering %d of %d changes.",
@@ -179,8 +196,9 @@ class _Window:
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
         self.read = 0
-        self.told: dict[int, EntityKey] = {}
+        self.names = Names()
         self.ids: set[int] = set()
+        self.subjects: set[int] = set()
         self.changes: list[tuple[int, Change]] = []  # with their positions in the window
         self.refused: dict[int, InvalidError] = {}
         self.events: list[OutgoingEvent] = []

@@ -116,8 +116,8 @@ def _told(kind: str, data: _Data) -> Iterator[tuple[Thing, bool]]:
             yield Relationship(left, right, now_type), True
     elif kind.startswith("temporal_data_") and kind in _BEGINS | _ENDS:  # an update does not name the point
         properties = data.properties
-        if kind in _ENDS and not properties:
-            return  # by an erasure
+        if not properties:
+            return  # by an erasure, or of somebody who is gone
         named = {
             name: _either(properties, name)
             for name in ("idempotency_key", "key", "granularity", "reference_date")

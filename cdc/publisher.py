@@ -12,6 +12,7 @@ from aiokafka.errors import (
 
 from app.durable_producer import DurableProducer, Outgoing
 from app.errors import FatalError, TransientError
+from app.hooks import NO_HOOKS, Hooks
 from app.ports import OutgoingEvent
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
@@ -34,8 +35,10 @@ class KafkaEventSink:
         timeout_s: float = 20.0,
         max_request_bytes: int = 16 * 1024 * 1024,
         compression: str | None = "lz4",
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._topic = topic
+        self._hooks = hooks
         self._producer = DurableProducer(
             brokers,
             linger_ms=linger_ms,
@@ -48,12 +51,12 @@ class KafkaEventSink:
         if not events:
             return
         try:
-            await self._producer.publish(
-                [
-                    Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms, e.partition_key)
-                    for e in events
-                ]
-            )
+            if self._hooks.waits_at("mid-publish"):
+                half = len(events) // 2
+                await self._send(events[:half])
+                await self._hooks.reach("mid-publish")
+                events = events[half:]
+            await self._send(events)
         except _HOPELESS as error:
             raise FatalError(
                 f"Kafka refuses domain events for {self._topic} ({type(error).__name__}): raise the "
@@ -63,6 +66,14 @@ class KafkaEventSink:
             raise TransientError(
                 f"Kafka did not take domain events for {self._topic} ({type(error).__name__})."
             ) from error
+
+    async def _send(self, events: Sequence[OutgoingEvent]) -> None:
+        await self._producer.publish(
+            [
+                Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms, e.partition_key)
+                for e in events
+            ]
+        )
 
     async def close(self) -> None:
         """Wait for what is being sent, within bounds, and disconnect."""

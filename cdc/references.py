@@ -1,7 +1,8 @@
 """Ids become business keys, with as few questions to the primary as the stream allows."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from app.models import EntityKey
@@ -13,8 +14,10 @@ PLACEHOLDER_TYPE: Final = "unknown"  # of an entity whose type nobody told yet; 
 class References:
     """A bounded memory of business keys, the least recently used leaving first.
 
-    What it holds can't become wrong: ids are never given twice and business keys don't change, but for those
-    of placeholders, which it does not keep. That an entity is not there is never remembered either.
+    What it holds is what the stream said last, else what the primary said: ids are never given twice, and business
+    keys don't change but for those of placeholders. Of these only what the stream said is kept, and it counts where
+    the stream is sure to go on from there: for subjects, until `forget_placeholders`. That an entity is not there is
+    never remembered.
     """
 
     def __init__(self, directory: EntityDirectory, *, capacity: int = 200_000) -> None:
@@ -25,36 +28,40 @@ class References:
     def __len__(self) -> int:
         return len(self._keys)
 
-    async def resolve(self, ids: Iterable[int], *, told: dict[int, EntityKey]) -> dict[int, EntityKey]:
-        """The business keys of those entities that exist or are in `told`.
+    async def resolve(
+        self, ids: Iterable[int], *, told: Mapping[int, EntityKey], subjects: AbstractSet[int] = frozenset()
+    ) -> dict[int, EntityKey]:
+        """The business keys of those entities that exist, are remembered or are in `told`, which holds what the same
+        window of the stream says.
 
-        `told` holds what the same window of the stream says; it is remembered, but of a placeholder the
-        directory knows better. One query at most, none where everything is known. Raises what the directory
-        raises.
+        `subjects` are the entities whose every change passes here. A placeholder that is none of them may have been
+        renamed elsewhere: the directory knows better, unless it is gone. One query at most, none where everything is
+        known. Raises what the directory raises.
         """
         found = dict(told)
         missing = []
-        for entity_id in set(ids):
-            stated = told.get(entity_id)
-            if stated is not None and stated.type != PLACEHOLDER_TYPE:
-                continue
+        for entity_id in set(ids) - told.keys():
             key = self._keys.get(entity_id)
-            if key is None:
+            if key is None or (key.type == PLACEHOLDER_TYPE and entity_id not in subjects):
                 missing.append(entity_id)
-            else:
+            if key is not None:
                 self._keys.move_to_end(entity_id)
                 found[entity_id] = key
-        self._remember(told)
         if missing:
             fetched = dict(await self._directory.keys_of(sorted(missing)))
-            self._remember(fetched)
+            self.remember({number: key for number, key in fetched.items() if key.type != PLACEHOLDER_TYPE})
             found |= fetched
         return found
 
-    def _remember(self, keys: dict[int, EntityKey]) -> None:
+    def remember(self, keys: Mapping[int, EntityKey]) -> None:
+        """Keep what the stream said."""
         for entity_id, key in keys.items():
-            if key.type != PLACEHOLDER_TYPE:
-                self._keys[entity_id] = key
-                self._keys.move_to_end(entity_id)
+            self._keys[entity_id] = key
+            self._keys.move_to_end(entity_id)
         while len(self._keys) > self._capacity:
             self._keys.popitem(last=False)
+
+    def forget_placeholders(self) -> None:
+        """Somebody else has read a part of the stream, and renames may stand in it."""
+        for entity_id in [number for number, key in self._keys.items() if key.type == PLACEHOLDER_TYPE]:
+            del self._keys[entity_id]

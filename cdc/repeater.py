@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from app.clock import Clock, SystemClock
 from app.errors import InvalidError, TransientError
+from app.hooks import NO_HOOKS, Hooks
 from app.kafka_security import client_options
 from app.log_events import LogEvent
 from app.models import Changes
@@ -67,6 +68,7 @@ class CacheRepeater:
         max_backoff_s: float = 5.0,
         clock: Clock | None = None,
         consumer: Callable[[], Consumer] | None = None,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         """`group_id` is the application's; the repeater's is `<group_id>-cache-repeater`."""
         self._group_id = f"{group_id}-cache-repeater"
@@ -80,6 +82,7 @@ class CacheRepeater:
         self._max_backoff_s = max_backoff_s
         self._clock = clock or SystemClock()
         self._make_consumer = consumer or self._kafka_consumer
+        self._hooks = hooks
         self._task: asyncio.Task[Any] | None = None
         self._stopping = False
         self._behind = False
@@ -136,6 +139,7 @@ class CacheRepeater:
                     await self.repeat(records)
                     ends |= {tp: batch[-1].offset + 1 for tp, batch in fetched.items()}
                 if ends and self._is_taken():
+                    await self._hooks.reach("before-repeater-commit")
                     await _commit(consumer, ends)
                     ends = {}
         except (KafkaError, OSError) as error:

@@ -253,6 +253,10 @@ GROUP BY left_entity_id;
 -- The most properties that one of these entities has. $1 ids.
 SELECT max((SELECT count(*) FROM jsonb_object_keys(properties))) FROM entities WHERE id = ANY ($1::bigint[]);
 
+-- name: largest_written
+-- The most bytes that the properties of one of these entities take as a JSON string, as Debezium writes them. $1 ids.
+SELECT max(octet_length(to_json(properties::text)::text)) FROM entities WHERE id = ANY ($1::bigint[]);
+
 -- name: ensure_partitions
 -- Make the monthly partitions of these months where they are missing. $1 starts of months.
 SELECT ensure_temporal_partitions($1::timestamptz[]);

@@ -24,6 +24,7 @@ from tests.e2e.own_stack import OwnStack
 from tests.e2e.row_load import RowLoad, in_order
 from tests.e2e.workers import Worker
 from tests.stack import TestStack, application_settings, own_database, own_topics
+from tests.unit.cdc.schemas import require_valid
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -132,6 +133,7 @@ class Pipeline:
                 while missing or await self._grows(consumer):
                     for records in (await consumer.getmany(timeout_ms=500)).values():
                         for record in records:
+                            require_valid(record.value, record.headers)
                             unique = json.loads(record.value)["event_idempotency_key"]
                             found.append((record.key.decode(), unique))
                             missing.discard(unique)

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from app.settings import Settings
 from infra.connector import ConnectClient, connector_config
 from infra.settings import InfraSettings
+from tests.unit.cdc.schemas import require_valid
 
 PARTITIONS = 3
 
@@ -101,6 +102,14 @@ async def read(broker: str, topic: str, count: int, *, timeout_s: float = 30) ->
         pytest.fail(f"{len(found)} of {count} records came.")
     finally:
         await consumer.stop()
+    return found
+
+
+async def read_events(broker: str, topic: str, count: int, *, timeout_s: float = 30) -> list[Any]:
+    """As `read`, of the topic of domain events: each of them keeps to its schema."""
+    found = await read(broker, topic, count, timeout_s=timeout_s)
+    for record in found:
+        require_valid(record.value, record.headers)
     return found
 
 

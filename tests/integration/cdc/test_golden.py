@@ -1,16 +1,21 @@
-"""The scenarios of the golden file, once more through PostgreSQL and Debezium. UPDATE_GOLDEN=1 writes the file."""
+"""The scenarios of the golden file, once more through the writer, PostgreSQL and Debezium.
+
+UPDATE_GOLDEN=1 writes the file.
+"""
 
 import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.models import EntityKey
+from app import dates
+from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RemovedEdge, TemporalRow
 from app.settings import Settings
 from cdc.processor import CdcProcessor
 from storage.stores import Stores
@@ -20,6 +25,7 @@ from tests.unit.cdc.fakes import FakeDeadLetters, FakeSink
 from tests.unit.cdc.golden import ITEMS, LEDA, VERIFIED
 
 pytestmark = pytest.mark.integration
+TOLD_AT = datetime(2025, 9, 24, tzinfo=UTC)
 Connection = Any  # asyncpg.Connection[asyncpg.Record]
 
 USER, OTHER, ORGANISATION, FRIEND, FORGOTTEN = range(1, 6)
@@ -30,14 +36,6 @@ KEYS = {
     FRIEND: EntityKey("user", "friend"),
     FORGOTTEN: EntityKey("user", "forgotten"),
 }
-_ENTITY = "INSERT INTO entities (type, reference, properties) VALUES ($1, $2, $3) RETURNING id"
-_EDGE = (
-    "INSERT INTO edges (left_entity_id, right_entity_id, relationship_type, metadata) VALUES ($1, $2, $3, $4)"
-)
-_POINT = (
-    "INSERT INTO temporal_properties (entity_id, key, granularity, period_start, reference_date, value, "
-    "idempotency_key) VALUES ($1, 'tpv', 'month', '2025-10-01Z', '2025-10-05T14:59:59Z', $2, $3)"
-)
 
 
 class Capture:
@@ -97,42 +95,66 @@ async def capture(settings: Settings, stores: Stores, connector: str) -> AsyncIt
     await consumer.stop()
 
 
-async def entity(sql: Connection, number: int, properties: str = "{}") -> None:
-    assert await sql.fetchval(_ENTITY, *KEYS[number], properties) == number
+def properties(key: EntityKey, told: dict[str, dict[str, str]]) -> list[PropertyRow]:
+    return [
+        PropertyRow(*key, name, json.dumps(each["value"]), _stored(each["reference_date"]), TOLD_AT)
+        for name, each in told.items()
+    ]
 
 
-async def _of_the_seed(capture: Capture, sql: Connection) -> None:
-    old = {"value": "batataa@example.com", **VERIFIED}
-    new = {"value": "batataa@examaple.com", **VERIFIED}
-    name = {"value": "João", "reference_date": "2025-05-23T20:32:27.628939Z"}
-    await entity(sql, USER, json.dumps(LEDA))
+def _stored(date: str) -> str:
+    return dates.to_text(dates.parse(date, field="reference_date"))
+
+
+def _edge(left: int, right: int, kind: str, metadata: str | None = None) -> EdgeRow:
+    return EdgeRow(*KEYS[left], *KEYS[right], kind, metadata, TOLD_AT)
+
+
+def _point(number: int, value: str, *, version: int = 0) -> TemporalRow:
+    date = dates.parse("2025-10-05T14:59:59Z", field="property_reference_date")
+    start, period = dates.period_of(date, "month")
+    return TemporalRow(*KEYS[number], "tpv", "month", start, period, date, version, value, TOLD_AT)
+
+
+async def _of_the_seed(capture: Capture, sql: Connection, stores: Stores) -> None:
+    """What the writer can't write, a property of another form and a relationship of another type, by SQL."""
+    write = stores.writer.write
+    old = {"value": "batataa@example.com", "reference_date": VERIFIED["verified_at"]}
+    new = {"value": "batataa@examaple.com", "reference_date": "2025-09-23T11:42:56Z"}
+    name = {"value": "João", "reference_date": VERIFIED["verified_at"]}
+    await write(Batch(properties=properties(KEYS[USER], LEDA)))
     await capture.scenario("entity created", changes=1)
-    await entity(sql, OTHER, json.dumps({"name": name, "email": old}))
+    await write(Batch(properties=properties(KEYS[OTHER], {"name": name, "email": old})))
     await capture.passed(1)
-    update = "UPDATE entities SET properties = $2 WHERE id = $1"
-    await sql.execute(update, OTHER, json.dumps({"name": name, "email": new}))
+    await write(Batch(properties=properties(KEYS[OTHER], {"name": name, "email": new})))
     await capture.scenario("entity updated", changes=1)
-    await entity(sql, ORGANISATION)
+    update = "UPDATE entities SET properties = jsonb_build_object('email', $2::jsonb) WHERE id = $1"
+    await sql.execute(update, OTHER, json.dumps({"value": "batataa@example.com", **VERIFIED}))
     await capture.passed(1)
-    await sql.execute(_EDGE, USER, ORGANISATION, "member_of", None)
+    await sql.execute(update, OTHER, json.dumps({"value": "batataa@examaple.com", **VERIFIED}))
+    await capture.scenario("entity updated, with the members of the seed", changes=1)
+    await write(Batch(entities=[EntityRow(*KEYS[ORGANISATION], TOLD_AT)]))
+    await capture.passed(1)
+    await write(Batch(edges=[_edge(USER, ORGANISATION, "member_of")]))
     await capture.scenario("relationship created", changes=1)
-    await sql.execute(_EDGE, USER, ORGANISATION, "his", None)
+    await write(Batch(edges=[_edge(USER, ORGANISATION, "his")]))
     await capture.passed(1)
     await sql.execute("UPDATE edges SET relationship_type = 'has' WHERE relationship_type = 'his'")
     await capture.scenario("relationship updated", changes=1)
-    await sql.execute(_POINT, USER, ITEMS, f"{USER}:tpv:month:2025-10")
+    await write(Batch(temporal=[_point(USER, ITEMS)]))
     await capture.scenario("temporal data created", changes=1)
-    await sql.execute("UPDATE temporal_properties SET value = $1", ITEMS.replace("999", "1"))
+    await write(Batch(temporal=[_point(USER, ITEMS.replace("999", "1"), version=1)]))
     await capture.scenario("temporal data updated", changes=1)
 
 
-async def _deletes(capture: Capture, sql: Connection) -> None:
-    await sql.execute("UPDATE edges SET removed_at = now() WHERE relationship_type = 'has'")
+async def _deletes(capture: Capture, sql: Connection, stores: Stores) -> None:
+    """Rows are deleted by SQL: the service deletes none but in erasures and merges."""
+    await stores.writer.write(Batch(removed_edges=[RemovedEdge(*KEYS[USER], *KEYS[ORGANISATION], "has")]))
     await capture.scenario("relationship marked removed", changes=1)
     await sql.execute("DELETE FROM edges WHERE relationship_type = 'has'")
     await capture.scenario("relationship's row deleted after it was marked", changes=1)
-    await sql.execute('UPDATE edges SET metadata = \'{"role": "owner"}\'')
-    await capture.passed(1)
+    await stores.writer.write(Batch(edges=[_edge(USER, ORGANISATION, "member_of", '{"role": "owner"}')]))
+    await capture.scenario("relationship's metadata updated", changes=1)
     await sql.execute("DELETE FROM edges")
     await capture.scenario("relationship's row deleted", changes=1)
     await sql.execute("DELETE FROM temporal_properties")
@@ -141,13 +163,19 @@ async def _deletes(capture: Capture, sql: Connection) -> None:
     await capture.scenario("entity deleted", changes=1)
 
 
-async def _erasure(capture: Capture, sql: Connection, stores: Stores) -> None:
-    told = '{"name": {"value": "secret", "reference_date": "2025-01-01T00:00:00.000000Z"}}'
-    await entity(sql, FRIEND)
-    await entity(sql, FORGOTTEN, told)
-    await sql.execute(_EDGE, FORGOTTEN, ORGANISATION, "member_of", '{"role": "secret"}')
-    await sql.execute(_EDGE, FRIEND, FORGOTTEN, "knows", '{"since": "secret"}')
-    await sql.execute(_POINT, FORGOTTEN, '"secret"', f"{FORGOTTEN}:tpv:month:2025-10")
+async def _erasure(capture: Capture, stores: Stores) -> None:
+    told = {"name": {"value": "secret", "reference_date": "2025-01-01T00:00:00Z"}}
+    await stores.writer.write(Batch(entities=[EntityRow(*KEYS[FRIEND], TOLD_AT)]))
+    await stores.writer.write(
+        Batch(
+            properties=properties(KEYS[FORGOTTEN], told),
+            edges=[
+                _edge(FORGOTTEN, ORGANISATION, "member_of", '{"role": "secret"}'),
+                _edge(FRIEND, FORGOTTEN, "knows", '{"since": "secret"}'),
+            ],
+            temporal=[_point(FORGOTTEN, '"secret"')],
+        )
+    )
     await capture.passed(5)
     receipt = await stores.eraser.erase(KEYS[FORGOTTEN])
     assert receipt is not None
@@ -160,9 +188,11 @@ async def _erasure(capture: Capture, sql: Connection, stores: Stores) -> None:
 async def test_the_pipeline_gives_the_golden_events(
     capture: Capture, sql: Connection, stores: Stores
 ) -> None:
-    await _of_the_seed(capture, sql)
-    await _deletes(capture, sql)
-    await _erasure(capture, sql, stores)
+    await _of_the_seed(capture, sql, stores)
+    await _deletes(capture, sql, stores)
+    await _erasure(capture, stores)
+    found = await sql.fetch("SELECT id, type, reference FROM entities")
+    assert all(KEYS[row["id"]] == (row["type"], row["reference"]) for row in found)
     if os.environ.get("UPDATE_GOLDEN") == "1":
         text = json.dumps([asdict(scenario) for scenario in capture.scenarios], indent=1, ensure_ascii=False)
         golden.PATH.write_text(f"{text}\n")

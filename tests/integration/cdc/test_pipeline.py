@@ -10,7 +10,7 @@ from app.settings import Settings
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores
-from tests.integration.cdc.conftest import read
+from tests.integration.cdc.conftest import read, read_events
 from tests.unit.cdc.fakes import FakeDeadLetters
 
 pytestmark = pytest.mark.integration
@@ -36,7 +36,7 @@ class Pipeline:
         """Headers and bodies, of each key in order, after that many changes gave that many events."""
         await self.processor.process(await read(self.broker, self.names.cdc, changes))
         assert self.dead.letters == []
-        records = await read(self.broker, self.names.domain_events, events)
+        records = await read_events(self.broker, self.names.domain_events, events)
         return [({name: value.decode() for name, value in r.headers}, json.loads(r.value)) for r in records]
 
 
@@ -126,7 +126,7 @@ async def test_each_kind_of_change_gives_its_event(pipeline: Pipeline, sql: Conn
 async def test_no_digit_is_lost_from_the_table_to_the_event(pipeline: Pipeline, sql: Connection) -> None:
     await entity(sql, "user", "u-1", '{"n": {"value": 12345678901234567890.123}, "one": {"value": 1.0}}')
     await pipeline.events(changes=1, events=1)
-    (record,) = await read(pipeline.broker, pipeline.names.domain_events, 1)
+    (record,) = await read_events(pipeline.broker, pipeline.names.domain_events, 1)
     assert b'"value": 12345678901234567890.123}' in record.value
     assert b'"value": 1.0}' in record.value
 
@@ -178,6 +178,6 @@ async def test_who_is_gone_before_it_was_ever_seen_is_named_by_its_id(
     changes = await read(pipeline.broker, pipeline.names.cdc, 6)
     edges = [change for change in changes if json.loads(change.value)["source"]["table"] == "edges"]
     await pipeline.processor.process(edges)
-    records = await read(pipeline.broker, pipeline.names.domain_events, 2)
+    records = await read_events(pipeline.broker, pipeline.names.domain_events, 2)
     assert {record.key for record in records} == {f"entity-{user}".encode()}
     assert json.loads(records[0].value)["data"]["target_entity_reference"] == f"entity-{other}"

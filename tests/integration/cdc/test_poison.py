@@ -11,7 +11,7 @@ from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores
 from tests.e2e.workers import read_all
-from tests.integration.cdc.conftest import read
+from tests.integration.cdc.conftest import read, read_events
 from tests.integration.cdc.test_pipeline import Connection
 
 pytestmark = pytest.mark.integration
@@ -40,7 +40,7 @@ async def test_a_poison_change_is_kept_with_its_envelope_and_stops_nobody(
         await dead.close()
         await stores.close()
 
-    events = await read(settings.kafka_brokers[0], domain_topic, 39)
+    events = await read_events(settings.kafka_brokers[0], domain_topic, 39)
     assert {event.key.decode() for event in events} == {f"user:u-{n}" for n in range(40) if n != 20}
     letter: Any
     (letter,) = await read_all(settings, dead_topic, 1)

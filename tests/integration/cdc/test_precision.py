@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.cdc.conftest import read
+from tests.integration.cdc.conftest import read, read_events
 from tests.integration.cdc.test_pipeline import Connection, Pipeline, entity, pipeline
 
 __all__ = ["pipeline"]  # the fixture
@@ -22,7 +22,7 @@ EXACT = "12345678901234567890.123"
 async def raw(pipeline: Pipeline, *, changes: int, events: int) -> list[bytes]:
     """The values of the events, as bytes, of each key in order."""
     await pipeline.events(changes=changes, events=events)
-    return [r.value for r in await read(pipeline.broker, pipeline.names.domain_events, events)]
+    return [r.value for r in await read_events(pipeline.broker, pipeline.names.domain_events, events)]
 
 
 async def test_numbers_keep_their_digits_in_each_table(pipeline: Pipeline, sql: Connection) -> None:
@@ -72,7 +72,7 @@ async def test_a_large_value_that_was_not_touched(pipeline: Pipeline, sql: Conne
     if identity == "DEFAULT":
         await pipeline.processor.process(await read(pipeline.broker, pipeline.names.cdc, 2))
         assert [letter.error for letter in pipeline.dead.letters] == ["missing-before"]
-        assert (await read(pipeline.broker, pipeline.names.domain_events, 1))[0].key == b"user:u-1"
+        assert (await read_events(pipeline.broker, pipeline.names.domain_events, 1))[0].key == b"user:u-1"
         return
     events = await pipeline.events(changes=2, events=3)
     bodies = {(h["event_type"], h["entity_type"]): b["data"]["properties"] for h, b in events}

@@ -51,3 +51,25 @@ async def test_bytes_however_well_they_compress(stores: Stores, db: Any, text: s
     with pytest.raises(InvalidError, match="PROFILE_MAX_ENTITY_BYTES"):
         await stores.writer.write(Batch(properties=[prop("b", "f", text), prop("b", "g", text)]))
     assert await stored(db) == 1
+
+
+QUOTES = '"' + r"\"" * 2_000 + '"'  # 2 kB in jsonb, 8 kB in a change
+CONTROL = '"' + r"\u0001" * 1_200 + '"'
+LONG = f"[{','.join(['1e999'] * 9)}]"  # 150 bytes in jsonb, 9 kB in a change
+
+
+@pytest.mark.parametrize("text", [QUOTES, CONTROL, LONG])
+async def test_bytes_as_a_change_spells_them(stores: Stores, db: Any, text: str) -> None:
+    for field in ("new", "old"):  # with its entity, and into one that is there
+        with pytest.raises(InvalidError, match="PROFILE_MAX_ENTITY_BYTES") as caught:
+            await stores.writer.write(Batch(properties=[prop("a", field, text)]))
+        assert caught.value.code == "entity-too-large"
+        assert await stored(db) == (field == "old")
+        await stores.writer.write(Batch(properties=[prop("a", "small", "1E400")]))
+
+
+async def test_a_change_within_the_limit_is_written(stores: Stores, db: Any) -> None:
+    text = '"' + r"\"" * 1_900 + '"'
+    await stores.writer.write(Batch(properties=[prop("a", "quotes", text)]))
+    size = "SELECT octet_length(to_json(properties::text)::text) FROM entities"
+    assert 7_600 < await db.fetchval(size) <= 8_000

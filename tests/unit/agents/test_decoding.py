@@ -16,7 +16,7 @@ from app.provenance import RecordSource
 from app.settings import Settings
 from tests.unit.app.fakes import FakeRecord
 
-SETTINGS = Settings(max_value_bytes=200, max_edges_per_record=3)
+SETTINGS = Settings(max_value_bytes=500, max_edges_per_record=3)
 
 
 class Decoder(Protocol):
@@ -190,7 +190,7 @@ def test_each_field_is_required(decoder: Decoder, payload: dict[str, Any], field
         (PROPERTIES, PROPERTY | {"reference_date": "yesterday"}, "invalid-date", "reference_date"),
         (PROPERTIES, PROPERTY | {"reference_date": 5}, "ill-typed-field", "reference_date"),
         (PROPERTIES, PROPERTY | {"field_value": "\ud800"}, "invalid-json", None),
-        (PROPERTIES, PROPERTY | {"field_value": "x" * 200}, "value-too-large", "field_value"),
+        (PROPERTIES, PROPERTY | {"field_value": "x" * 500}, "value-too-large", "field_value"),
         (TEMPORAL, POINT | {"property_granularity": "hour"}, "invalid-granularity", "property_granularity"),
         (
             TEMPORAL,

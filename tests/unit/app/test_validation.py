@@ -1,6 +1,8 @@
 """What is refused before PostgreSQL sees it."""
 
 import json
+import re
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -54,6 +56,62 @@ def test_refuses_a_value(raw: bytes | str, code: str) -> None:
     with pytest.raises(InvalidError) as caught:
         check_json_text(raw, "v", 1000)
     assert (caught.value.code, caught.value.field) == (code, "v")
+
+
+LARGE = 1024 * 1024
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E+999", "1.5e-999", "9e0999"])
+def test_numbers_count_as_they_are_written_out(number: str) -> None:
+    many = f"[{','.join([number] * 1_100)}]".encode()
+    with pytest.raises(InvalidError, match="PROFILE_MAX_VALUE_BYTES") as caught:
+        check_json_text(many, "v", LARGE)
+    assert caught.value.code == "value-too-large"
+    few = f"[{','.join([number] * 1_000)}]"
+    assert check_json_text(few.encode(), "v", LARGE) == few
+    assert check_json_text(number, "v", LARGE) == number
+
+
+def test_what_only_looks_like_such_numbers_counts_as_it_is() -> None:
+    text = json.dumps(["1e999", "a1e999 \\", f"1e{'9' * 5_000}"] * 50)
+    assert check_json_text(text, "v", LARGE) == text
+
+
+_leaf = st.one_of(
+    st.text(st.sampled_from('"\\\n\x01/aé😀'), max_size=20),
+    st.sampled_from(["1e999", "1E-999", "-1.5e120", "0", "1.0"]).map(lambda number: f"\0{number}"),
+    st.none(),
+)
+_tree = st.recursive(
+    _leaf, lambda inner: st.lists(inner) | st.dictionaries(st.text('"\\a', max_size=3), inner)
+)
+
+
+def _spelled(value: object, separators: tuple[str, str]) -> str:
+    """JSON without a float; of a number, marked by U+0000, its text."""
+    text = json.dumps(value, ensure_ascii=False, separators=separators)
+    return re.sub(r'"\\u0000([^"]*)"', r"\1", text)
+
+
+def _as_jsonb(value: object) -> str:
+    text = _spelled(value, (", ", ": "))
+    outside = re.split(r'("(?:[^"\\]|\\.)*")', text)
+    return "".join(
+        part
+        if part.startswith('"')
+        else re.sub(r"-?\d+(\.\d+)?[eE]-?\d+", lambda m: f"{Decimal(m[0]):f}", part)
+        for part in outside
+    )
+
+
+@given(_tree)
+def test_what_is_let_through_is_at_most_twice_as_large_in_a_change(value: object) -> None:
+    raw = _spelled(value, (",", ":"))
+    in_a_change = len(json.dumps(_as_jsonb(value), ensure_ascii=False).encode())
+    limit = in_a_change // 2 - 2  # its quotes are the change's
+    if limit > 0:
+        with pytest.raises(InvalidError):
+            check_json_text(raw, "v", limit)
 
 
 @pytest.mark.parametrize(

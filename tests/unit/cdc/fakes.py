@@ -1,13 +1,15 @@
 """The ports that the CDC parts need, in memory."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import TransientError
+from app.hooks import Hook, Hooks
 from app.models import Changes, EntityKey
 from app.ports import DeadLetter, OutgoingEvent
+from tests.unit.cdc.schemas import require_valid
 
 
 class FakeDirectory:
@@ -24,6 +26,8 @@ class FakeDirectory:
 
 
 class FakeSink:
+    """Takes events that keep to their schemas."""
+
     def __init__(self, *, failures: int = 0) -> None:
         self.events: list[OutgoingEvent] = []
         self.failures = failures
@@ -32,6 +36,8 @@ class FakeSink:
         if self.failures:
             self.failures -= 1
             raise TransientError("The broker is away.")
+        for event in events:
+            require_valid(event.value, event.headers)
         self.events.extend(events)
 
     @property
@@ -53,6 +59,21 @@ class FakeDeadLetters:
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         self.letters.extend(letters)
+
+
+class FakeHooks(Hooks):
+    """Notes what was done when a place was reached."""
+
+    def __init__(self, look: Callable[[], Any]) -> None:
+        super().__init__()
+        self._look = look
+        self.reached: list[tuple[Hook, Any]] = []
+
+    def waits_at(self, name: Hook) -> bool:
+        return True
+
+    async def reach(self, name: Hook) -> None:
+        self.reached.append((name, self._look()))
 
 
 class FakeClock:

@@ -11,7 +11,7 @@ from cdc.envelope import Skipped, decode
 from cdc.events import events_of
 from tests.unit.cdc import golden
 from tests.unit.cdc.golden import ITEMS, LEDA, VERIFIED
-from tests.unit.cdc.test_schemas import SCHEMAS
+from tests.unit.cdc.schemas import SCHEMAS
 
 SCENARIOS = golden.load()
 COMMON = {"schema_version": "v1", "source_service": "user-profile-api"}
@@ -51,6 +51,22 @@ EXPECTED: dict[str, list[tuple[str, dict[str, str], dict[str, Any]]]] = {
         )
     ],
     "entity updated": [
+        (
+            "user:user-1d98ac68-00fa-4439-b5ec-43bfb0f3e4b8",
+            {"event_type": "entity_properties_updated", "entity_type": "user", "fields_changed": "email"},
+            {
+                "type": "user",
+                "reference": "user-1d98ac68-00fa-4439-b5ec-43bfb0f3e4b8",
+                "properties": {
+                    "email": {
+                        "old": {"value": "batataa@example.com", "reference_date": VERIFIED["verified_at"]},
+                        "new": {"value": "batataa@examaple.com", "reference_date": "2025-09-23T11:42:56Z"},
+                    }
+                },
+            },
+        )
+    ],
+    "entity updated, with the members of the seed": [
         (
             "user:user-1d98ac68-00fa-4439-b5ec-43bfb0f3e4b8",
             {"event_type": "entity_properties_updated", "entity_type": "user", "fields_changed": "email"},
@@ -100,6 +116,17 @@ EXPECTED: dict[str, list[tuple[str, dict[str, str], dict[str, Any]]]] = {
         )
     ],
     "relationship's row deleted after it was marked": [],
+    "relationship's metadata updated": [
+        (
+            "user:user_aqNSvRZ_74",
+            {
+                "event_type": "relationship_updated",
+                "relation_type": "member_of",
+                "fields_changed": "metadata",
+            },
+            {**MEMBER, "properties": created({"metadata": {"role": "owner"}})},
+        )
+    ],
     "relationship's row deleted": [
         (
             "user:user_aqNSvRZ_74",

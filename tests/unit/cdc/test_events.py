@@ -52,6 +52,52 @@ def test_real_envelope_keeps_digits_and_shows_only_new_fields() -> None:
     assert b'"value": 1' + b"0" * 400 + b"," in event.value
 
 
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        ("2025-09-22T22:24:43.000000Z", "2025-09-22T22:24:43Z"),
+        ("2025-05-23T20:32:27.628939Z", "2025-05-23T20:32:27.628939Z"),
+        ("2025-05-23T20:32:27.500000Z", "2025-05-23T20:32:27.5Z"),
+        ("2025-09-22T20:30:00.000000Z", "2025-09-22T20:30:00Z"),
+    ],
+)
+def test_the_date_of_a_property_is_told_without_zeros_and_nothing_else_changes(
+    stored: str, told: str
+) -> None:
+    value = '{"name": "\\", \\"reference_date\\": \\"2025-01-01T00:00:00.000000Z\\"}", "n": 1.00}'
+    text = '{"p": {"value": %s, "reference_date": "%s"}}'
+    ((_, event),) = events(properties_update("{}", text % (value, stored)))
+    assert ('"p":{"old":null,"new":%s}' % (text[6:-1] % (value, told))).encode() in event.value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"2025-01-01T00:00:00.000000Z"',
+        '{"value": "2025-01-01T00:00:00.000000Z"}',
+        '{"value": {"a": 1, "reference_date": "2025-01-01T00:00:00.000000Z"}}',
+        '{"value": 1, "reference_date": ""}',
+        "{}",
+    ],
+)
+def test_other_dates_are_told_as_they_are(value: str) -> None:
+    ((_, event),) = events(properties_update("{}", f'{{"p": {value}}}'))
+    assert f'"new":{value}}}'.encode() in event.value
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ('{"key": 1, "granularity": 2}', "granularity,idempotency_key,key,reference_date"),
+        ('{"value": 1}', "granularity,idempotency_key,key,reference_date,value"),
+        ('{"items": []}', "granularity,idempotency_key,items,key,reference_date"),
+    ],
+)
+def test_a_name_that_the_value_shares_with_the_point_is_told_once(value: str, names: str) -> None:
+    ((_, event),) = events(e.create("temporal_properties", e.point(value=value)))
+    assert headers_of(event)["fields_changed"] == names
+
+
 def test_one_and_one_point_zero_differ() -> None:
     assert kinds(properties_update('{"n": {"value": 1}}', '{"n": {"value": 1.0}}')) == [
         "entity_properties_updated"
@@ -131,9 +177,36 @@ def test_who_is_gone_is_named_by_its_id() -> None:
     assert json.loads(event.value)["data"] == {
         "reference": "entity-244731",
         "target_entity_reference": "entity-99",
-        "properties": {"relationship_type": {"old": None, "new": "member_of"}},
+        "properties": {},
     }
     assert event.key == b"entity-244731"
+
+
+SECRET = '{"secret": "secret"}'
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        e.create("edges", e.edge(left=244731, metadata=SECRET)),
+        e.create("edges", e.edge(right=99, metadata=SECRET)),
+        e.update("edges", e.edge(right=99, metadata=SECRET), e.edge(right=99)),
+        e.delete("edges", e.edge(right=99, metadata=SECRET)),
+        e.create("temporal_properties", e.point(entity_id=99, value=SECRET)),
+        e.update("temporal_properties", e.point(entity_id=99, value=SECRET), e.point(entity_id=99)),
+        e.delete("temporal_properties", e.point(entity_id=99, value=SECRET)),
+    ],
+)
+def test_of_who_is_gone_without_a_name_no_value_is_told(value: bytes) -> None:
+    ((_, event),) = events(value)
+    assert json.loads(event.value)["data"]["properties"] == {}
+    assert headers_of(event)["fields_changed"] == ""
+    assert b"secret" not in event.value
+
+
+def test_of_who_is_gone_too_what_changes_nothing_is_no_event() -> None:
+    gone = e.point(entity_id=99)
+    assert events(e.update("temporal_properties", gone, gone | {"version": 2})) == []
 
 
 def test_a_rename_ends_the_old_and_begins_the_new_with_keys_of_their_own() -> None:
@@ -263,18 +336,19 @@ def test_a_point_of_an_erasure_has_neither_period_nor_value() -> None:
 REMOVED = '{"removed": true, "reference_date": "2025-01-01T00:00:00.000000Z"}'
 REMOVED_LATER = REMOVED.replace("2025", "2026")
 VALUE = '{"value": 1, "reference_date": "2024-01-01T00:00:00.000000Z"}'
+TOLD = {"value": 1, "reference_date": "2024-01-01T00:00:00Z"}
 
 
 def test_a_removed_property_ends_with_its_value() -> None:
     ((kind, event),) = events(properties_update(f'{{"f": {VALUE}}}', f'{{"f": {REMOVED}}}'))
     assert kind == "entity_properties_updated"
-    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": json.loads(VALUE), "new": None}}
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": TOLD, "new": None}}
     assert headers_of(event)["fields_changed"] == "f"
 
 
 def test_a_property_that_comes_back_begins_anew() -> None:
     ((_, event),) = events(properties_update(f'{{"f": {REMOVED}}}', f'{{"f": {VALUE}}}'))
-    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": None, "new": json.loads(VALUE)}}
+    assert json.loads(event.value)["data"]["properties"] == {"f": {"old": None, "new": TOLD}}
 
 
 @pytest.mark.parametrize("old", ["{}", f'{{"f": {REMOVED}}}'])

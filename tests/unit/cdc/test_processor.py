@@ -11,7 +11,7 @@ from app.models import EntityKey
 from cdc.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
-from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeDeadLetters, FakeDirectory, FakeSink
+from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeDeadLetters, FakeDirectory, FakeHooks, FakeSink
 
 
 class Agent:
@@ -200,3 +200,12 @@ async def test_an_event_that_the_broker_would_refuse_is_a_dead_letter() -> None:
     await agent.process(e.create("entities", e.entity(properties=long)), e.create("entities", e.entity()))
     assert [letter.error for letter in agent.dead.letters] == ["event-too-large"]
     assert len(agent.sink.events) == 1
+
+
+async def test_a_worker_can_be_killed_before_it_publishes() -> None:
+    agent = Agent()
+    hooks = FakeHooks(lambda: (len(agent.sink.events), len(agent.dead.letters)))
+    agent.processor._hooks = hooks
+    await agent.process(e.create("entities", e.entity()), b"bad")
+    assert hooks.reached == [("before-publish", (0, 0))]
+    assert len(agent.sink.events) == len(agent.dead.letters) == 1

@@ -10,6 +10,7 @@ from app import durable_producer
 from app.errors import FatalError, TransientError
 from app.ports import OutgoingEvent
 from cdc.publisher import KafkaEventSink
+from tests.unit.cdc.fakes import FakeHooks
 
 EVENTS = [
     OutgoingEvent(key=b"user:u", value=str(number).encode(), headers=[], timestamp_ms=number)
@@ -110,3 +111,18 @@ async def test_calls_wait_for_each_other(sink: KafkaEventSink) -> None:
     for delivery in producer.deliveries[3:]:
         delivery.set_result(None)
     await second
+
+
+async def test_a_worker_can_be_killed_when_half_of_the_events_are_acknowledged(sink: KafkaEventSink) -> None:
+    hooks = FakeHooks(lambda: list(FakeProducer.made[-1].sent))
+    sink._hooks = hooks
+    call = asyncio.create_task(sink.publish(EVENTS))
+    async with asyncio.timeout(1):
+        while not call.done():
+            await asyncio.sleep(0)
+            for delivery in FakeProducer.made[-1].deliveries if FakeProducer.made else []:
+                if not delivery.done():
+                    assert not hooks.reached or len(FakeProducer.made[-1].sent) > 1
+                    delivery.set_result(None)
+    assert hooks.reached == [("mid-publish", [b"0"])]
+    assert FakeProducer.made[-1].sent == [b"0", b"1", b"2"]

@@ -17,6 +17,7 @@ async def test_what_the_stream_tells_is_not_asked_for_and_is_remembered() -> Non
     directory = FakeDirectory()
     references = References(directory)
     assert await references.resolve([3], told={3: C}) == {3: C}
+    references.remember({3: C})
     assert await references.resolve([3], told={}) == {3: C}
     assert directory.asked == []
 
@@ -29,14 +30,32 @@ async def test_that_one_is_gone_is_not_remembered() -> None:
     assert await references.resolve([1], told={}) == {1: A}
 
 
-async def test_a_placeholder_is_asked_for_each_time_and_the_primary_knows_better() -> None:
-    directory = FakeDirectory({1: EntityKey("unknown", "a")})
+UNKNOWN = EntityKey("unknown", "a")
+
+
+async def test_a_placeholder_of_the_directory_is_asked_for_each_time() -> None:
+    directory = FakeDirectory({1: UNKNOWN})
     references = References(directory)
-    await references.resolve([1], told={})
+    assert await references.resolve([1], told={}, subjects={1}) == {1: UNKNOWN}
     directory.keys[1] = A
-    assert await references.resolve([1], told={1: EntityKey("unknown", "a")}) == {1: A}
-    del directory.keys[1]
-    assert await references.resolve([2], told={2: EntityKey("unknown", "b")}) == {2: ("unknown", "b")}
+    assert await references.resolve([1], told={}, subjects={1}) == {1: A}
+
+
+async def test_a_placeholder_of_the_stream_is_sure_for_a_subject_alone() -> None:
+    directory = FakeDirectory({1: A})
+    references = References(directory)
+    references.remember({1: UNKNOWN})
+    assert await references.resolve([1], told={}, subjects={1}) == {1: UNKNOWN}
+    assert directory.asked == []
+    assert await references.resolve([1], told={}) == {1: A}, "who else may have been renamed elsewhere"
+
+
+async def test_a_placeholder_that_is_gone_keeps_its_name_until_another_reads_the_stream() -> None:
+    references = References(FakeDirectory())
+    references.remember({1: UNKNOWN, 2: B})
+    assert await references.resolve([1, 2], told={}) == {1: UNKNOWN, 2: B}
+    references.forget_placeholders()
+    assert await references.resolve([1, 2], told={}, subjects={1, 2}) == {2: B}
 
 
 async def test_the_least_recently_used_leaves_first() -> None:
@@ -52,4 +71,7 @@ async def test_the_least_recently_used_leaves_first() -> None:
 
 async def test_a_window_larger_than_the_memory_is_resolved_whole() -> None:
     told = {number: EntityKey("user", str(number)) for number in range(10)}
-    assert await References(FakeDirectory(), capacity=2).resolve(range(10), told=told) == told
+    references = References(FakeDirectory(), capacity=2)
+    references.remember(told)
+    assert len(references) == 2
+    assert await references.resolve(range(10), told=told) == told

@@ -10,7 +10,7 @@ from app.models import EntityKey
 from cdc.repeater import CacheRepeater
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
-from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeInvalidator
+from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeHooks, FakeInvalidator
 
 
 class FakeConsumer:
@@ -184,3 +184,15 @@ async def test_what_is_not_transient_ends_it_without_a_commit() -> None:
     with pytest.raises(FatalError):
         await repeater.run()
     assert consumer.committed == []
+
+
+async def test_a_worker_can_be_killed_before_it_commits() -> None:
+    consumer = FakeConsumer([record(0, CREATED)])
+    repeater, invalidator, _ = make(consumer)
+    hooks = FakeHooks(lambda: (len(invalidator.attempts), len(consumer.committed)))
+    repeater._hooks = hooks
+    running = asyncio.create_task(repeater.run())
+    await until(lambda: consumer.committed)
+    await repeater.stop()
+    await running
+    assert hooks.reached == [("before-repeater-commit", (1, 0))]

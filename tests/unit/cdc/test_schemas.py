@@ -1,21 +1,18 @@
 """Every event keeps to the schema of its type, and the schemas refuse what is none."""
 
 import json
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import jsonschema
 import pytest
 
-import cdc
 from app.models import EntityKey
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of
 from tests.unit.cdc import envelopes as e
+from tests.unit.cdc.fakes import FakeSink
+from tests.unit.cdc.schemas import SCHEMAS, require_valid
 
-SCHEMAS: dict[str, Any] = {
-    path.stem: json.loads(path.read_text()) for path in (Path(cdc.__file__).parent / "schemas").glob("*.json")
-}
 DATED = {"metadata": '{"a": 1.0}', "metadata_date": "2025-01-01T00:00:00.500000Z"}
 REMOVED = {"removed_at": "2025-01-02T00:00:00.000000Z"}
 VALUES = [
@@ -47,7 +44,7 @@ def test_every_event_keeps_to_its_schema() -> None:
         change = decode(value)
         assert not isinstance(change, Skipped)
         for kind, event in events_of(change, KEYS):
-            jsonschema.validate(json.loads(event.value), SCHEMAS[kind], cls=jsonschema.Draft202012Validator)
+            require_valid(event.value, event.headers)
             seen.add(kind)
     assert seen == SCHEMAS.keys()
 
@@ -57,3 +54,20 @@ def test_schemas_are_valid_and_refuse_what_is_none(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"event_idempotency_key": "x", "data": {}}, SCHEMAS[name])
+
+
+async def test_what_does_not_keep_to_its_schema_is_seen_by_every_test() -> None:
+    change = decode(e.create("entities", e.entity(properties='{"a": {"value": 1}}')))
+    assert not isinstance(change, Skipped)
+    ((_, event),) = events_of(change, {})
+    body = json.loads(event.value)
+    del body["data"]["type"]
+    without = [header for header in event.headers if header[0] != "event_id"]
+    await FakeSink().publish([event])
+    for broken in (
+        replace(event, value=json.dumps(body).encode()),
+        replace(event, headers=without),
+        replace(event, headers=[*event.headers, ("event_id", b"x")]),
+    ):
+        with pytest.raises((jsonschema.ValidationError, AssertionError)):
+            await FakeSink().publish([broken])
