@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import InfraError
-from infra.install import apt
+from infra.install import apt, promtool
 from infra.install.artifacts import POM, installed
 from infra.settings import InfraSettings
 
@@ -79,3 +79,40 @@ def test_without_root_it_gives_the_command(settings: InfraSettings, monkeypatch:
     monkeypatch.setattr(apt, "_sudo_works", lambda: False)
     with pytest.raises(InfraError, match="sudo apt-get install redis-server"):
         apt.ensure_programs(settings, {"redis-server": "redis-server"})
+
+
+def test_of_debians_package_promtool_alone_is_kept(
+    settings: InfraSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], *, purpose: str, cwd: Path) -> str:
+        assert purpose
+        asked.append(argv)
+        if argv[0] == "apt-get":
+            if len(asked) == 1:
+                raise InfraError("the lists are too old")
+            (cwd / "prometheus_2.deb").touch()
+        else:
+            for name in ("prometheus", "promtool"):
+                (cwd / "usr/bin").mkdir(parents=True, exist_ok=True)
+                (cwd / "usr/bin" / name).write_text(name)
+        return ""
+
+    settings.cache_dir.mkdir()
+    monkeypatch.setattr("shutil.which", lambda name: name if name == "apt-get" else None)
+    monkeypatch.setattr(promtool, "run", run)
+    monkeypatch.setattr(promtool, "update_lists", lambda: asked.append(["update"]))
+    found = promtool.promtool(settings)
+    assert found is not None
+    assert found == promtool.find_promtool(settings)
+    assert [path.name for path in Path(found).parent.iterdir()] == ["promtool"]
+    # Unpacked, never installed: the package would enable a server.
+    assert [argv[1] for argv in asked if argv[0] == "apt-get"] == ["download", "download"]
+    assert promtool.promtool(settings) == found
+    assert len(asked) == 4
+
+
+def test_elsewhere_there_is_no_promtool(settings: InfraSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert promtool.promtool(settings) is None
