@@ -192,12 +192,18 @@ class ProblemHandler(web.RequestHandler):
         self._is_handling = is_gone or not response.keep_alive
         return response, is_gone
 
-    async def finish_response(
+    def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         if isinstance(resp, web.HTTPException):  # of the router: no boundary lets one through
-            resp = await self._unrouted(cast("web.Request", request))
-        return await super().finish_response(request, resp, start_time)
+            return self._finish_unrouted(request, start_time)
+        return super().finish_response(request, resp, start_time)
+
+    async def _finish_unrouted(
+        self, request: web.BaseRequest, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        response = await self._unrouted(cast("web.Request", request))
+        return await super().finish_response(request, response, start_time)
 
     def log_exception(self, *_: Any, **kwargs: Any) -> None:
         """Of a connection that broke, which a client can do at will: no trace, and no words of the client's."""
@@ -212,6 +218,8 @@ class ProblemHandler(web.RequestHandler):
             stall_s=self._patience.stall_s,
             longest_s=self._patience.longest_s,
         )
+        assert self._task_handler is not None  # noqa: S101
+        self._task_handler.add_done_callback(lambda _: self._watch_the_rest(self.transport))
         self._closes_at_first = self._next_keepalive_close_time
         # aiohttp limits the time of idle connections alone, from their first answer on.
         self._first_request = self._loop.call_later(FIRST_REQUEST_S, self._close_if_silent)
@@ -238,12 +246,6 @@ class ProblemHandler(web.RequestHandler):
         if self._drain_waiter is not None and self._drain_waiter.cancelled():
             self._drain_waiter = None
         await super()._drain_helper()
-
-    async def start(self) -> None:
-        try:
-            await super().start()
-        finally:
-            self._watch_the_rest(self.transport)
 
     def force_close(self) -> None:
         transport = self.transport
