@@ -52,6 +52,7 @@ class ProblemServer(web.Server):
     ) -> None:
         super().__init__(handler, **kwargs)
         self._own: dict[str, Any] = {"express": express, "unrouted": unrouted, "patience": patience}
+        self.is_ending = False  # each answer from now on is its connection's last
 
     def __call__(self) -> web.RequestHandler:
         return ProblemHandler(self, loop=self._loop, **self._own, **self._kwargs)
@@ -126,6 +127,7 @@ class ProblemHandler(web.RequestHandler):
             self.transport is not None
             and self._parser is not None
             and self._manager is not None
+            and not self._is_ending
             and not self._force_close
             and not self._close
         )
@@ -197,12 +199,16 @@ class ProblemHandler(web.RequestHandler):
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         if isinstance(resp, web.HTTPException):  # of the router: no boundary lets one through
             return self._finish_unrouted(request, start_time)
+        if self._is_ending and not resp.prepared:
+            resp.force_close()
         return super().finish_response(request, resp, start_time)
 
     async def _finish_unrouted(
         self, request: web.BaseRequest, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         response = await self._unrouted(cast("web.Request", request))
+        if self._is_ending:
+            response.force_close()
         return await super().finish_response(request, response, start_time)
 
     def log_exception(self, *_: Any, **kwargs: Any) -> None:
@@ -262,6 +268,15 @@ class ProblemHandler(web.RequestHandler):
     def _close_if_silent(self) -> None:
         if self.awaits_first_request and self.transport is not None:
             self.transport.abort()
+
+    @property
+    def _is_ending(self) -> bool:
+        return isinstance(self._manager, ProblemServer) and self._manager.is_ending
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether nothing of it is in work, so that its client may be about to ask."""
+        return self._current_request is None and not self._messages
 
     @property
     def awaits_first_request(self) -> bool:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
-_FIRST_REQUEST_S: Final = 1.0  # how long a stop waits for the request of a client that has just connected
+_LAST_REQUEST_S: Final = 1.0  # how long a stop waits for the next request of those who are connected
 _CHECK_S: Final = 0.01
 
 
@@ -98,21 +98,27 @@ class WebServer:
         if runner is None or listener is None or runner.server is None:
             return
         await listener.stop()
+        assert isinstance(runner.server, ProblemServer)  # noqa: S101 - _ProblemRunner makes no other
+        runner.server.is_ending = True
         await _hear_the_last(runner.server)
         await runner.cleanup()
 
 
-async def _hear_the_last(server: web.Server) -> None:
-    """Return when those who connected last were heard, or said nothing for a moment."""
+async def _hear_the_last(server: ProblemServer) -> None:
+    """Return when nobody is connected who may be about to ask, or after a moment.
+
+    Who asks meanwhile is answered and told that the connection ends. One that is closed under a client may be closed
+    upon its next request, which it can't know was not done.
+    """
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FIRST_REQUEST_S):
+        async with asyncio.timeout(_LAST_REQUEST_S):
             # Looked at now and then, since requests are too many to set an event for each.
-            while any(_awaits_first_request(each) for each in server.connections):  # noqa: ASYNC110
+            while any(_may_ask(each) for each in server.connections):  # noqa: ASYNC110
                 await asyncio.sleep(_CHECK_S)
 
 
-def _awaits_first_request(connection: web.RequestHandler) -> bool:
-    return isinstance(connection, ProblemHandler) and connection.awaits_first_request
+def _may_ask(connection: web.RequestHandler) -> bool:
+    return isinstance(connection, ProblemHandler) and connection.may_ask
 
 
 class _ProblemRunner(web.AppRunner):

@@ -39,21 +39,28 @@ class TreeResponse:
     Whoever makes them keeps CR and LF out of their values.
     """
 
-    __slots__ = ("_body", "_headers", "keep_alive", "request_id", "status")
+    __slots__ = ("_body", "_headers", "_is_last", "keep_alive", "prepared", "request_id", "status")
 
     def __init__(self, status: Status, headers: str, body: bytes) -> None:
         self.status: Status = status
         self.request_id = ""
         self.keep_alive: bool | None = None
+        self.prepared = False
+        self._is_last = False
         self._headers = headers
         self._body = body
+
+    def force_close(self) -> None:
+        """Tell the client that the connection ends with this answer."""
+        self._is_last = True
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Write it all. Raises ConnectionError where the client is gone."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("The client is gone.")
-        self.keep_alive = keep_alive = request.keep_alive
+        self.prepared = True
+        self.keep_alive = keep_alive = request.keep_alive and not self._is_last
         connection = ""
         if request.version == HttpVersion10:
             connection = "Connection: keep-alive\r\n" if keep_alive else ""

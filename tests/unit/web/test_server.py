@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import json
 import socket
+import threading
 import time
 import zlib
 from typing import Any
@@ -55,7 +56,7 @@ async def test_serves(server: WebServer) -> None:
 
 @pytest.mark.parametrize("loop_kind", ["asyncio", "uvloop"])
 def test_who_is_in_the_queue_when_it_stops_is_served(loop_kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_server, "_FIRST_REQUEST_S", 20.0)  # a busy machine is no reason to fail
+    monkeypatch.setattr(web_server, "_LAST_REQUEST_S", 20.0)  # a busy machine is no reason to fail
 
     async def main() -> None:
         world = World()
@@ -85,6 +86,68 @@ def test_who_is_in_the_queue_when_it_stops_is_served(loop_kind: str, monkeypatch
     factory = uvloop.new_event_loop if loop_kind == "uvloop" else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main())
+
+
+class Asking(threading.Thread):
+    """A client that asks again as soon as it is answered, on one connection, until it is told that it ends."""
+
+    def __init__(self, port: int, request: bytes) -> None:
+        super().__init__()
+        self._client = socket.create_connection(("127.0.0.1", port))
+        self._request = request
+        self.answered = 0
+        self.lost = False
+
+    def run(self) -> None:
+        with self._client:
+            self._asks()
+
+    def _asks(self) -> None:
+        self._client.settimeout(20)
+        while True:
+            self._client.sendall(self._request)
+            answer = b""
+            while TREE not in answer:
+                received = self._client.recv(65_536)
+                if not received:
+                    self.lost = True
+                    return
+                answer += received
+            self.answered += 1
+            if b"Connection: close" in answer:
+                return
+
+
+_BATCH = b'{"entity_ids":[7]}'
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /v1/graph/7 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v1/graph/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(_BATCH), _BATCH),
+    ],
+    ids=["get", "post"],
+)
+async def test_a_stop_answers_whoever_keeps_asking(
+    server: WebServer, world: World, monkeypatch: pytest.MonkeyPatch, sent: bytes, *, in_memory: bool
+) -> None:
+    """Each learns from its last answer that its connection ends, and not from what it asked in vain."""
+    monkeypatch.setattr(web_server, "_LAST_REQUEST_S", 20.0)  # a busy machine is no reason to fail
+    world.reader.in_memory = in_memory
+    clients = [Asking(server.port, sent) for _ in range(8)]
+    for each in clients:
+        each.start()
+    async with asyncio.timeout(20):
+        while not all(each.answered > 2 for each in clients):  # noqa: ASYNC110 - they are threads
+            await asyncio.sleep(0.01)
+    await server.stop()
+    for each in clients:
+        await asyncio.to_thread(each.join, 20)
+        assert not each.is_alive()
+    assert not any(each.lost for each in clients)
 
 
 async def test_who_says_nothing_does_not_hold_the_stop_up(world: World) -> None:
