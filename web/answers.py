@@ -63,9 +63,10 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 def unless_known(request: web.Request) -> Callable[[str], bool] | None:
     """Whether the client has the answer of a tag already; None where it does not ask."""
-    if_none_match = request.headers.get("If-None-Match")
-    if if_none_match is None:
+    given = request.headers.getall("If-None-Match", ())
+    if not given:
         return None
+    if_none_match = ",".join(given)  # a list may come in several lines
     # Tags are compared weakly; ours has no characters that could occur within another one's quotes.
     return lambda etag: f'"{etag}"' in if_none_match or if_none_match.strip() == "*"
 
