@@ -7,6 +7,7 @@ import argparse
 import shutil
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +17,14 @@ from urllib.parse import quote
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
+from app import event_cursor
+from app.settings import Settings
 from load.errors import LoadError
 
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu")
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_MS: Final = 60_000
+_EARLIER: Final = 40  # events of each partition
 _REST_MS: Final = 1_200  # what moves comes to rest, and rates need two readings
 
 
@@ -31,6 +35,7 @@ class _Shot:
     ready: str  # a selector of what is there when the view is
     dark: bool = False
     size: tuple[int, int] = (1440, 900)
+    before: Callable[[Page, str], object] = lambda _page, _url: None
     prepare: Callable[[Page], object] = lambda _page: None
 
 
@@ -73,9 +78,23 @@ def _shots(email: str) -> list[_Shot]:
             dark=True,
             prepare=lambda page: page.locator("#tab-series").click(),
         ),
+        _Shot(name="live", path="/#/live", ready=".event", before=_from_earlier),
         _Shot(name="operations", path="/#/operations", ready=".dependencies", prepare=_watch),
         _Shot(name="small", path=profile, ready="role=treeitem", size=(390, 844)),
     ]
+
+
+def _from_earlier(page: Page, url: str) -> None:
+    """Let the page's feed begin with the last events that there were, since nobody writes now."""
+    topic = Settings().topics.domain_events
+    with urllib.request.urlopen(f"{url}/v1/events", timeout=_PATIENCE_MS / 1000) as stream:  # noqa: S310 - http: who calls says where the worker is
+        now = next(line[4:].strip() for line in stream if line.startswith(b"id: "))
+    ends = event_cursor.decode(topic, now.decode())
+    earlier = event_cursor.encode(topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
+    page.route(
+        "**/v1/events",
+        lambda route: route.continue_(headers={**route.request.headers, "last-event-id": earlier}),
+    )
 
 
 def _watch(page: Page) -> None:
@@ -91,6 +110,7 @@ def _take(browser: Browser, url: str, shot: _Shot, out: Path) -> Path:
     )
     context.set_default_timeout(_PATIENCE_MS)
     page = context.new_page()
+    shot.before(page, url)
     page.goto(url + shot.path)
     page.locator(shot.ready).first.wait_for(state="attached")
     shot.prepare(page)

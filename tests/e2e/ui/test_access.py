@@ -136,6 +136,17 @@ def test_fits_the_screen(page: Page, service: Service, view: str, width: int) ->
         assert box["height"] >= 300
         if width > 900:  # picture and details share the screen, and only the details scroll
             assert page.evaluate("document.documentElement.scrollHeight") <= 800
+        rings, follow = (page.get_by_role("button", name=name).bounding_box() for name in ("Rings", "Follow"))
+        assert rings is not None
+        assert follow is not None
+        assert rings["x"] + rings["width"] < follow["x"]
+        page.get_by_role("tab", name="Time series").click()
+        expect(page.locator(".chart").first).to_be_visible()
+        frame, chart = (page.locator(css).first.bounding_box() for css in ("#tab-panel", ".chart"))
+        assert frame is not None
+        assert chart is not None
+        assert chart["x"] + chart["width"] < frame["x"] + frame["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_every_control_is_reached_by_tab(page: Page, service: Service) -> None:

@@ -56,24 +56,24 @@ describe("Tree.erase", () => {
 describe("meaningOf", () => {
   const tree = (): Tree => new Tree(entity(answer(5, [["a", answer(2)]])), 1);
 
-  it.each(["entity_erased", "entity_deleted"])("knows by its id who %s", (type) => {
-    expect(meaningOf(event(type, { reference: "entity-5" }), tree())).toEqual({ erased: "5", reread: [] });
-    expect(meaningOf(event(type, { reference: "entity-50" }), tree())).toEqual({ erased: null, reread: [] });
+  it.each(["entity_erased", "entity_deleted", "temporal_data_deleted"])("knows by its id who is gone when %s comes", (type) => {
+    expect(meaningOf(event(type, { reference: "entity-5" }), tree())).toEqual({ erased: ["5"], reread: [] });
+    expect(meaningOf(event(type, { reference: "entity-50" }), tree())).toEqual({ erased: [], reread: [] });
   });
 
   it("asks about an end under a name, which may be a rename", () => {
     const known = tree();
-    expect(meaningOf(event("entity_deleted", { type: "user", reference: "u-5" }), known)).toEqual({ erased: null, reread: [known.root] });
+    expect(meaningOf(event("entity_deleted", { type: "user", reference: "u-5" }), known)).toEqual({ erased: [], reread: [known.root] });
   });
 
   it("takes a reference that only looks like an id for a name", () => {
-    expect(meaningOf(event("entity_deleted", { type: "user", reference: "entity-5" }), tree())).toEqual({ erased: null, reread: [] });
+    expect(meaningOf(event("entity_deleted", { type: "user", reference: "entity-5" }), tree())).toEqual({ erased: [], reread: [] });
   });
 
-  it("asks about both ends of a relationship, the one that is gone by its id", () => {
+  it("knows the end of a relationship that is gone, before it is told itself, and asks about the other", () => {
     const known = tree();
     const told = { type: "user", reference: "u-2", target_entity_reference: "entity-5" };
-    expect(meaningOf(event("relationship_deleted", told), known).reread).toEqual([known.full.get("2"), known.root]);
+    expect(meaningOf(event("relationship_deleted", told), known)).toEqual({ erased: ["5"], reread: [known.full.get("2")] });
   });
 });
 

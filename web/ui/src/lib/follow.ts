@@ -6,25 +6,25 @@ import type { DomainEvent } from "./events";
 import type { Json } from "./json";
 import type { Tree, TreeNode } from "./tree";
 
-/** Events about an entity that is gone have no type, and name it by its id, which is never given again. */
+/** Who is gone has no type in events any more, and its id, which is never given again, for a name. */
 const GONE = /^entity-(\d+)$/;
-const ENDS: ReadonlySet<string> = new Set(["entity_erased", "entity_deleted"]);
 
 export interface Meaning {
-  /** Certain without a question; an end under a name is not, since a rename has one too. */
-  readonly erased: string | null;
+  /** Ids that are certainly gone, whatever kind of event it is. An end under a name may be a rename. */
+  readonly erased: readonly string[];
   readonly reread: readonly TreeNode[];
 }
 
 export function meaningOf(event: DomainEvent, tree: Tree): Meaning {
+  const erased: string[] = [];
   const found = new Set<TreeNode>();
   for (const named of [event, event.target]) {
     const id = idOf(named);
-    const node = named && (id === null ? tree.named(named.type, named.reference) : tree.full.get(id));
+    const node = named && id === null ? tree.named(named.type, named.reference) : undefined;
+    if (id !== null && tree.full.has(id)) erased.push(id);
     if (node) found.add(node);
   }
-  const id = ENDS.has(event.eventType) ? idOf(event) : null;
-  return id !== null && tree.holds(id) ? { erased: id, reread: [] } : { erased: null, reread: [...found] };
+  return { erased, reread: [...found] };
 }
 
 const idOf = (named: { readonly type: string; readonly reference: string } | null): string | null =>

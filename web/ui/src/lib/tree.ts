@@ -35,10 +35,6 @@ export class Tree {
     this.#adopt();
   }
 
-  holds(id: string): boolean {
-    return this.full.has(id);
-  }
-
   /** Take away everything told of the entity, wherever it stood, and what hung on it. Gives whom to read then. */
   erase(id: string): TreeNode[] {
     for (const node of [...walk(this.root)]) {

@@ -77,8 +77,8 @@ export const pt: Readonly<Record<Word, string>> = {
 
   details: "Detalhes",
   tabProperties: "Propriedades",
-  tabSeries: "Séries temporais",
-  tabLinks: "Relacionamentos",
+  tabSeries: "Séries",
+  tabLinks: "Relações",
   tabRaw: "JSON",
   noProperties: "Esta entidade não tem propriedades.",
   noSeries: "Nenhuma série temporal no período escolhido.",

@@ -95,8 +95,7 @@ function links(context: CanvasRenderingContext2D, camera: Camera, scene: Scene, 
     }
   };
   // Many lines far away would be a grey disc.
-  const crowded = scene.nodes.length > 400 && camera.k < READABLE;
-  context.lineWidth = crowded ? 0.45 / camera.k : Math.max(1.4, 0.8 / camera.k);
+  context.lineWidth = scene.nodes.length > 400 && camera.k < READABLE ? 0.3 / camera.k : Math.max(1.4, 0.8 / camera.k);
   context.strokeStyle = palette.edge;
   context.beginPath();
   for (const node of scene.nodes) if (node.parent && !onPath.has(node)) trace(node);
@@ -113,10 +112,15 @@ function relations(context: CanvasRenderingContext2D, scene: Scene, nodes: reado
   context.textAlign = "right";
   context.textBaseline = "alphabetic";
   context.fillStyle = palette.muted;
+  context.strokeStyle = palette.ground;
+  context.lineWidth = 3;
+  context.lineJoin = "round";
   for (const node of nodes) {
     if (!node.relation) continue;
     const { x, y } = scene.at(node);
-    context.fillText(short(context, node.relation, 92), x - CARD.width / 2 - 8, y - 6);
+    const text = short(context, node.relation, 92);
+    context.strokeText(text, x - CARD.width / 2 - 8, y - 6); // the links of a fan run through it
+    context.fillText(text, x - CARD.width / 2 - 8, y - 6);
   }
 }
 

@@ -42,7 +42,7 @@ export function PictureTools({ painter, tree, layout, onLayout, onCollapseAll }:
             aria-pressed={layout === kind}
             onClick={() => onLayout(kind)}
           >
-            <Icon name={kind} /> {t(kind === "columns" ? "layoutColumns" : "layoutRings")}
+            <Icon name={kind} /> <span>{t(kind === "columns" ? "layoutColumns" : "layoutRings")}</span>
           </button>
         ))}
       </div>

@@ -57,7 +57,7 @@ export function DeadLetters() {
       {letters?.length === 0 && <p class="empty"><strong>{t("dlqEmpty")}.</strong> {t("dlqEmptyText")}</p>}
       {letters && letters.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-labelledby="dead-letters">
-          <table class="table">
+          <table class="table letters">
             <thead>
               <tr>
                 <th scope="col">{t("dlqRecord")}</th>

@@ -231,7 +231,7 @@ function Profile({ entity, found, route, feed, onErased }: ProfileProps) {
             {following.on && following.state.is === "waiting" ? t("liveWaiting", { seconds: following.state.seconds }) : t(following.on ? "liveFollowing" : "liveFollow")}
           </button>
         </div>
-        <p class="unseen" role="status">{following.last && t(following.last.word, { name: following.last.name })}</p>
+        <p class="unseen" role="status">{following.last.map(({ word, name }) => t(word, { name })).join(". ")}</p>
         {failure !== null && (
           <div class="stage-problem">
             <Problem error={failure} onRetry={() => void load(selected)} />

@@ -11,11 +11,18 @@ import { pathOf } from "../lib/route";
 import type { Tree } from "../lib/tree";
 import { forgetTexts } from "../picture/strokes";
 
+/** For screen readers. */
+interface Told {
+  readonly word: Word;
+  readonly name: string;
+  readonly atMs: number;
+}
+
 export interface Following {
   readonly on: boolean;
   readonly state: FeedState;
   readonly flashing: { readonly keys: readonly string[]; readonly count: number };
-  readonly last: { readonly word: Word; readonly name: string } | null;
+  readonly last: readonly Told[];
   readonly toggle: () => void;
   /** Take the entity away; its events, too. */
   readonly erase: (id: string) => void;
@@ -28,7 +35,7 @@ export function useFollowing(feed: Feed, tree: Tree, period: string, onChange: (
   const [on, setOn] = useState(feed.running);
   const [state, setState] = useState<FeedState>(feed.state);
   const [flashing, setFlashing] = useState<Following["flashing"]>({ keys: [], count: 0 });
-  const [last, setLast] = useState<Following["last"]>(null);
+  const [last, setLast] = useState<readonly Told[]>([]);
   const due = useRef(new Set<string>());
   const timer = useRef<ReturnType<typeof setTimeout> | null>(null);
   const told = useRef({ onChange, onErased });
@@ -46,6 +53,11 @@ export function useFollowing(feed: Feed, tree: Tree, period: string, onChange: (
     told.current.onChange();
     setFlashing((before) => ({ keys, count: before.count + 1 }));
   };
+  // What comes at once is told together: the last word alone would be heard.
+  const tell = (word: Word, name: string): void => {
+    const atMs = performance.now();
+    setLast((before) => [...before.filter((one) => atMs - one.atMs < GATHER_MS && (one.word !== word || one.name !== name)), { word, name, atMs }]);
+  };
   const plan = (key: string): void => {
     due.current.add(key);
     timer.current ??= setTimeout(() => void rereadDue(), GATHER_MS);
@@ -53,12 +65,14 @@ export function useFollowing(feed: Feed, tree: Tree, period: string, onChange: (
   const erase = (id: string): void => {
     const gone = tree.full.get(id);
     if (!gone) return;
+    const name = displayName(gone.entity);
     feed.forget(gone.entity.type, gone.entity.reference);
     forgetTexts();
     for (const node of tree.erase(id)) plan(node.key);
+    setLast((before) => before.filter((one) => one.name !== name));
     told.current.onErased(id);
     told.current.onChange();
-    setLast({ word: "liveErased", name: displayName(gone.entity) }); // its id: the name is gone
+    tell("liveErased", displayName(gone.entity)); // its id: the name is gone
     setFlashing((before) => ({ keys: [gone.key], count: before.count + 1 }));
   };
 
@@ -66,11 +80,11 @@ export function useFollowing(feed: Feed, tree: Tree, period: string, onChange: (
     const end = feed.listen((event) => {
       if (!event) return setState(feed.state);
       const { erased, reread: changed } = meaningOf(event, tree);
-      if (erased !== null) erase(erased);
       for (const node of changed) {
         plan(node.key);
-        setLast({ word: "liveChanged", name: displayName(node.entity) });
+        tell("liveChanged", displayName(node.entity));
       }
+      for (const id of erased) erase(id);
     });
     return () => {
       end();

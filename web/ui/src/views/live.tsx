@@ -116,7 +116,7 @@ function EventRow({ event, words }: { readonly event: DomainEvent; readonly word
       <span class="event-who">
         <KindMark type={event.type || "unknown"} />
         {event.type ? <a href={href} title={t("liveOpen", { name: event.reference })}>{event.reference}</a> : event.reference}
-        {event.target && <span class="muted">→ {event.target.type}:{event.target.reference}</span>}
+        {event.target && <span class="muted">→ {event.target.type && `${event.target.type}:`}{event.target.reference}</span>}
       </span>
       {event.changes.length > 0 && (
         <ul class="event-changes" aria-label={t("liveFields")}>

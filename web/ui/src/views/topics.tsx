@@ -24,7 +24,7 @@ export function Topics({ rows }: { readonly rows: readonly TopicRow[] }) {
             <tr key={row.topic}>
               <th scope="row">
                 {row.topic}
-                <meter class="lag" min={0} max={most} value={row.lag ?? 0} aria-label={t("opsLagColumn")} />
+                <meter class="lag" min={0} max={most} value={row.lag ?? 0} aria-hidden="true" />
               </th>
               <td class="right">{number(language, row.perS, row.perS < 10 ? 1 : 0)}</td>
               <td class="right">{row.lag === null ? "–" : number(language, row.lag)}</td>
