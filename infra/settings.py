@@ -77,6 +77,9 @@ class InfraSettings(BaseSettings):
     redis_max_memory_mb: int = Field(default=256, ge=16, description="of each node; eviction is LFU")
     kafka_heap_mb: int = Field(default=512, ge=256)
     connect_heap_mb: int = Field(default=384, ge=256)
+    connect_offset_flush_ms: int = Field(
+        default=5_000, ge=10, description="between commits of connectors' positions; of the native stack"
+    )
     flink_jobmanager_heap_mb: int = Field(default=256, ge=192)
     flink_task_heap_mb: int = Field(default=320, ge=128)
     flink_account_wait_s: int = Field(

@@ -43,6 +43,7 @@ class ConnectService(Service):
             broker=self.settings.kafka_broker,
             port=self.settings.connect_port,
             plugins=self._plugins,
+            offset_flush_ms=self.settings.connect_offset_flush_ms,
         )
         (self._conf / "worker.properties").write_text(text)
         (self._conf / "log4j2.properties").write_text(render("log4j2.properties"))

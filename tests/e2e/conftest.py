@@ -4,13 +4,16 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from app.settings import Settings
+from app.settings import Role, Settings
+from infra import stack
 from infra.locking import file_lock
 from infra.settings import InfraSettings
+from tests.e2e.cdc_pipeline import SERVERS, Pipeline
 from tests.e2e.ingestion import PER_TOPIC, Undisturbed, fill, ingesting
 from tests.e2e.own_stack import OwnStack
 from tests.e2e.workers import Worker, fingerprint
@@ -47,7 +50,10 @@ def own_stack(test_stack: TestStack) -> Iterator[OwnStack]:
         pytest.skip("it kills native servers")
     shared = test_stack.settings
     settings = InfraSettings(
-        port_offset=shared.port_offset + 1_000, postgres_max_connections=60, kafka_heap_mb=256
+        port_offset=shared.port_offset + 1_000,
+        postgres_max_connections=60,
+        kafka_heap_mb=256,
+        connect_offset_flush_ms=500,
     )
     if set(settings.all_ports) & set(shared.all_ports):
         pytest.skip("ports that are set by name leave none for a second stack")
@@ -71,3 +77,18 @@ async def own_settings(own_stack: OwnStack, test_stack: TestStack, run_id: str) 
         )
         async with own_topics(settings):
             yield settings
+
+
+@pytest.fixture
+async def pipeline(
+    own_stack: OwnStack, test_stack: TestStack, run_id: str, tmp_path: Path
+) -> AsyncIterator[Pipeline]:
+    shared = test_stack.need("redis")
+    await asyncio.to_thread(own_stack.start, *SERVERS)
+    async with own_database(own_stack.settings, f"test_{run_id}") as database:
+        settings = application_settings(
+            own_stack.settings, database=database, topic_prefix=f"t-{run_id}.", cache_prefix=f"t-{run_id}"
+        ).model_copy(update={"roles": [Role.CDC], "redis_nodes": shared.redis_nodes})
+        async with own_topics(settings):
+            yield Pipeline(own_stack, settings, tmp_path, run_id)
+    await asyncio.to_thread(stack.reset, own_stack.settings, ["connect"])

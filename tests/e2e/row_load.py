@@ -2,17 +2,18 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final
 
 import asyncpg
 
+from tests.e2e.row_shapes import SHAPES, add_edge, add_point, entity
+
+__all__ = ["RowLoad", "in_order"]
+
 SHARED: Final = 6  # entities that all writers change
-_POINT: Final = (
-    "INSERT INTO temporal_properties (entity_id, key, granularity, period_start, reference_date, value, "
-    "idempotency_key) VALUES ($1, $2, 'month', '2025-10-01Z', '2025-10-05T14:59:59Z', $3, $2)"
-)
 _AWAY: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -32,6 +33,7 @@ class RowLoad:
         self._shared: list[int] = []
         self.copied = 0
         self.committed = 0
+        self.shapes: Counter[str] = Counter()
 
     async def start(self) -> None:
         connection = await asyncpg.connect(self._dsn)
@@ -45,8 +47,8 @@ class RowLoad:
         self._stopping = True
         await asyncio.gather(*self._tasks)
 
-    async def copy(self, rows: int) -> None:
-        """One transaction of two COPY, whose rows share their positions in the WAL page by page."""
+    async def copy(self, rows: int) -> int:
+        """One transaction with a COPY, whose rows share their positions in the WAL page by page; returns its id."""
         number = self.copied = self.copied + 1
         connection = await asyncpg.connect(self._dsn)
         try:
@@ -64,8 +66,10 @@ class RowLoad:
                     "UPDATE entities SET properties = jsonb_build_object('n', jsonb_build_object('value', id)) "
                     "WHERE id IN (SELECT id FROM staged WHERE id % 4 = 0)"
                 )
+                transaction: int = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
         finally:
             await connection.close()
+        return transaction
 
     async def _write(self, number: int) -> None:
         chance = random.Random(number)
@@ -93,12 +97,8 @@ class RowLoad:
         own = await entity(connection, name)
         await asyncio.sleep(chance.uniform(0, 0.01))  # others commit in between
         for key in ("tpv", "visits"):
-            await connection.execute(_POINT, own, key, '{"n": 1}')
-        await connection.execute(
-            "INSERT INTO edges (left_entity_id, right_entity_id, relationship_type) VALUES ($1, $2, 'knows')",
-            own,
-            chance.choice(self._shared),
-        )
+            await add_point(connection, own, key)
+        await add_edge(connection, own, chance.choice(self._shared))
         await connection.execute("UPDATE entities SET updated_at = now() WHERE id = $1", own)  # no event
         await asyncio.sleep(chance.uniform(0, 0.01))
         await connection.execute(
@@ -123,13 +123,9 @@ class RowLoad:
             return
         await transaction.commit()
         self.committed += 1
-
-
-async def entity(connection: Any, reference: str) -> int:
-    """A new user without properties."""
-    return await connection.fetchval(  # type: ignore[no-any-return]
-        "INSERT INTO entities (type, reference) VALUES ('user', $1) RETURNING id", reference
-    )
+        shape = chance.choice(SHAPES)
+        await shape(connection, chance, self._shared, f"{name}-s")
+        self.shapes[shape.__name__] += 1
 
 
 def in_order(positions: Sequence[int]) -> bool:
