@@ -90,6 +90,14 @@ def test_a_payment_waits_as_long_as_it_is_remembered_and_longer() -> None:
     assert "STATE_TTL('p' = '187568s'" in sql
 
 
+def test_what_overtakes_its_payment_by_minutes_still_finds_it() -> None:
+    """A payment that was attributed is no dead letter, even where a task stalls between the two."""
+    sql = render(_texts()["payments"], brokers="b", topic_prefix="", account_wait_s=3600)
+    assert "a.arrived BETWEEN p.arrived - INTERVAL '0 00:30:00' DAY TO SECOND AND" in sql
+    # Both are told at one and three quarters of the wait at the latest, when the other join must still remember.
+    assert "STATE_TTL('p' = '7200s'" in sql
+
+
 def test_the_broker_keeps_transactions_as_long_as_the_sinks_ask() -> None:
     """A sink that asks for more than the broker allows does not start."""
     shared, _ = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
