@@ -66,10 +66,10 @@ class TopicNames:
         under unique keys, so that an erasure can remove them one by one.
         """
         forever = {"retention.ms": "-1"}
-        # A change has its row twice. A letter is its record and the reason: a record just under the broker's limit
-        # must fit, or it stops us.
-        large = {"max.message.bytes": "16777216"}
-        dead = {"cleanup.policy": "compact", "retention.ms": "-1", **large}
+        large = {"max.message.bytes": "16777216"}  # a change has its row twice
+        # A letter is its record and the reason: a record just under the broker's limit (16 MiB here) must fit, or it
+        # stops us. So it may be a megabyte more.
+        dead = {"cleanup.policy": "compact", "retention.ms": "-1", "max.message.bytes": "17825792"}
         event_timed = (*self.sources, *self.normalised)
         specs = [
             TopicSpec(

@@ -40,6 +40,14 @@ CREATE TABLE source_events (
   'value.fields-include' = 'EXCEPT_KEY'
 );
 
+-- Of the sinks below:
+-- A transaction that is left open, by a cluster that was killed, is the broker's to abort after its timeout; what it holds
+-- of a completed checkpoint is lost to a job that goes on from that checkpoint. So it is a day (the broker's
+-- transaction.max.timeout.ms must allow it), and infra/flink_jobs.py goes back further after half of that.
+-- Kafka's own limit of a request, 1 MiB before compression, is below what a source may send: the record would fail the job
+-- again at each restart. The jobs pass on values of up to 524,288 bytes, which give no record of over twice that, and
+-- as dead letters all that a broker takes.
+
 -- entities-edges. The body is JSON text, since metadata and values are JSON of any kind, which no typed column holds:
 --   {id, reference, type, edges: [{entity_reference, entity_type, relation_type, metadata?}]}
 -- record_key: type:reference. event_time: the record's timestamp.
@@ -51,7 +59,8 @@ CREATE TABLE `flink.agg.user-profile.entities` (
   'connector' = 'kafka',
   'topic' = '@PREFIX@entities-edges',
   'properties.bootstrap.servers' = '@BROKERS@',
-  'properties.transaction.timeout.ms' = '600000',
+  'properties.transaction.timeout.ms' = '86400000',
+  'properties.max.request.size' = '33554432',
   'properties.compression.type' = 'lz4',
   'key.format' = 'raw',
   'key.fields' = 'record_key',
@@ -81,7 +90,8 @@ CREATE TABLE dead_letters (
 ) WITH (
   'connector' = 'kafka',
   'properties.bootstrap.servers' = '@BROKERS@',
-  'properties.transaction.timeout.ms' = '600000',
+  'properties.transaction.timeout.ms' = '86400000',
+  'properties.max.request.size' = '33554432',
   'key.format' = 'raw',
   'key.fields' = 'letter_key',
   'value.format' = 'raw',

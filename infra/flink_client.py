@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from infra import compose
 from infra.errors import InfraError
+from infra.flink_checkpoints import Checkpoint
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 
@@ -38,8 +39,8 @@ class FlinkClient(Protocol):
         """Run statements with the SQL client and return all that it printed; its exit code says nothing."""
         ...
 
-    def latest_checkpoint(self, directory: str) -> str | None:
-        """The newest complete checkpoint or savepoint that jobs kept in this directory, or None."""
+    def kept(self, directory: str) -> list[Checkpoint]:
+        """The complete checkpoints and savepoints that jobs kept in this directory, newest first."""
         ...
 
     def write(self, path: str, text: str) -> None:
@@ -87,10 +88,13 @@ class NativeClient:
             ) from error
         return done.stdout.decode(errors="replace")
 
-    def latest_checkpoint(self, directory: str) -> str | None:
+    def kept(self, directory: str) -> list[Checkpoint]:
         # A checkpoint or savepoint is complete once its _metadata stands there.
-        found = sorted(Path(directory).glob("*/*/_metadata"), key=lambda path: path.stat().st_mtime)
-        return str(found[-1].parent) if found else None
+        found = [
+            Checkpoint(path=str(path.parent), completed_at=path.stat().st_mtime)
+            for path in Path(directory).glob("*/*/_metadata")
+        ]
+        return sorted(found, key=lambda each: each.completed_at, reverse=True)
 
     def write(self, path: str, text: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -120,10 +124,14 @@ class ContainerClient:
             script,
         )
 
-    def latest_checkpoint(self, directory: str) -> str | None:
+    def kept(self, directory: str) -> list[Checkpoint]:
         # The directory's name is made of our own prefix and fingerprint: it needs no quotes.
-        newest = self._shell(f"ls -1dt {directory}/*/*/_metadata 2>/dev/null | head -n 1; true").strip()
-        return newest.removesuffix("/_metadata") or None
+        listed = self._shell(f"stat -c '%Y %n' {directory}/*/*/_metadata 2>/dev/null; true")
+        found = [
+            Checkpoint(path=path.removesuffix("/_metadata"), completed_at=float(seconds))
+            for seconds, _, path in (line.partition(" ") for line in listed.splitlines())
+        ]
+        return sorted(found, key=lambda each: each.completed_at, reverse=True)
 
     def write(self, path: str, text: str) -> None:
         self._shell(f"mkdir -p $(dirname {path}) && cat > {path}", text)

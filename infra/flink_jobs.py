@@ -1,8 +1,9 @@
 """Submits the SQL jobs of `flink/` to the session cluster, and cancels them.
 
 A session cluster forgets its jobs when it restarts: each is submitted again from the newest checkpoint that
-it kept. Checkpoints lie under the fingerprint of a job's SQL, so that a changed job does not meet a state that
-it can't read: it starts from the beginning of its topics, and its results win by their versions and dates.
+it kept, or from one before where it was away for long (`infra.flink_checkpoints`). Checkpoints lie under the
+fingerprint of a job's SQL, so that a changed job does not meet a state that it can't read: it starts from the
+beginning of its topics, and its results win by their versions and dates.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.errors import InfraError
+from infra.flink_checkpoints import outlived, resume_point, transaction_timeout_s
 from infra.flink_client import ContainerClient, FlinkClient, NativeClient
 from infra.locking import file_lock
 from infra.rest import request
@@ -62,6 +64,7 @@ def render(text: str, *, brokers: str, topic_prefix: str, account_wait_s: int = 
         "@WAIT@": str(account_wait_s),
         "@TWICE@": str(2 * account_wait_s),
         "@WAITDHMS@": _day_to_second(account_wait_s),
+        "@HALFDHMS@": _day_to_second(account_wait_s // 2),
     }
     filled = text
     for placeholder, value in values.items():
@@ -137,7 +140,7 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
         missing = [job for job in jobs if job.name not in running]
         if missing:
             started = time.monotonic()
-            resumed = [(job, client.latest_checkpoint(job.checkpoints)) for job in missing]
+            resumed = [(job, _resume_point(client, shared, job)) for job in missing]
             check_output(client.run_sql(script(shared, resumed)))
             for job in missing:
                 # An upgrade that is refused goes back to this text.
@@ -147,6 +150,19 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
             logger.info("Submitted %d jobs in %.0f s", len(missing), time.monotonic() - started)
     await_running(settings, [job.name for job in jobs])
     return [job.name for job in missing]
+
+
+def _resume_point(client: FlinkClient, shared: str, job: Job) -> str | None:
+    kept, now = client.kept(job.checkpoints), time.time()
+    timeout_s = transaction_timeout_s(f"{shared}\n{job.sql}")
+    if outlived(kept, timeout_s=timeout_s, now=now):
+        logger.warning(
+            "%s was away for %.0f minutes, and Kafka may have aborted what its last checkpoint was to commit: it goes "
+            "on from one before, and writes some records a second time",
+            job.name,
+            (now - kept[0].completed_at) / 60,
+        )
+    return resume_point(kept, timeout_s=timeout_s, now=now)
 
 
 def jobs_lock(settings: InfraSettings) -> AbstractContextManager[None]:

@@ -81,7 +81,9 @@ class InfraSettings(BaseSettings):
         default=5_000, ge=10, description="between commits of connectors' positions; of the native stack"
     )
     flink_jobmanager_heap_mb: int = Field(default=256, ge=192)
-    flink_task_heap_mb: int = Field(default=320, ge=128)
+    flink_task_heap_mb: int = Field(
+        default=512, ge=128, description="of all five jobs; large records take most"
+    )
     flink_account_wait_s: int = Field(
         default=3600, ge=4, le=86_400, description="how long a payment waits for the account that it names"
     )

@@ -2,13 +2,13 @@
 --
 -- Source    snake_case with lists: {message_id, type, timestamp, user_id, origin?, traits? [{name, value}],
 --             devices? [{id, platform?, last_seen?}], segments? [{id, affinity?}]}
---           timestamp in RFC 3339 in UTC with up to microseconds, last_seen in seconds since 1970,
+--           timestamp in RFC 3339 with any offset and 0 to 9 digits of a second of which 6 count, last_seen in seconds since 1970,
 --           the value of a trait any JSON but null.
 -- Output    of the user: each trait under its own name with its own JSON value, and segments (the list of their ids).
 --           user uses device, user in_segment segment {affinity}. Of the device: platform (lower case), last_seen_at,
 --           data_origin where origin is told.
 -- Keys      in: any. out: type:reference. Duplicates: the first of each message_id counts.
--- Time      reference_date: timestamp as told. The timestamp of records: the same, in milliseconds.
+-- Time      reference_date: timestamp in UTC. The timestamp of records: the same, in milliseconds.
 -- Lateness  none: the newest reference_date wins where the records are consumed.
 -- State     the event ids of 8 days (about 70 bytes each). A duplicate that comes later is written again, with the same
 --           dates and values, and changes nothing where it is consumed: there is no sum that could forget.
@@ -19,13 +19,14 @@ CREATE TABLE `cdp.events`
 WITH ('topic' = '@PREFIX@cdp.events', 'properties.group.id' = '@PREFIX@flink-cdp')
 LIKE source_events;
 
-CREATE VIEW cdp_parsed AS
+-- What is longer than the cast leaves of it has no text: the planner repeats the expression for each field that is read of it,
+-- and a large text would be on the heap for each.
+CREATE VIEW cdp_read AS
 SELECT *,
   JSON_VALUE(body, '$.message_id') AS event_id,
   JSON_VALUE(body, '$.user_id') AS customer_id,
   JSON_VALUE(body, '$.origin') AS origin,
   JSON_VALUE(body, '$.timestamp') AS date_text,
-  TO_TIMESTAMP(JSON_VALUE(body, '$.timestamp'), 'yyyy-MM-dd''T''HH:mm:ss[.SSSSSS][.SSS]''Z''') AS occurred_at,
   JSON_QUERY(body, '$.traits' RETURNING ARRAY<STRING>) AS traits,
   JSON_QUERY(body, '$.traits[*].name' RETURNING ARRAY<STRING>) AS trait_names,
   JSON_QUERY(body, '$.devices' RETURNING ARRAY<STRING>) AS devices,
@@ -33,18 +34,35 @@ SELECT *,
   JSON_QUERY(body, '$.segments' RETURNING ARRAY<STRING>) AS segments,
   JSON_QUERY(body, '$.segments[*].id' RETURNING ARRAY<STRING>) AS segment_ids,
   JSON_QUERY(body, '$.segments[*].id') AS segment_list
-FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `cdp.events`);
+FROM (SELECT *, CASE WHEN CAST(msg AS VARBINARY(524288)) = msg THEN DECODE(msg, 'UTF-8') END AS body
+  FROM `cdp.events`);
+
+-- The local time to the millisecond, all of its fraction, and the minutes by which it is ahead of UTC.
+CREATE VIEW cdp_parsed AS
+SELECT *, TIMESTAMPADD(MINUTE, -offset_minutes, local_time) AS occurred_at
+FROM (SELECT *, TO_TIMESTAMP(SUBSTRING(date_text, 1, 19) || '.' || SUBSTRING(fraction, 1, 3), 'yyyy-MM-dd''T''HH:mm:ss.SSS') AS local_time
+FROM (SELECT *,
+  RPAD(COALESCE(REGEXP_EXTRACT(date_text, '[.]([0-9]+)', 1), ''), 6, '0') AS fraction,
+  CASE WHEN date_text LIKE '%Z' THEN 0
+    ELSE (CASE WHEN SUBSTRING(date_text, CHAR_LENGTH(date_text) - 5, 1) = '-' THEN -1 ELSE 1 END)
+      * (60 * TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 4, 2) AS INT)
+        + TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 1, 2) AS INT))
+  END AS offset_minutes
+FROM cdp_read));
 
 -- Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
 CREATE VIEW cdp_checked AS
 SELECT *,
   CASE
+    WHEN body IS NULL AND msg IS NOT NULL THEN 'the value is longer than 524,288 bytes'
     WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
     WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
     WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'message_id is missing'
     WHEN (CHAR_LENGTH(customer_id) > 0) IS NOT TRUE THEN 'user_id is missing'
-    WHEN (DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
-      THEN 'timestamp is not a date and time in UTC such as 2025-01-15T10:30:00.123456Z'
+    WHEN REGEXP(date_text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')
+      IS NOT TRUE OR (DATE_FORMAT(local_time, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
+      OR ABS(offset_minutes) >= 1440
+      THEN 'timestamp is not RFC 3339 such as 2025-01-15T10:30:00.123456Z'
     WHEN occurred_at < TIMESTAMP '1970-01-01 00:00:00' THEN 'timestamp is before 1970'
     WHEN CAST(occurred_at AS TIMESTAMP_LTZ(3)) > CURRENT_TIMESTAMP + INTERVAL '30' MINUTE THEN 'timestamp is in the future'
     WHEN COALESCE(CARDINALITY(traits), 0) <> COALESCE(CARDINALITY(trait_names), 0) THEN 'a trait has no name'
@@ -55,7 +73,8 @@ FROM cdp_parsed;
 
 -- The first of each event id. Ordered by arrival, so nothing is ever taken back.
 CREATE VIEW cdp_distinct AS
-SELECT *, date_text AS reference_date, CAST(occurred_at AS TIMESTAMP_LTZ(3)) AS event_time
+SELECT *, DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') || '.' || SUBSTRING(fraction, 1, 6) || 'Z' AS reference_date,
+  CAST(occurred_at AS TIMESTAMP_LTZ(3)) AS event_time
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM cdp_checked WHERE fault IS NULL
 ) WHERE n = 1;

@@ -1,11 +1,14 @@
--- payments: payment.events, account.events -> temporal-data, payment.events.dlq
+-- payments: payment.events, account.events -> temporal-data, payment.events.dlq, account.events.dlq
 --
 -- Source    {event_id, customer_id | account_id, amount_cents, quantity, occurred_at}: amounts in integer cents, occurred_at
---           in RFC 3339 in UTC (…Z), 1970 or later and not in the future. A payment that names only an account belongs to
---           its owner, as account.events tells (account.accountId, owner.customerId; the first owner told counts).
+--           in RFC 3339 with any offset, 1970 or later and not in the future, with 0 to 9 digits of a second of which 3 count.
+--           A payment that names only an account belongs to its owner, as account.events tells (account.accountId,
+--           owner.customerId). An account has one owner for good, the first that its partition tells: who is told later is a
+--           dead letter of account.events (owner-changed-source), and payments go on to the first.
 -- Output    property_type payments of the user: {amount_cents, quantity, transaction_count} of the day, the month and the
 --           year (UTC) of occurred_at.
--- Keys      in: any. out: user:<customer_id>. Duplicates: the first of each event_id counts.
+-- Keys      in: any, but the events of an account share a partition. out: user:<customer_id>. Duplicates: the first of each
+--           event_id counts.
 -- Time      property_reference_date is the last instant of the period, so it is constant for it. property_version is
 --           the revision of this job x 10^12 + the number of distinct payments: the newest sum wins in any order.
 --           RAISE THE REVISION (the constant below) with each change of what is summed.
@@ -16,7 +19,8 @@
 --           (late-source). A payment waits @WAIT@ s for its account to be told, then it is one too (unattributed-source).
 -- State     for 1,500 days: event ids and one row of sums for each customer and period: about 590 bytes a payment.
 --           1,500 > 1,100 + 366, a year's sums being the longest: no payment that is accepted meets sums that are forgotten.
---           For good: the owner of each account. For twice the wait: payments that wait for theirs.
+--           For good: the owner of each account; who was its first, for 1,500 days since the account was told last. For twice
+--           the wait: payments that wait for theirs. For half the wait: the places of payments that found theirs.
 --
 -- Running totals by OVER on the time of arrival, not GROUP BY: an updating aggregate can't go to a kafka sink, and
 -- upsert-kafka with the key of the customer alone writes tombstones.
@@ -34,32 +38,46 @@ LIKE source_events;
 -- JSON_VALUE gives NULL for what is no JSON, and the text of a number or of a string: a number may become a string, or
 -- be written 1397.0 or 1.397e3. The pattern comes before the cast, which would write 1e999999999 out.
 -- DECIMAL(38, 9) would be compared with its FLOOR, a DECIMAL(38, 0), without its fraction.
+-- The local time is cut to milliseconds, as the timestamps of records are; offset_minutes is what it is ahead of UTC.
+-- What is longer than the cast leaves of it has no text: the planner repeats the expression for each field that is read of it,
+-- and a large text would be on the heap for each.
 CREATE VIEW payments_parsed AS
-SELECT *,
+SELECT *, TIMESTAMPADD(MINUTE, -offset_minutes, local_time) AS occurred_at
+FROM (SELECT *,
   CASE WHEN REGEXP(amount_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(amount_text AS DECIMAL(27, 9)) END AS amount,
-  CASE WHEN REGEXP(quantity_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(quantity_text AS DECIMAL(27, 9)) END AS items
+  CASE WHEN REGEXP(quantity_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(quantity_text AS DECIMAL(27, 9)) END AS items,
+  TO_TIMESTAMP(SUBSTRING(date_text, 1, 19) || '.'
+    || SUBSTRING(RPAD(COALESCE(REGEXP_EXTRACT(date_text, '[.]([0-9]+)', 1), ''), 3, '0'), 1, 3), 'yyyy-MM-dd''T''HH:mm:ss.SSS') AS local_time,
+  CASE WHEN date_text LIKE '%Z' THEN 0
+    ELSE (CASE WHEN SUBSTRING(date_text, CHAR_LENGTH(date_text) - 5, 1) = '-' THEN -1 ELSE 1 END)
+      * (60 * TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 4, 2) AS INT)
+        + TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 1, 2) AS INT))
+  END AS offset_minutes
 FROM (SELECT *,
   JSON_VALUE(body, '$.event_id') AS event_id,
   NULLIF(JSON_VALUE(body, '$.customer_id'), '') AS customer_id,
   NULLIF(JSON_VALUE(body, '$.account_id'), '') AS account_id,
   JSON_VALUE(body, '$.amount_cents') AS amount_text,
   JSON_VALUE(body, '$.quantity') AS quantity_text,
-  JSON_VALUE(body, '$.occurred_at') AS date_text,
-  TO_TIMESTAMP(JSON_VALUE(body, '$.occurred_at'), 'yyyy-MM-dd''T''HH:mm:ss[.SSSSSS][.SSS]''Z''') AS occurred_at
-FROM (SELECT *, DECODE(msg, 'UTF-8') AS body FROM `payment.events`));
+  JSON_VALUE(body, '$.occurred_at') AS date_text
+FROM (SELECT *, CASE WHEN CAST(msg AS VARBINARY(524288)) = msg THEN DECODE(msg, 'UTF-8') END AS body
+  FROM `payment.events`)));
 
 -- TO_TIMESTAMP makes 28 February of the 30th, hence the date that is formatted back. Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
 CREATE VIEW payments_checked AS
 SELECT *,
   CASE
+    WHEN body IS NULL AND msg IS NOT NULL THEN 'the value is longer than 524,288 bytes'
     WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
     WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
     WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'event_id is missing'
     WHEN customer_id IS NULL AND account_id IS NULL THEN 'customer_id and account_id are missing'
     WHEN (amount = FLOOR(amount) AND ABS(amount) < 1000000000000000) IS NOT TRUE THEN 'amount_cents is not an integer of up to 15 digits'
     WHEN (items = FLOOR(items) AND ABS(items) < 1000000000) IS NOT TRUE THEN 'quantity is not an integer of up to 9 digits'
-    WHEN (DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
-      THEN 'occurred_at is not a date and time in UTC such as 2025-01-15T10:30:00Z'
+    WHEN REGEXP(date_text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')
+      IS NOT TRUE OR (DATE_FORMAT(local_time, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
+      OR ABS(offset_minutes) >= 1440
+      THEN 'occurred_at is not RFC 3339 such as 2025-01-15T10:30:00Z'
     WHEN occurred_at < TIMESTAMP '1970-01-01 00:00:00' THEN 'occurred_at is before 1970'
     WHEN CAST(occurred_at AS TIMESTAMP_LTZ(3)) > CURRENT_TIMESTAMP + INTERVAL '30' MINUTE
       THEN 'occurred_at is in the future'
@@ -75,16 +93,20 @@ CREATE VIEW payments_of_accounts AS
 SELECT *, CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING) AS place
 FROM payments_timed WHERE customer_id IS NULL;
 
--- Events that can't be read are the accounts job's to report.
-CREATE VIEW payments_owners AS
-SELECT account_id, owner_id FROM (
-  SELECT account_id, owner_id, ROW_NUMBER() OVER (PARTITION BY account_id ORDER BY arrived) AS n
-  FROM (
-    SELECT JSON_VALUE(body, '$.account.accountId') AS account_id, JSON_VALUE(body, '$.owner.customerId') AS owner_id, arrived
-    FROM (SELECT DECODE(msg, 'UTF-8') AS body, arrived FROM payments_account_events)
-    WHERE body IS JSON OBJECT AND JSON_VALUE(body, '$.meta.kind') IN ('account.opened', 'account.updated')
-  ) WHERE CHAR_LENGTH(account_id) > 0 AND CHAR_LENGTH(owner_id) > 0
-) WHERE n = 1;
+-- Who owns an account is the first whom its partition tells, not the owner as of the payment: what was counted can't be
+-- taken back in a sink that only appends, so each change that is told after the payment would leave the sums to the order of
+-- arrival of two topics, and a start anew would give others. Events that can't be read are the accounts job's to report.
+CREATE VIEW payments_told AS
+SELECT *, COUNT(*) OVER w AS n, FIRST_VALUE(owner_id) OVER w AS first_owner_id
+FROM (
+  SELECT *, JSON_VALUE(body, '$.account.accountId') AS account_id, JSON_VALUE(body, '$.owner.customerId') AS owner_id
+  FROM (SELECT *, CASE WHEN CAST(msg AS VARBINARY(524288)) = msg THEN DECODE(msg, 'UTF-8') END AS body
+  FROM payments_account_events)
+  WHERE body IS JSON OBJECT AND JSON_VALUE(body, '$.meta.kind') IN ('account.opened', 'account.updated')
+) WHERE CHAR_LENGTH(account_id) > 0 AND CHAR_LENGTH(owner_id) > 0
+WINDOW w AS (PARTITION BY account_id ORDER BY arrived);
+
+CREATE VIEW payments_owners AS SELECT account_id, owner_id FROM payments_told WHERE n = 1;
 
 -- A regular join of two streams that only grow: it gives each pair once, whichever of the two came first. A temporal join by
 -- event time would hold a late payment back until a newer one moves the watermark, and forgets the versions before it.
@@ -125,31 +147,39 @@ WHERE NOT is_late;
 -- An outer join with a bound on time tells what found no partner in it, once and without taking back: an outer join
 -- without one would. In the minutes between its end and that of the other join's memory a payment may be both a dead
 -- letter and attributed after all; sent again, it is a duplicate.
+-- Both sides have the time at which this join reads them. A payment takes the shorter way here, but a task that stalls (memory,
+-- a full network buffer) may let what it was attributed to overtake it by as long: were that out of the bound, the payment
+-- would be counted and a dead letter. So the bound is half the wait; after a restart both are read again, or neither.
 CREATE VIEW payments_unattributed AS
 SELECT p.msg_key, p.msg, p.src_partition, p.src_offset, p.src_time
 FROM payments_of_accounts AS p
 LEFT JOIN payments_attributed AS a ON p.place = a.place
-  AND a.arrived BETWEEN p.arrived - INTERVAL '1' SECOND AND p.arrived + INTERVAL '@WAITDHMS@' DAY TO SECOND
+  AND a.arrived BETWEEN p.arrived - INTERVAL '@HALFDHMS@' DAY TO SECOND AND p.arrived + INTERVAL '@WAITDHMS@' DAY TO SECOND
 WHERE a.place IS NULL;
 
 CREATE VIEW payments_refused AS
-SELECT msg_key, msg, src_partition, src_offset, src_time, CAST('malformed-source' AS STRING) AS error, CAST(fault AS STRING) AS reason
+SELECT CAST('@PREFIX@payment.events' AS STRING) AS topic, msg_key, msg, src_partition, src_offset, src_time,
+  CAST('malformed-source' AS STRING) AS error, CAST(fault AS STRING) AS reason
 FROM payments_checked WHERE fault IS NOT NULL
 UNION ALL
-SELECT msg_key, msg, src_partition, src_offset, src_time, 'late-source',
+SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'late-source',
   'occurred_at is more than 1100 days older than the newest payment of its partition'
 FROM payments_distinct WHERE is_late
 UNION ALL
-SELECT msg_key, msg, src_partition, src_offset, src_time, 'unattributed-source',
+SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'unattributed-source',
   'account_id is of no account whose owner account.events told in time'
-FROM payments_unattributed;
+FROM payments_unattributed
+UNION ALL
+SELECT '@PREFIX@account.events', msg_key, msg, src_partition, src_offset, src_time, 'owner-changed-source',
+  'owner.customerId is not the first owner of the account, to whom its payments go on'
+FROM payments_told WHERE owner_id <> first_owner_id;
 
 -- Headers as the worker's own dead letters have them: what is absent (a key, a value) has no header, or says so.
 CREATE VIEW payments_dead AS
 SELECT *, CASE WHEN msg_key IS NULL THEN provenance ELSE MAP_UNION(provenance, MAP[CAST('dlq.key' AS STRING), msg_key]) END AS with_key
 FROM (
   SELECT *, MAP[
-    CAST('dlq.topic' AS STRING), ENCODE('@PREFIX@payment.events', 'UTF-8'),
+    CAST('dlq.topic' AS STRING), ENCODE(topic, 'UTF-8'),
     'dlq.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
     'dlq.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
     'dlq.timestamp', ENCODE(CAST(1000 * UNIX_TIMESTAMP(DATE_FORMAT(src_time, 'yyyy-MM-dd HH:mm:ss'))
@@ -184,10 +214,18 @@ WINDOW w AS (PARTITION BY customer_id, granularity, reference_date ORDER BY arri
 INSERT INTO dead_letters
   /*+ OPTIONS('topic' = '@PREFIX@payment.events.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-payments-dlq') */
 SELECT
-  '@PREFIX@payment.events/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
+  topic || '/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
   COALESCE(msg, CAST(X'' AS BYTES)),
   CASE WHEN msg IS NULL THEN MAP_UNION(with_key, MAP[CAST('dlq.tombstone' AS STRING), ENCODE('true', 'UTF-8')]) ELSE with_key END,
   src_time
-FROM payments_dead;
+FROM payments_dead WHERE topic = '@PREFIX@payment.events';
+
+-- The accounts job may refuse the same record: a key of its own, or one letter would replace the other.
+INSERT INTO dead_letters
+  /*+ OPTIONS('topic' = '@PREFIX@account.events.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-payments-owners') */
+SELECT
+  topic || '/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING) || '/owner',
+  msg, with_key, src_time
+FROM payments_dead WHERE topic = '@PREFIX@account.events';
 
 END;

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import shutil
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -47,24 +49,36 @@ class Output:
 
 
 class Pipeline:
-    """The jobs under one prefix."""
+    """The jobs under one prefix. `jobs_broker_port`: where the jobs alone find Kafka, for one that is in between."""
 
-    def __init__(self, stack: InfraSettings, prefix: str, *, account_wait_s: int = ACCOUNT_WAIT_S) -> None:
+    def __init__(
+        self,
+        stack: InfraSettings,
+        prefix: str,
+        *,
+        account_wait_s: int = ACCOUNT_WAIT_S,
+        source_partitions: int = 2,
+        jobs_broker_port: int | None = None,
+    ) -> None:
         self.stack = stack.model_copy(update={"flink_account_wait_s": account_wait_s})
         self.prefix = prefix
         self.topics = TopicNames(prefix=prefix)
-        self.specs = self.topics.specs(partitions=2, source_partitions=2)
+        self.specs = self.topics.specs(partitions=2, source_partitions=source_partitions)
+        self._jobs_broker_port = jobs_broker_port or stack.kafka_port
 
     def submit(self) -> list[str]:
-        return flink_jobs.submit(self.stack, topic_prefix=self.prefix)
+        stack = self.stack.model_copy(update={"kafka_port": self._jobs_broker_port})
+        return flink_jobs.submit(stack, topic_prefix=self.prefix)
 
-    async def send(self, topic: str, records: Sequence[Source]) -> None:
+    async def send(self, topic: str, records: Sequence[Source], *, partition: int | None = None) -> None:
         """Send one after the other, so that the records of a partition keep this order."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.stack.kafka_broker, enable_idempotence=True)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.stack.kafka_broker, enable_idempotence=True, max_request_size=2**25
+        )
         await producer.start()
         try:
             pending = [
-                await producer.send(topic, value, key=key, timestamp_ms=timestamp)
+                await producer.send(topic, value, key=key, partition=partition, timestamp_ms=timestamp)
                 for key, value, timestamp in records
             ]
             await asyncio.gather(*pending)
@@ -120,9 +134,21 @@ def pipeline(flink_stack: InfraSettings) -> Iterator[Pipeline]:
 
 
 @contextmanager
-def started(stack: InfraSettings, *, account_wait_s: int = ACCOUNT_WAIT_S) -> Iterator[Pipeline]:
+def started(
+    stack: InfraSettings,
+    *,
+    account_wait_s: int = ACCOUNT_WAIT_S,
+    source_partitions: int = 2,
+    jobs_broker_port: int | None = None,
+) -> Iterator[Pipeline]:
     """The five jobs on topics of their own, running; cancelled and deleted at the end. Not from a coroutine."""
-    pipeline = Pipeline(stack, f"t-{uuid.uuid4().hex[:12]}.", account_wait_s=account_wait_s)
+    pipeline = Pipeline(
+        stack,
+        f"t-{uuid.uuid4().hex[:12]}.",
+        account_wait_s=account_wait_s,
+        source_partitions=source_partitions,
+        jobs_broker_port=jobs_broker_port,
+    )
     asyncio.run(create_topics([stack.kafka_broker], pipeline.specs))
     pipeline.submit()
     RUNNING.append(pipeline)
@@ -132,6 +158,15 @@ def started(stack: InfraSettings, *, account_wait_s: int = ACCOUNT_WAIT_S) -> It
         RUNNING.remove(pipeline)
         flink_jobs.cancel(stack, topic_prefix=pipeline.prefix)
         asyncio.run(_delete(stack, [spec.name for spec in pipeline.specs]))
+
+
+@pytest.fixture
+def sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the SQL that may be changed, with the payments job alone; `parents[1]` holds the rest."""
+    shutil.copytree(flink_jobs.SQL_DIR, tmp_path / "flink")
+    monkeypatch.setattr(flink_jobs, "SQL_DIR", tmp_path / "flink")
+    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
+    return tmp_path / "flink" / "jobs" / "payments.sql"
 
 
 async def _delete(stack: InfraSettings, names: list[str]) -> None:

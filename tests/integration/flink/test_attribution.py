@@ -23,7 +23,7 @@ def _account(account: str, owner: str) -> Source:
         "account": {"accountId": account},
         "owner": {"customerId": owner},
     }
-    return b"", json.dumps(body).encode(), AT
+    return account.encode(), json.dumps(body).encode(), AT
 
 
 def _months(output: Output, pipeline: Pipeline, reference: str) -> list[tuple[int, int]]:
@@ -48,6 +48,27 @@ async def test_a_payment_waits_for_its_account_and_shares_the_sums_of_its_owner(
     output = await pipeline.read(until=lambda o: len(_months(o, pipeline, "u-at")) >= 3)
     assert _months(output, pipeline, "u-at") == [(1, 5), (2, 15), (3, 115)]
     assert _months(output, pipeline, "u-at-2") == []
+
+
+async def test_who_is_told_to_own_an_account_later_is_a_dead_letter_and_gets_none_of_its_payments(
+    pipeline: Pipeline,
+) -> None:
+    """Also where the payment comes after it: the first of the partition is the owner, on each run."""
+    payments, accounts = pipeline.topics.sources[0], pipeline.topics.sources[1]
+    told = [_account("acc-ch", "u-ch-1"), _account("acc-ch", "u-ch-2"), _account("acc-ch", "u-ch-1")]
+    await pipeline.send(accounts, told)
+    output = await pipeline.read(until=lambda o: o.letters(accounts, b"acc-ch"))
+    (letter,) = output.letters(accounts, b"acc-ch")
+    headers = {name: content.decode() for name, content in letter.headers}
+    assert (letter.value, letter.timestamp) == (told[1][1], AT)
+    assert headers["dlq.error"] == "owner-changed-source"
+    place = f"{accounts}/{headers['dlq.partition']}/{headers['dlq.offset']}"
+    assert letter.key == f"{place}/owner".encode()
+    await pipeline.send(payments, [_of_account("ch-1", "acc-ch", 10)])
+    output = await pipeline.read(until=lambda o: _months(o, pipeline, "u-ch-1"))
+    assert _months(output, pipeline, "u-ch-1") == [(1, 10)]
+    assert _months(output, pipeline, "u-ch-2") == []
+    assert len(output.letters(accounts, b"acc-ch")) == 1
 
 
 async def test_a_payment_whose_account_nobody_tells_becomes_a_dead_letter(pipeline: Pipeline) -> None:

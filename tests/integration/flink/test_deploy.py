@@ -1,7 +1,6 @@
 """`make flink-deploy`: a running job goes on with other SQL from a savepoint, or goes on as it was."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +16,6 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 DAY = "1998-05-06T12:00:00Z"
 ONE, TWO = payment("de-1", "u-deploy", 1, DAY), payment("de-2", "u-deploy", 20, DAY)
-
-
-@pytest.fixture
-def sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the SQL that may be changed, with the payments job alone."""
-    shutil.copytree(flink_jobs.SQL_DIR, tmp_path / "flink")
-    monkeypatch.setattr(flink_jobs, "SQL_DIR", tmp_path / "flink")
-    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
-    return tmp_path / "flink" / "jobs" / "payments.sql"
 
 
 @pytest.fixture

@@ -279,11 +279,22 @@ async def test_what_cannot_be_read_keeps_its_bytes_and_stops_nothing(pipeline: P
         *(
             (
                 json.dumps(good | {"occurred_at": date}).encode(),
-                "occurred_at is not a date and time in UTC such as 2025-01-15T10:30:00Z",
+                "occurred_at is not RFC 3339 such as 2025-01-15T10:30:00Z",
             )
-            for date in ("1997-02-30T00:00:00Z", "1997-01-01T00:00:00-03:00", "1997-01-01", 5)
+            for date in (
+                "1997-02-30T00:00:00Z",
+                "1997-01-01T00:00:00",
+                "1997-01-01T00:00:00.Z",
+                "1997-01-01T00:00:00.0123456789Z",
+                "1997-01-01T00:00:00+24:00",
+                "1997-01-01",
+                5,
+            )
         ),
-        (json.dumps(good | {"occurred_at": "1969-12-31T23:59:59Z"}).encode(), "occurred_at is before 1970"),
+        *(
+            (json.dumps(good | {"occurred_at": date}).encode(), "occurred_at is before 1970")
+            for date in ("1969-12-31T23:59:59Z", "1970-01-01T00:59:59.999999999+01:00")
+        ),
         (json.dumps(good | {"occurred_at": future}).encode(), "occurred_at is in the future"),
     ]
     source = pipeline.topics.sources[0]

@@ -1,5 +1,8 @@
 """No record stops a job, however odd its numbers and texts are: what comes after it arrives."""
 
+import json
+import random
+
 import pytest
 
 from tests.integration.flink.conftest import Output, Pipeline
@@ -7,6 +10,7 @@ from tests.integration.flink.test_jobs import AT
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
+DATE = "1997-01-01T10:00:00Z"
 ODD = (
     b"1e99999999999",
     b"-1e-99999999999",
@@ -47,3 +51,74 @@ async def test_no_value_stops_a_job(pipeline: Pipeline, number: int, body: bytes
 
     output = await pipeline.read(until=lambda o: not untold(o))
     assert output.bodies(target, names[-1].decode())
+
+
+TEXT = "x" * 500_000
+LARGE: list[dict[str, object]] = [
+    {
+        "event_id": "lg",
+        "customer_id": "u-lg",
+        "amount_cents": 5,
+        "quantity": 1,
+        "occurred_at": DATE,
+        "note": TEXT,
+    },
+    {
+        "meta": {"eventId": "lg", "kind": "organization.registered", "occurredAt": AT},
+        "organization": {"organizationId": "u-lg", "tradeName": TEXT},
+    },
+    {"Id": "lg", "Timestamp": DATE, "Customer": {"ExternalRef": "u-lg", "Name": {"First": TEXT}}},
+    {"message_id": "lg", "timestamp": DATE, "user_id": "u-lg", "traits": [{"name": "long", "value": TEXT}]},
+    {
+        "uid": "lg",
+        "subject": "organization/u-lg",
+        "metric": "long",
+        "grain": "YEARLY",
+        "period": "1997",
+        "revision": 1,
+        "computed_at": 852_112_800,
+        "measures": TEXT,
+    },
+]
+FIELDS = (
+    ("property_type", "payments"),
+    ("field_name", "trade_name"),
+    ("field_name", "full_name"),
+    ("field_name", "long"),
+    ("property_type", "long"),
+)
+
+
+@pytest.mark.parametrize("number", range(5))
+async def test_a_large_record_goes_through_or_becomes_a_dead_letter(pipeline: Pipeline, number: int) -> None:
+    """Of half a megabyte, malformed or good, and of two, which no Kafka producer sends by default; the job goes on."""
+    source = pipeline.topics.sources[number]
+    good = json.dumps(LARGE[number]).encode()
+    longer = good.replace(TEXT.encode(), 4 * TEXT.encode())
+    await pipeline.send(source, [(b"large", value, AT) for value in (longer[:-1], good[:-1], longer, good)])
+    target = pipeline.topics.temporal_data if number in {0, 4} else pipeline.topics.entity_properties
+    name, value = FIELDS[number]
+
+    def told(output: Output) -> list[object]:
+        return [body for body in output.bodies(target, "u-lg") if body[name] == value]
+
+    output = await pipeline.read(until=lambda o: told(o) and len(o.letters(source, b"large")) >= 3)
+    letters = output.letters(source, b"large")
+    assert {letter.value for letter in letters} == {longer[:-1], good[:-1], longer}
+    reasons = sorted(dict(letter.headers)["dlq.reason"] for letter in letters)
+    assert reasons == [
+        b"the value is longer than 524,288 bytes",
+        b"the value is longer than 524,288 bytes",
+        b"the value is not a JSON object",
+    ]
+    if number:
+        assert TEXT in json.dumps(told(output)[0])
+
+
+async def test_a_letter_keeps_all_bytes_of_a_record_of_megabytes(pipeline: Pipeline) -> None:
+    source = pipeline.topics.sources[3]
+    value = random.Random(7).randbytes(6_000_000)
+    await pipeline.send(source, [(b"longest", value, AT)])
+    output = await pipeline.read(until=lambda o: o.letters(source, b"longest"))
+    (letter,) = output.letters(source, b"longest")
+    assert letter.value == value

@@ -10,6 +10,7 @@ from infra.errors import InfraError
 from infra.flink_jobs import JOBS, SQL_DIR, job_name, render, rendered_jobs, script
 
 PREFIX = "t-1."
+INFRA = SQL_DIR.parent / "infra"
 
 
 def _texts() -> dict[str, str]:
@@ -87,6 +88,44 @@ def test_a_payment_waits_as_long_as_it_is_remembered_and_longer() -> None:
     sql = render(_texts()["payments"], brokers="b", topic_prefix="", account_wait_s=93_784)
     assert "INTERVAL '1 02:03:04' DAY TO SECOND" in sql
     assert "STATE_TTL('p' = '187568s'" in sql
+
+
+def test_what_overtakes_its_payment_by_minutes_still_finds_it() -> None:
+    """A payment that was attributed is no dead letter, even where a task stalls between the two."""
+    sql = render(_texts()["payments"], brokers="b", topic_prefix="", account_wait_s=3600)
+    assert "a.arrived BETWEEN p.arrived - INTERVAL '0 00:30:00' DAY TO SECOND AND" in sql
+    # Both are told at one and three quarters of the wait at the latest, when the other join must still remember.
+    assert "STATE_TTL('p' = '7200s'" in sql
+
+
+def test_the_broker_keeps_transactions_as_long_as_the_sinks_ask() -> None:
+    """A sink that asks for more than the broker allows does not start."""
+    shared, _ = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    asked = {int(found) for found in re.findall(r"'properties\.transaction\.timeout\.ms' = '(\d+)'", shared)}
+    native = (INFRA / "templates" / "kafka.properties").read_text()
+    containers = (INFRA / "compose.yaml").read_text()
+    allowed = re.findall(r"^transaction\.max\.timeout\.ms=(\d+)$", native, re.MULTILINE)
+    allowed += re.findall(r'KAFKA_TRANSACTION_MAX_TIMEOUT_MS: "(\d+)"', containers)
+    assert len(allowed) == 2
+    assert min(asked) >= 12 * 3600 * 1000
+    assert max(asked) <= min(map(int, allowed))
+
+
+def test_every_sink_sends_what_the_broker_takes() -> None:
+    """Counted before compression; a dead letter is its record and the headers."""
+    shared, _ = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    tables = [text for text in shared.split("CREATE TABLE")[1:] if "LIKE" not in text]
+    sinks = [text for text in tables if "'sink.delivery-guarantee'" in text]
+    assert len(sinks) == 2
+    (limit,) = re.findall(
+        r"^message\.max\.bytes=(\d+)$", (INFRA / "templates" / "kafka.properties").read_text(), re.MULTILINE
+    )
+    specs = TopicNames().specs(partitions=1, source_partitions=1)
+    letters = [spec.config["max.message.bytes"] for spec in specs if spec.name.endswith(".dlq")]
+    assert min(map(int, letters)) >= int(limit) + 64 * 2**10
+    for sink in sinks:
+        (size,) = re.findall(r"'properties\.max\.request\.size' = '(\d+)'", sink)
+        assert int(size) > int(limit) + 2**20
 
 
 def test_a_job_goes_on_from_its_checkpoint_only() -> None:

@@ -1,5 +1,6 @@
 """The order of an upgrade, on a cluster that is a few dictionaries."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from infra import flink_deploy, flink_jobs
 from infra.errors import InfraError
+from infra.flink_checkpoints import Checkpoint
 from infra.settings import InfraSettings
 
 OLD_SQL = "EXECUTE STATEMENT SET BEGIN the old END;"
@@ -21,6 +23,7 @@ class Cluster:
     def __init__(self) -> None:
         self.jobs: dict[str, str] = {}  # id: directory of its checkpoints
         self.files: dict[str, str] = {}
+        self.checkpoints_kept: list[Checkpoint] = []
         self.copied: list[tuple[str, str]] = []
         self.removed: list[str] = []
         self.steps: list[str] = []
@@ -52,8 +55,8 @@ class Cluster:
     def remove(self, directory: str) -> None:
         self.removed.append(directory)
 
-    def latest_checkpoint(self, directory: str) -> str | None:
-        return None
+    def kept(self, directory: str) -> list[Checkpoint]:
+        return self.checkpoints_kept
 
     # --- the REST interface
     def call(self, _: InfraSettings, method: str, path: str, payload: Any = None) -> Any:
@@ -131,3 +134,17 @@ def test_state_that_does_not_fit_lets_the_old_sql_go_on(cluster: Cluster, settin
 def test_anew_forgets_the_state(cluster: Cluster, settings: InfraSettings) -> None:
     flink_deploy.deploy(settings, anew=True)
     assert cluster.steps == ["plan", "cancel", "start new from nothing"]
+
+
+@pytest.mark.parametrize(("away_days", "resumed"), [(0.4, "chk-9"), (0.6, "chk-7")])
+def test_a_start_after_a_long_outage_goes_back_further(
+    cluster: Cluster, settings: InfraSettings, away_days: float, resumed: str
+) -> None:
+    """The sinks have a day for what the newest checkpoint was to commit; half of it counts."""
+    cluster.jobs = {}
+    last = time.time() - away_days * 86_400
+    cluster.checkpoints_kept = [
+        Checkpoint(path=f"/c/job/chk-{number}", completed_at=last - 9 + number) for number in (9, 8, 7)
+    ]
+    assert flink_deploy.deploy(settings) == [flink_jobs.job_name("", "payments")]
+    assert cluster.steps == [f"start new from /c/job/{resumed}"]
