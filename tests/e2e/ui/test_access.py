@@ -136,6 +136,11 @@ def test_fits_the_screen(page: Page, service: Service, view: str, width: int) ->
         assert box["height"] >= 300
         if width > 900:  # picture and details share the screen, and only the details scroll
             assert page.evaluate("document.documentElement.scrollHeight") <= 800
+            # More than fits beside it neither makes the picture higher nor squeezes the tabs.
+            page.set_viewport_size({"width": width, "height": 460})
+            page.get_by_role("tab", name="Relationships").click(timeout=10_000)
+            assert page.evaluate("document.documentElement.scrollHeight") <= 460
+            page.set_viewport_size({"width": width, "height": 800})
         rings, follow = (page.get_by_role("button", name=name).bounding_box() for name in ("Rings", "Follow"))
         assert rings is not None
         assert follow is not None

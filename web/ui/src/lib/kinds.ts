@@ -13,6 +13,7 @@ const KNOWN: Readonly<Record<string, Kind>> = {
   user: { shape: "circle", colour: 0 },
   customer: { shape: "circle", colour: 0 },
   person: { shape: "circle", colour: 0 },
+  employee: { shape: "star", colour: 6 },
   organization: { shape: "square", colour: 1 },
   company: { shape: "square", colour: 1 },
   merchant: { shape: "square", colour: 6 },
