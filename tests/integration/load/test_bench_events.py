@@ -32,8 +32,8 @@ async def test_each_way_is_measured_and_the_connector_is_gone_afterwards(
         assert 0 < measured.p50_s <= measured.p99_s
         assert measured.cpu_s["workers"] > 0
         assert measured.cpu_s.keys() >= {"connect", "broker", "commits", "decoding", "replicas"}
-    # One of times, one of CPU; each with its header.
-    assert bench_events.table(args, found).count("\n| ") == 2 * (1 + len(found))
+    # Bursts, times to the event, and CPU of all; each with its header.
+    assert bench_events.table(args, found).count("\n| ") == 3 + 2 * len(found)
 
     names = await ConnectClient(connect_stack.connect_url).names()
     assert not [name for name in names if name.startswith("bench-")]
