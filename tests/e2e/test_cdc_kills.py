@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
 logger = logging.getLogger(__name__)
 
+MORE_S = 5.0
+
 
 async def kill_in_the_middle_of_a_copy(pipeline: Pipeline, load: RowLoad, name: str, *, rows: int) -> None:
     """Kill a server when Connect has sent some of the rows of one COPY, and not all of them."""
@@ -67,8 +69,9 @@ async def test_a_worker_is_killed_at_a_named_place(pipeline: Pipeline, hook: Hoo
 
         await until(is_dead, within_s=150)
         await load.copy(500)
+        await asyncio.sleep(MORE_S)  # a quick machine kills before much was written
         await load.stop()
-        await require_exact(pipeline)
+        await require_exact(pipeline, least_of_one=10)
 
         async def is_repeated() -> bool:
             return await pipeline.repeated() == await pipeline.ends(pipeline.settings.topics.cdc)
