@@ -81,7 +81,16 @@ class FragmentLoader:
             CACHE_READS.add("fragment", "memory", count=len(ids) - asked)
         if not missing:
             return
-        missing = await self._load_shared(missing, hints, reading)
+        # What is being read just now is not in Redis yet: a commit has taken it from there, too.
+        flying = [] if token else [i for i in missing if self._flights.to_join(i) is not None]
+        sought = [i for i in missing if i not in flying] if flying else missing
+        missing = await self._load_shared(sought, hints, reading) if sought else []
+        for entity_id in flying:
+            fragment = recall(entity_id)
+            if isinstance(fragment, Fragment):  # it has landed meanwhile
+                known[entity_id] = fragment
+            else:
+                missing.append(entity_id)
         if len(missing) < asked:
             CACHE_READS.add("fragment", "redis", count=asked - len(missing))
         if missing:
@@ -139,11 +148,16 @@ class FragmentLoader:
 
     async def _fill(self, ids: list[int], levels: int, token: int, ticket: Ticket) -> Loaded:
         loaded = Loaded(token=token)
-        await self._read(ids, levels, loaded)
+        await self._read(ids, levels, loaded, ticket)
+        self._remember(loaded, ticket)
+        return loaded
+
+    def _remember(self, loaded: Loaded, ticket: Ticket) -> None:
+        """Keep what is verified, and not overtaken, in the process."""
         if loaded.verified:
             for entity_id, fragment in loaded.fragments.items():
-                self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
-        return loaded
+                if self._memory.peek(entity_id) is not fragment:
+                    self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
 
     @staticmethod
     def _take(entry: bytes | None, entity_id: int, loaded: Loaded) -> bool:
@@ -153,20 +167,20 @@ class FragmentLoader:
         loaded.fragments[entity_id] = fragment
         return True
 
-    async def _read(self, ids: list[int], levels: int, loaded: Loaded) -> None:
+    async def _read(self, ids: list[int], levels: int, loaded: Loaded, ticket: Ticket) -> None:
         keys = [self._keys.fragment(entity_id) for entity_id in ids]
         found = dict(zip(ids, await self._shared.lease(keys), strict=True))
         # Somebody else's fill may have landed meanwhile.
         ids = [i for i in ids if not self._take(found[i].entry, i, loaded)]
         if not ids:
             return
-        below = await self._read_leased(ids, found, levels, loaded)
+        below = await self._read_leased(ids, found, levels, loaded, ticket)
         if below:
             # Its group has moved on since: with the lease that it has now, as any other.
-            await self._read_leased(list(below), below, 0, loaded)
+            await self._read_leased(list(below), below, 0, loaded, ticket)
 
     async def _read_leased(
-        self, ids: list[int], found: Mapping[int, Found], levels: int, loaded: Loaded
+        self, ids: list[int], found: Mapping[int, Found], levels: int, loaded: Loaded, ticket: Ticket
     ) -> dict[int, Found]:
         """Read these and what is below them, and store it; returns what is below and has to be read again."""
         keys = {i: self._keys.fragment(i) for i in ids}
@@ -202,6 +216,8 @@ class FragmentLoader:
             lease = leases.get(entity_id)
             if lease is not None:
                 fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
+        # Before it is in Redis: who asks meanwhile needs neither that nor this flight.
+        self._remember(loaded, ticket)
         if fills:
             await self._hooks.reach("between-data-and-store")
             loaded.stored &= await self._shared.fill(fills)

@@ -1,12 +1,13 @@
 """Fragments by the eight rules: where they are read, and when they are stored."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
 from app.errors import TransientError
+from storage.keyspace import CacheKey
 from storage.reading import Reading
 from storage.source import ReadSource, Replica
 from tests.unit.storage.fake_reads import KEYSPACE, Server, World, values
@@ -393,6 +394,58 @@ async def test_a_read_begins_before_the_one_that_it_joins_has_landed(world: Worl
     world.source.after_read = noted
     assert values(await world.load(1, 4), [1, 4]) == [100, 400]
     await first
+
+
+async def test_who_meets_a_read_under_way_does_not_ask_redis(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.level.mark_all(50)
+    asked: list[CacheKey] = []
+    get = world.level.get
+
+    async def noted(keys: Sequence[CacheKey]) -> list[bytes | None]:
+        asked.extend(keys)
+        return await get(keys)
+
+    monkeypatch.setattr(world.level, "get", noted)
+    later: list[asyncio.Task[Reading]] = []
+
+    async def ask_again() -> None:
+        world.source.after_read = nothing
+        asked.clear()
+        later.append(asyncio.create_task(world.load(1, 4)))
+        await asyncio.sleep(0.01)
+
+    world.source.after_read = ask_again
+    await world.load(1)
+    assert values(await later[0], [1, 4]) == [100, 400]
+    assert asked == [KEYSPACE.fragment(4)]
+
+
+async def test_what_was_read_is_in_memory_before_redis_has_it(world: World) -> None:
+    world.level.mark_all(50)
+    met: list[Reading] = []
+
+    async def meanwhile() -> None:
+        world.level.before_fill = nothing
+        met.append(await world.load(1))
+
+    world.level.before_fill = meanwhile
+    await world.load(1)
+    assert (values(met[0], [1]), met[0].outcome) == ([100], "hit")
+    assert len(world.source.asked) == 1
+
+
+async def test_what_is_overtaken_before_redis_has_it_does_not_stay_in_memory(world: World) -> None:
+    world.level.mark_all(50)
+
+    async def overtaken() -> None:
+        world.level.before_fill = nothing
+        await world.commit(1, 101)
+
+    world.level.before_fill = overtaken
+    await world.load(1)
+    assert (world.of(1), world.remembered(1)) == ([None], [None])
 
 
 async def test_a_token_does_not_make_a_fence(world: World) -> None:
