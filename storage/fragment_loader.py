@@ -82,7 +82,7 @@ class FragmentLoader:
         if not missing:
             return
         # What is being read just now is not in Redis yet: a commit has taken it from there, too.
-        flying = [] if token else [i for i in missing if self._flights.to_join(i) is not None]
+        flying = {} if token else {i: None for i in missing if self._flights.to_join(i) is not None}
         sought = [i for i in missing if i not in flying] if flying else missing
         missing = await self._load_shared(sought, hints, reading) if sought else []
         for entity_id in flying:

@@ -40,9 +40,8 @@ class KeptTrees:
         self._memory = memory
         self._now = clock.monotonic
         self._max_entry = max_bytes // 8
-        self._max_gone = (
-            max_bytes // 2
-        )  # bytes of fragments of before that trees may hold on to, at about the most
+        # Of fragments of before that trees may hold on to, at about the most.
+        self._max_gone = max_bytes // 2
         self._gone_when_swept = 0
         self._to_sweep: list[tuple[int, int]] = []
         self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
