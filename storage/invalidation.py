@@ -100,7 +100,6 @@ class PendingInvalidations:
         self._everything = False
         self._dropping_everything = False
         self._task: asyncio.Task[None] | None = None
-        self._later: set[asyncio.TimerHandle] = set()
         self._unclear: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -130,18 +129,14 @@ class PendingInvalidations:
             return
         if not changes.position:
             for delay_s in UNCLEAR_AGAIN_S:
-                self._again(changes, delay_s)
+                task = asyncio.create_task(self._drop_later(changes, delay_s), name="unclear-invalidation")
+                self._unclear.add(task)
+                task.add_done_callback(self._unclear.discard)
         await self._drop(changes)
 
-    def _again(self, changes: Changes, delay_s: float) -> None:
-        def begin() -> None:
-            self._later.discard(timer)
-            task = asyncio.create_task(self._drop(changes), name="unclear-invalidation")
-            self._unclear.add(task)
-            task.add_done_callback(self._unclear.discard)
-
-        timer = asyncio.get_running_loop().call_later(delay_s, begin)
-        self._later.add(timer)
+    async def _drop_later(self, changes: Changes, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        await self._drop(changes)
 
     async def _drop(self, changes: Changes) -> None:
         owed = await self._invalidator.drop(self._invalidator.keys_of(changes), changes.position)
@@ -189,8 +184,6 @@ class PendingInvalidations:
 
     async def close(self) -> None:
         """Stop retrying; CDC repeats what is left."""
-        for timer in self._later:
-            timer.cancel()
         for task in self._unclear:
             task.cancel()
         if self._task is not None:
