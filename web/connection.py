@@ -2,7 +2,7 @@
 
 What never becomes a request, or escapes the application, is answered as a problem too. No answer is made while the
 client has not taken those before it: of what it does not read, a connection holds the transport's high-water mark and
-one answer at most, and not for long (web.unread).
+one answer at most, and not for long (web.unread). Where much arrives at once, it waits for its turn (web.turns).
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 
 from web import broken
 from web.express import Express
+from web.turns import Turns
 from web.unread import Unread
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class ProblemServer(web.Server):
         self, handler: Any, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
     ) -> None:
         super().__init__(handler, **kwargs)
-        self._own: dict[str, Any] = {"express": express, "unrouted": unrouted, "patience": patience}
+        self._own: dict[str, Any] = {
+            "express": express,
+            "unrouted": unrouted,
+            "patience": patience,
+            "turns": Turns(self._loop),
+        }
         self.is_ending = False  # each answer from now on is its connection's last
 
     def __call__(self) -> web.RequestHandler:
@@ -66,6 +72,7 @@ class ProblemHandler(web.RequestHandler):
     """
 
     __slots__ = (
+        "_arrived",
         "_block",
         "_closes_at_first",
         "_express",
@@ -74,25 +81,62 @@ class ProblemHandler(web.RequestHandler):
         "_is_between",
         "_is_handling",
         "_patience",
+        "_turns",
         "_unread",
         "_unrouted",
     )
 
     def __init__(
-        self, manager: web.Server, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+        self,
+        manager: web.Server,
+        *,
+        express: Express,
+        unrouted: Unrouted,
+        patience: Patience,
+        turns: Turns,
+        **kwargs: Any,
     ) -> None:
         # Bodies are taken as they are: nothing that arrives has to be unpacked to be refused.
         super().__init__(manager, auto_decompress=False, **kwargs)
         self._express = express
         self._unrouted = unrouted
         self._patience = patience
+        self._turns = turns
+        self._arrived: bytes | None = None  # what waits for its turn
         self._is_handling = False  # a request took the usual way, and its answer is not written
         self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
         self._block: bytes | None = None  # headers that may come again, with the empty line that ends them
         self._headers: CIMultiDictProxy[str] | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; a read that can be answered from memory is answered here, where nothing else waits."""
+        """Take what arrived, now or in its turn; nothing, as aiohttp says, is what it has put off, and is due now."""
+        if self._arrived is not None:
+            self._take_arrived()
+        elif data and not self._turns.may_answer():
+            self._arrived = data
+            self._turns.wait(self._take_arrived)
+            return
+        self._take(data)
+
+    def eof_received(self) -> None:
+        """The client has sent its last: its answer comes before the connection ends."""
+        self._take_arrived()
+        super().eof_received()
+
+    def _take_arrived(self) -> None:
+        """Take what waits for its turn, if it still does."""
+        data, self._arrived = self._arrived, None
+        if data is None:
+            return
+        try:
+            self._take(data)
+        except Exception as error:  # noqa: BLE001 - as the loop does, for this connection alone
+            logger.warning("closed a connection that broke: %s", type(error).__name__)
+            if self.transport is not None:
+                self.transport.abort()
+
+    def _take(self, data: bytes) -> None:
+        """A read that can be answered from memory is answered here, where nothing else waits."""
         waiter = self._waiter
         # Without a waiter, and with nothing to handle, aiohttp's task has not begun to wait yet, or again.
         if self._is_handling or self._messages or self._paused or (waiter is not None and waiter.done()):
@@ -275,7 +319,7 @@ class ProblemHandler(web.RequestHandler):
 
     @property
     def may_ask(self) -> bool:
-        """Whether nothing of it is in work, so that its client may be about to ask."""
+        """Whether nothing of it is in work, so that its client may be about to ask, or just has."""
         return self._current_request is None and not self._messages
 
     @property

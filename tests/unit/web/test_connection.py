@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -12,8 +12,10 @@ from app.settings import Settings
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from web.application import build
+from web.connection import ProblemHandler
 from web.express import Express
 from web.server import WebServer
+from web.turns import Turns
 
 HOST = "Host: localhost\r\n"
 LINE = "GET /v1/graph/7?depth=2 HTTP/1.1\r\n"
@@ -42,6 +44,17 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request has to wait for its turn, as behind many others."""
+
+    def wait(_: Turns, answer: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(0.01, answer)
+
+    monkeypatch.setattr(Turns, "may_answer", lambda _: False)
+    monkeypatch.setattr(Turns, "wait", wait)
+
+
 class Client:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -67,6 +80,12 @@ class Client:
     async def asks(self, text: str) -> tuple[int, bytes]:
         self.send(text)
         return await self.answer()
+
+    def end(self) -> None:
+        self._writer.write_eof()
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
 
     def close(self) -> None:
         self._writer.close()
@@ -191,18 +210,65 @@ async def test_a_key_counts_until_it_is_revoked(world: World, web_settings: Sett
     await server.stop()
 
 
+@pytest.mark.usefixtures("crowded")
+async def test_who_waits_and_has_said_all_is_answered(client: Client) -> None:
+    client.send(f"{LINE}{HOST}\r\n")
+    client.end()
+    assert await client.answer() == (200, TREE)
+    assert await client.answer() == (0, b"")
+
+
+@pytest.mark.usefixtures("crowded")
+async def test_who_waits_and_goes_is_not_answered(
+    port: int, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = asyncio.get_running_loop()
+    broken: list[object] = []
+    loop.set_exception_handler(lambda _, context: broken.append(context))
+    other = await Client.connected(port)
+    assert await other.asks(f"{LINE}{HOST}\r\n") == (200, TREE)
+    other.send(f"{LINE}{HOST}\r\n")
+    other.abort()
+    assert await client.asks(f"{LINE}{HOST}\r\n") == (200, TREE)
+    await asyncio.sleep(0.02)
+    assert (broken, caplog.messages) == ([], [])
+
+
+@pytest.mark.usefixtures("crowded")
+async def test_what_breaks_in_its_turn_ends_its_own_connection_alone(
+    port: int, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = ProblemHandler._take
+
+    def breaks(self: ProblemHandler, data: bytes) -> None:
+        if b"X-Break" in data:
+            raise RuntimeError
+        take(self, data)
+
+    monkeypatch.setattr(ProblemHandler, "_take", breaks)
+    other = await Client.connected(port)
+    other.send(f"{LINE}{HOST}X-Break: 1\r\n\r\n")
+    client.send(f"{LINE}{HOST}\r\n")
+    assert await client.answer() == (200, TREE)
+    assert await other.answer() == (0, b"")
+    other.close()
+
+
+@pytest.mark.parametrize("is_crowded", [False, True])
 @pytest.mark.parametrize("seed", range(8))
 async def test_however_a_stream_is_cut_its_answers_are_the_same(
-    client: Client, world: World, seed: int
+    client: Client, request: pytest.FixtureRequest, seed: int, is_crowded: bool
 ) -> None:
+    if is_crowded:
+        request.getfixturevalue("crowded")
     random_ = random.Random(seed)
-    request = f"{LINE}{HOST}\r\n"
+    tree = f"{LINE}{HOST}\r\n"
     kinds = {
-        "tree": (request, 200),
+        "tree": (tree, 200),
         "other": (f"{LINE}{HOST}X-Request-Id: z\r\n\r\n", 200),
         "health": (f"GET /healthz HTTP/1.1\r\n{HOST}\r\n", 200),
         "missing": (f"GET /v1/graph/8 HTTP/1.1\r\n{HOST}\r\n", 404),
-        "body": (f"POST /v1/nothing HTTP/1.1\r\n{HOST}Content-Length: {len(request)}\r\n\r\n{request}", 404),
+        "body": (f"POST /v1/nothing HTTP/1.1\r\n{HOST}Content-Length: {len(tree)}\r\n\r\n{tree}", 404),
     }
     drawn = [random_.choice(["tree", "tree", *kinds]) for _ in range(60)]
     stream = "".join(kinds[kind][0] for kind in drawn)
