@@ -107,7 +107,8 @@ async def asked(pool: asyncpg.Pool, timeout_s: float) -> AsyncIterator[Connectio
     is_here = False
     with translated():
         try:
-            async with asyncio.timeout(timeout_s) as limit, pool.acquire(timeout=timeout_s) as connection:
+            # The pool's own limit would have each wait for a task of its own.
+            async with asyncio.timeout(timeout_s) as limit, pool.acquire() as connection:
                 is_here = True
                 limit.reschedule(asyncio.get_running_loop().time() + timeout_s)
                 try:
@@ -120,6 +121,13 @@ async def asked(pool: asyncpg.Pool, timeout_s: float) -> AsyncIterator[Connectio
             if not is_here and pool.get_size() == pool.get_max_size():
                 raise BusyError("All connections to PostgreSQL are in use; try again in a moment.") from None
             raise
+
+
+async def _keep_as_it_is(_: Connection) -> None:
+    """Instead of the driver's statements, which would take as long as a read does.
+
+    Nothing has to be undone: what is set or locked ends with its transaction, and staging tables are to stay.
+    """
 
 
 async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:
@@ -150,5 +158,6 @@ async def _open(
             "application_name": f"user-profile {role}",
         },
         init=prepare,
+        reset=_keep_as_it_is,
     )
     return pool
