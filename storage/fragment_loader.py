@@ -101,7 +101,7 @@ class FragmentLoader:
 
     async def refill(self, ids: Sequence[int]) -> int:
         """Read these into memory, as far as nobody else is about to; returns how many of them exist."""
-        missing = [entity_id for entity_id in ids if self._memory.get(entity_id) is None]
+        missing = [entity_id for entity_id in ids if self._memory.peek(entity_id) is None]
         reading = Reading()
         if missing:
             await self._load_read(missing, 0, reading)

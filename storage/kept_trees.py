@@ -14,13 +14,11 @@ from cachebox import LRUCache
 from app.clock import Clock
 from app.ports import Answer
 from storage.fragments import Fragment
-from storage.memory_cache import AGING_S
 from storage.notifications import Memory
 from storage.skeleton import Skeleton
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
-_LOOK_AGAIN_S: Final = 1.0
 _SWEPT_AT_ONCE: Final = 20
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
@@ -68,8 +66,7 @@ class KeptTrees:
                 held_until = 0.0 if found is None else memory.held_until(found.items)
             if found is None or not held_until:
                 return None
-            # In time for what ages to be read anew, and then not with each request.
-            found.check_at = min(held_until, max(held_until - AGING_S, now + _LOOK_AGAIN_S))
+            found.check_at = held_until
             found.seen_change = seen
         return found if found.position >= token else None
 

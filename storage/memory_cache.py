@@ -2,11 +2,11 @@
 
 Freshness (design, rule 6): what was read before a notification of its key, or before the notification channel was
 lost or came back, is not stored; while the channel is away the level is empty and bypassed. An entry lives for a
-minute at most since it was read, whatever happens; what is asked for in its last seconds is `aging`, for
-storage.renewal to read it anew, and what a notification takes away is `dropped`, for storage.refill.
+minute at most since it was read, whatever happens; what was asked for lately is handed out near its end, for
+storage.renewal to read it anew, and when a notification has taken it away, for storage.refill.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from cachebox import LRUCache
@@ -17,7 +17,8 @@ V = TypeVar("V")
 Key = int | bytes  # an entity's id, or the name of another cache key
 
 LIFETIME_S: Final = 60.0
-AGING_S: Final = 20.0  # the end of a life
+AGING_S: Final = 10.0  # the end of a life
+ASKED_S: Final = 300.0  # how long something is worth a renewal, which takes a twentieth of what a miss does
 _REMEMBERED: Final = 200_000  # notified keys; a read that began before the oldest of them is not stored
 MAX_DROPPED: Final = 1_000
 _OVERHEAD_BYTES: Final = 200
@@ -32,12 +33,13 @@ class Ticket(NamedTuple):
 
 
 class _Slot(Generic[V]):
-    __slots__ = ("expires_at", "size", "value")
+    __slots__ = ("asked_at", "expires_at", "size", "value")
 
-    def __init__(self, value: V, size: int, expires_at: float) -> None:
+    def __init__(self, value: V, size: int, now: float) -> None:
         self.value = value
         self.size = size
-        self.expires_at = expires_at
+        self.expires_at = now + LIFETIME_S
+        self.asked_at = now
 
 
 class MemoryCache(Generic[V]):
@@ -53,8 +55,8 @@ class MemoryCache(Generic[V]):
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
         self._put_bytes = 0  # of all that ever came
-        self.aging: dict[Key, None] = {}  # what was asked for at the end of its life, oldest first
-        self.dropped: dict[Key, None] = {}  # what a notification took away lately, oldest first
+        self._ends: dict[int, list[Key]] = {}  # by the second in which they expire, the next one first
+        self._dropped: dict[Key, float] = {}  # what a notification took away, and when it was last asked for
         self.when_dropped: Callable[[], None] | None = None
         self.is_on = False
 
@@ -75,28 +77,25 @@ class MemoryCache(Generic[V]):
         slot: _Slot[V] | None = self._slots.get(key)
         if slot is None:
             return None
-        left = slot.expires_at - self._clock.monotonic()
-        if left < AGING_S:
-            if left < 0:
-                self._slots.pop(key, None)
-                return None
-            self.aging[key] = None
+        now = self._clock.monotonic()
+        if slot.expires_at < now:
+            self._slots.pop(key, None)
+            return None
+        slot.asked_at = now
         value: V = slot.value
         return value
 
     def held_until(self, items: Sequence[tuple[Key, V]]) -> float:
         """Until when, in the clock's seconds, each of these is what is known under its key; 0 where one is not."""
         recall = self._slots.get
-        until = _FOREVER
+        now, until = self._clock.monotonic(), _FOREVER
         for key, value in items:
             slot: _Slot[V] | None = recall(key)
             if slot is None or slot.value is not value:
                 return 0.0
+            slot.asked_at = now
             if slot.expires_at < until:  # noqa: PLR1730 - `min` takes as long as all else here
                 until = slot.expires_at
-        now = self._clock.monotonic()
-        if until - now < AGING_S:
-            self._note_aging(items, now)
         return until if until >= now else 0.0
 
     def holds(self, items: Sequence[tuple[Key, V]]) -> bool:
@@ -107,12 +106,6 @@ class MemoryCache(Generic[V]):
             if slot is None or slot.value is not value:
                 return False
         return True
-
-    def _note_aging(self, items: Sequence[tuple[Key, V]], now: float) -> None:
-        for key, _ in items:
-            slot: _Slot[V] | None = self._slots.peek(key)
-            if slot is not None and 0 <= slot.expires_at - now < AGING_S:
-                self.aging[key] = None
 
     def keys(self) -> list[Key]:
         """All that is held, in no order."""
@@ -146,7 +139,8 @@ class MemoryCache(Generic[V]):
         if size <= self._max_entry and self.is_current(key, ticket):
             self.change += 1
             self._put_bytes += size
-            self._slots[key] = _Slot(value, size, self._clock.monotonic() + LIFETIME_S)
+            self._slots[key] = slot = _Slot(value, size, self._clock.monotonic())
+            self._note_end(key, slot)
 
     def renew(self, key: Key, value: V) -> bool:
         """Let a value live for another minute whose equal was read after it was seen here.
@@ -157,7 +151,38 @@ class MemoryCache(Generic[V]):
         if slot is None or slot.value is not value:
             return False
         slot.expires_at = self._clock.monotonic() + LIFETIME_S
+        self._note_end(key, slot)
         return True
+
+    def _note_end(self, key: Key, slot: _Slot[V]) -> None:
+        self._ends.setdefault(int(slot.expires_at), []).append(key)
+
+    def take_aging(self) -> list[Key]:
+        """What is about to expire and was asked for lately; each once in a life."""
+        now = self._clock.monotonic()
+        aging: dict[Key, None] = {}
+        while self._ends:
+            second = next(iter(self._ends))
+            if second > now + AGING_S:
+                break
+            for key in self._ends.pop(second):
+                slot: _Slot[V] | None = self._slots.peek(key)
+                if slot is not None and int(slot.expires_at) == second and slot.asked_at >= now - ASKED_S:
+                    aging[key] = None
+        return list(aging)
+
+    def take_dropped(self) -> dict[Key, float]:
+        """What notifications took away since the last call and was asked for lately, and when, oldest drop first."""
+        dropped, self._dropped = self._dropped, {}
+        since = self._clock.monotonic() - ASKED_S
+        return {key: asked_at for key, asked_at in dropped.items() if asked_at >= since}
+
+    def note_asked(self, asked: Mapping[Key, float]) -> None:
+        """Have these be asked for when they were, and not when somebody else read them anew."""
+        for key, asked_at in asked.items():
+            slot: _Slot[V] | None = self._slots.peek(key)
+            if slot is not None:
+                slot.asked_at = asked_at
 
     def invalidate(self, keys: Iterable[Key], *, again_soon: bool = False) -> None:
         """Drop these, and keep reads under way from storing them.
@@ -169,17 +194,18 @@ class MemoryCache(Generic[V]):
         self._number += 1
         self.change += 1
         for key in keys:
-            if self._slots.pop(key, None) is not None and self.when_dropped is not None:
-                self.dropped[key] = None
+            slot: _Slot[V] | None = self._slots.pop(key, None)
+            if slot is not None and self.when_dropped is not None:
+                self._dropped[key] = slot.asked_at
             # Last of the dict, so that the oldest stand first.
             self._notified.pop(key, None)
             self._notified[key] = self._number
         while len(self._notified) > _REMEMBERED:
             oldest = next(iter(self._notified))
             self._forgotten = self._notified.pop(oldest)
-        while len(self.dropped) > MAX_DROPPED:
-            del self.dropped[next(iter(self.dropped))]
-        if self.dropped and self.when_dropped is not None and not again_soon:
+        while len(self._dropped) > MAX_DROPPED:
+            del self._dropped[next(iter(self._dropped))]
+        if self._dropped and self.when_dropped is not None and not again_soon:
             self.when_dropped()
 
     def forget(self) -> None:
@@ -188,8 +214,8 @@ class MemoryCache(Generic[V]):
         self.change += 1
         self._slots.clear()
         self._notified.clear()
-        self.aging.clear()
-        self.dropped.clear()
+        self._ends.clear()
+        self._dropped.clear()
 
     def lose(self) -> None:
         """The channel is gone: empty, and bypassed until `restore`."""

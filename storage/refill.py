@@ -1,7 +1,7 @@
 """Reads anew, many at once, what a commit has taken from the memory of this process.
 
-What is in memory was used within its minute, so it is likely to be asked for again, and each tree that shows it is
-missed until somebody has read it: with a few hundred commits a second that is most of the trees. A refill is a fill as
+What was asked for in the last minutes is likely to be asked for again, and each tree that shows it is missed until
+somebody has read it: with a few hundred commits a second that is most of the trees. A refill is a fill as
 any other (rules 4 to 6); requests that come meanwhile join it. Look-ups are left to who asks for them: a commit drops
 those alone whose list has changed.
 """
@@ -48,11 +48,12 @@ class Refill:
 
     async def refill(self) -> int:
         """Read all that was dropped; returns how many fragments that are."""
-        ids = sorted(key for key in self._memory.dropped if isinstance(key, int))
-        self._memory.dropped.clear()
+        dropped = self._memory.take_dropped()
+        ids = sorted(key for key in dropped if isinstance(key, int))
         parts = [ids[i : i + _OF_ONE_QUESTION] for i in range(0, len(ids), _OF_ONE_QUESTION)]
         for i in range(0, len(parts), _AT_ONCE):
             await asyncio.gather(*map(self._read, parts[i : i + _AT_ONCE]))
+        self._memory.note_asked(dropped)
         return len(ids)
 
     async def _read(self, ids: Sequence[int]) -> None:

@@ -1,13 +1,12 @@
-"""Reads anew, many at once, what memory would drop for its age although it is asked for again and again.
+"""Reads anew, many at once, what memory would drop for its age although it was asked for in the last minutes.
 
-Without it each entry of a hot tree would be missed once a minute, in the way of a request. An entry is as fresh as one
+Without it each entry of a tree would be missed once a minute, in the way of a request. An entry is as fresh as one
 that a request reads from the shared level: a ticket is taken before (rule 6), and what was notified meanwhile is not
 stored. What the shared level does not have is left to its age.
 """
 
 import asyncio
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
 from app.metrics import CACHE_RENEWALS
@@ -21,7 +20,7 @@ from storage.memory_cache import Key, Ticket
 from storage.notifications import Memory
 
 _EVERY_S: Final = 0.25
-_AT_ONCE: Final = 500  # keys: some milliseconds of this process
+_AT_ONCE: Final = 100  # keys: a millisecond or two of this process
 
 
 class Renewal:
@@ -40,13 +39,9 @@ class Renewal:
 
     async def renew(self) -> None:
         """Read once what is aging now, in parts, so that requests are answered between them."""
-        for _ in range(1 + len(self._memory.aging) // _AT_ONCE):
-            aging = list(islice(self._memory.aging, _AT_ONCE))
-            for key in aging:
-                del self._memory.aging[key]
-            keys = [found for found in map(self._key, aging) if found is not None]
-            if keys:
-                await self._renew(keys)
+        keys = [found for found in map(self._key, self._memory.take_aging()) if found is not None]
+        for start in range(0, len(keys), _AT_ONCE):
+            await self._renew(keys[start : start + _AT_ONCE])
 
     def _key(self, local: Key) -> CacheKey | None:
         return self._keys.fragment(local) if isinstance(local, int) else self._keys.parse(local)

@@ -114,19 +114,27 @@ def test_it_falls_when_a_fragment_is_a_minute_old(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is None
 
 
-def test_what_is_asked_for_at_the_end_of_its_life_is_told_so(kept: Kept) -> None:
+def test_what_its_trees_show_is_asked_for(kept: Kept) -> None:
     skeleton = kept.walk(3)
-    kept.clock.at = LIFETIME_S - AGING_S - 2
-    assert kept.trees.skeleton(1, 3, 0) is skeleton
-    assert not kept.memory.aging
-    kept.clock.at += 2.1
-    assert kept.trees.skeleton(1, 3, 0) is skeleton
-    assert set(kept.memory.aging) == {1, 2, 3}
+    kept.clock.at = LIFETIME_S - AGING_S
+    assert set(kept.memory.take_aging()) == {1, 2, 3}
     # Read anew, it holds for another minute.
     for number, each in kept.fragments.items():
         assert kept.memory.renew(number, each)
     kept.clock.at = LIFETIME_S + 1
     assert kept.trees.skeleton(1, 3, 0) is skeleton
+    # Also by trees, and not for longer than that.
+    for _ in range(6):
+        for number, each in kept.fragments.items():
+            kept.memory.renew(number, each)
+        kept.clock.at += LIFETIME_S - AGING_S
+        assert set(kept.memory.take_aging()) == {1, 2, 3}
+        assert kept.trees.skeleton(1, 3, 0) is skeleton
+    for _ in range(7):
+        for number, each in kept.fragments.items():
+            kept.memory.renew(number, each)
+        kept.clock.at += LIFETIME_S - AGING_S
+    assert kept.memory.take_aging() == []
 
 
 @pytest.mark.parametrize("left_s", [AGING_S / 2, 0.5])

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.errors import FatalError, TransientError
-from storage.memory_cache import MAX_DROPPED
+from storage.memory_cache import ASKED_S, MAX_DROPPED
 from storage.refill import Refill
 from tests.unit.storage.fake_reads import World
 
@@ -140,7 +140,7 @@ async def test_it_works_when_something_was_dropped_until_it_is_cancelled(world: 
 
 async def test_who_does_not_refill_remembers_nothing_of_it(world: World) -> None:
     await world.commit(1, 101)
-    assert world.memory.dropped == {}
+    assert world.memory.take_dropped() == {}
 
 
 async def test_the_oldest_is_given_up_where_too_much_is_dropped(world: World) -> None:
@@ -150,5 +150,18 @@ async def test_the_oldest_is_given_up_where_too_much_is_dropped(world: World) ->
     for key in range(MAX_DROPPED + 10):
         world.memory.put(key, entry, 0, world.memory.ticket())
         world.memory.invalidate([key])
-    assert len(world.memory.dropped) == MAX_DROPPED
-    assert next(iter(world.memory.dropped)) == 10
+    dropped = list(world.memory.take_dropped())
+    assert (len(dropped), dropped[0]) == (MAX_DROPPED, 10)
+
+
+async def test_what_nobody_asks_for_is_not_read_again_and_again(world: World) -> None:
+    made = refill(world)
+    world.memory.get(1)
+    for value in range(101, 108):
+        world.clock.time += ASKED_S / 6
+        await world.commit(1, value)
+        before = len(world.source.asked)
+        refilled = await made.refill()
+        assert refilled == len(world.source.asked) - before
+    assert refilled == 0, "a refill is not an ask"
+    assert world.remembered(1) == [None]

@@ -4,7 +4,7 @@ import pytest
 
 from storage.fragments import Fragment
 from storage.lookup_lists import IdList
-from storage.memory_cache import AGING_S, LIFETIME_S
+from storage.memory_cache import AGING_S, ASKED_S, LIFETIME_S
 from storage.renewal import Renewal
 from tests.unit.storage.fake_reads import KEY, KEYSPACE, World
 
@@ -27,17 +27,34 @@ def held(world: World, key: int) -> Fragment | IdList | None:
     return world.memory.peek(key)
 
 
-async def test_what_was_asked_for_lives_on_and_all_else_ends(world: World) -> None:
+async def test_what_was_asked_for_lately_lives_on(world: World) -> None:
     list_key = KEYSPACE.reference(KEY).local
-    before = [world.memory.get(key) for key in (1, list_key)]
-    await renewal(world).renew()
-    world.clock.time += AGING_S
-    assert [world.memory.get(key) for key in (1, list_key)] == before
+    before = [world.memory.peek(key) for key in (1, list_key)]
+    for _ in range(int(ASKED_S / (LIFETIME_S - AGING_S)) - 1):
+        await renewal(world).renew()
+        world.clock.time += LIFETIME_S - AGING_S
+        assert [world.memory.peek(key) for key in (1, list_key)] == before
     assert held(world, 1) is before[0], "a tree that was made of it holds on"
-    assert world.remembered(2, 3) == [None, None]
     assert len(world.source.asked) == 2, "PostgreSQL is not asked"
-    world.clock.time += LIFETIME_S
-    assert world.remembered(1) == [None]
+
+
+async def test_what_nobody_asked_for_in_minutes_ends(world: World) -> None:
+    for _ in range(int(ASKED_S / (LIFETIME_S - AGING_S)) + 1):
+        world.memory.get(1)
+        await renewal(world).renew()
+        world.clock.time += LIFETIME_S - AGING_S
+    world.clock.time += AGING_S
+    assert world.remembered(1, 2) == [100, None]
+
+
+async def test_what_was_put_anew_is_read_near_its_own_end(world: World) -> None:
+    await world.commit(1, 101)
+    await world.load(1)
+    aging = world.memory.take_aging()
+    assert 1 not in aging
+    assert {2, 3} <= set(aging)
+    world.clock.time += LIFETIME_S - AGING_S
+    assert 1 in world.memory.take_aging()
 
 
 async def test_what_redis_has_otherwise_is_taken(world: World) -> None:
@@ -89,6 +106,5 @@ async def test_much_is_read_in_parts(world: World, monkeypatch: pytest.MonkeyPat
     for key in (1, 2, 3):
         world.memory.get(key)
     await renewal(world).renew()
-    assert not world.memory.aging
     world.clock.time += AGING_S
     assert world.remembered(1, 2, 3) == [100, 200, 300]
