@@ -7,7 +7,8 @@ import msgspec
 
 from app.access import Scope, granting
 from web.openapi import examples
-from web.openapi.operations import OPERATIONS, TAGS, Answer, Operation
+from web.openapi.operation import TAGS, Answer, Operation
+from web.openapi.operations import OPERATIONS
 from web.openapi.parts import HEADERS, REQUEST_ID, REQUEST_ID_IN
 from web.openapi.problem_examples import SHOWN
 from web.openapi.schemas import components, ref
