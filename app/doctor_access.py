@@ -8,7 +8,7 @@ from typing import Final
 from app.access import ApiKey
 from app.clock import Clock, SystemClock
 from app.errors import FatalError
-from app.findings import Finding, Level, judged
+from app.findings import Finding, Level, failed, judged
 from app.hosts import is_loopback
 from app.key_ring import KeyRing
 from app.settings import Role, Settings
@@ -70,9 +70,7 @@ async def _bind(settings: Settings, keys: Sequence[ApiKey] | None, clock: Clock)
         gate.listen(settings.web_host, loopback=loopback, allowed=allowed)
     except FatalError as error:
         what, _, mend = str(error).partition(". ")
-        return Finding(
-            level=Level.FAIL, name=name, what=f"the worker will refuse to start: {what}", mend=mend
-        )
+        return failed(name, f"the worker will refuse to start: {what}", mend=mend)
     return judged(
         name,
         well=gate.closed,

@@ -20,7 +20,7 @@ from app.doctor_access import access_findings
 from app.doctor_settings import settings_findings
 from app.doctor_transport import transport_findings
 from app.errors import ProfileError
-from app.findings import Finding, Level, lines_of
+from app.findings import Finding, Level, failed, lines_of
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -70,14 +70,7 @@ async def _bounded(name: str, group: Awaitable[Sequence[Finding]]) -> Sequence[F
         async with asyncio.timeout(_LIMIT_S):
             return await group
     except TimeoutError:
-        return [
-            Finding(
-                level=Level.FAIL,
-                name=name,
-                what=f"no answer within {_LIMIT_S:g} s",
-                mend="see what hangs",
-            )
-        ]
+        return [failed(name, f"no answer within {_LIMIT_S:g} s", mend="see what hangs")]
 
 
 async def _access(settings: Settings) -> list[Finding]:
@@ -104,10 +97,9 @@ async def _connector(settings: Settings) -> list[Finding]:
         )
     except ProfileError as error:
         return [
-            Finding(
-                level=Level.FAIL,
-                name="cdc",
-                what=str(error),
+            failed(
+                "cdc",
+                error,
                 mend="start Kafka Connect and the primary, or mend PROFILE_CONNECT_URL and PROFILE_POSTGRES_DSN",
             )
         ]

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.connector_report import ConnectorReport
 from app.errors import ProfileError
-from app.findings import Finding, Level, judged
+from app.findings import Finding, Level, failed, judged
 from app.kafka_errors import unreachable
 from app.kafka_security import client_options
 from app.settings import Settings
@@ -22,14 +22,7 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
     try:
         admin = AIOKafkaAdminClient(**client_options(settings.kafka), request_timeout_ms=10_000)
     except ProfileError as error:
-        return [
-            Finding(
-                level=Level.FAIL,
-                name="kafka",
-                what=str(error),
-                mend="mend the file, or the setting (PROFILE_KAFKA_…)",
-            )
-        ]
+        return [failed("kafka", error, mend="mend the file, or the setting (PROFILE_KAFKA_…)")]
     try:
         await admin.start()
         brokers = len((await admin.describe_cluster())["brokers"])
@@ -39,14 +32,7 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
         answers = await admin.describe_configs(resources) if resources else []
     except (KafkaError, OSError) as error:
         told = unreachable(settings.kafka_brokers, error)
-        return [
-            Finding(
-                level=Level.FAIL,
-                name="kafka",
-                what=str(told),
-                mend="start the broker, or mend PROFILE_KAFKA_BROKERS",
-            )
-        ]
+        return [failed("kafka", told, mend="start the broker, or mend PROFILE_KAFKA_BROKERS")]
     finally:
         await admin.close()
     configs: dict[str, dict[str, str]] = {
@@ -66,9 +52,7 @@ def topic_finding(
     """One topic against its spec; None: it is missing."""
     name = f"topic.{spec.name}"
     if partitions is None:
-        return Finding(
-            level=Level.FAIL, name=name, what="is missing", mend="`python -m app topics` creates it"
-        )
+        return failed(name, "is missing", mend="`python -m app topics` creates it")
     wrong = {
         key: config.get(key, "unknown") for key, value in spec.config.items() if config.get(key) != value
     }
@@ -76,19 +60,15 @@ def topic_finding(
     # Fewer partitions only bound the workers, and more are as good: keys keep their order while none is added.
     few = len(partitions) < spec.partitions
     if leaderless:
-        return Finding(
-            level=Level.FAIL,
-            name=name,
-            what=f"partitions {leaderless} have no leader",
-            mend="start the brokers that hold them",
+        return failed(
+            name, f"partitions {leaderless} have no leader", mend="start the brokers that hold them"
         )
     if wrong:
         told = ", ".join(f"{key} is {value}" for key, value in wrong.items())
         to = ",".join(f"{key}={spec.config[key]}" for key in wrong)
-        return Finding(
-            level=Level.FAIL,
-            name=name,
-            what=told,
+        return failed(
+            name,
+            told,
             mend=f"kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {to}",
         )
     return judged(

@@ -26,6 +26,11 @@ class Finding:
 Check = Callable[[], Awaitable[Sequence[Finding]]]
 
 
+def failed(name: str, what: object, *, mend: str) -> Finding:
+    """What does not work; `what` may be the error."""
+    return Finding(level=Level.FAIL, name=name, what=str(what), mend=mend)
+
+
 def judged(name: str, *, well: bool, what: str, mend: str, level: Level = Level.FAIL) -> Finding:
     """`ok` without a way out, or `level` with it."""
     return (

@@ -9,7 +9,7 @@ import asyncpg
 
 from app.access import ApiKey
 from app.errors import FatalError, ProfileError, TransientError
-from app.findings import Finding, Level, judged, unreachable
+from app.findings import Finding, Level, failed, judged, unreachable
 from app.ports import ReplicationSlots
 from app.settings import Settings
 from storage.api_keys import PostgresKeys
@@ -174,9 +174,7 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
     try:
         await require_current(dsn)
     except FatalError as error:
-        return [
-            Finding(level=Level.FAIL, name="postgres.schema", what=str(error), mend="`python -m app migrate`")
-        ]
+        return [failed("postgres.schema", error, mend="`python -m app migrate`")]
     found = [Finding(level=Level.OK, name="postgres.schema", what="is up to date")]
     pool = await open_reader(dsn, settings, name="doctor")
     try:
@@ -187,10 +185,9 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
                     await ErasureLedger(settings.erasure_key.get_secret_value()).require_key(connection)
                 except FatalError as error:
                     found.append(
-                        Finding(
-                            level=Level.FAIL,
-                            name="postgres.erasure_key",
-                            what=str(error),
+                        failed(
+                            "postgres.erasure_key",
+                            error,
                             mend="set PROFILE_ERASURE_KEY to the key of the first erasure",
                         )
                     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from app.errors import FatalError, TransientError
-from app.findings import Finding, Level, judged, unreachable
+from app.findings import Finding, Level, failed, judged, unreachable
 from app.settings import Settings
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
@@ -19,14 +19,7 @@ async def redis_findings(settings: Settings) -> list[Finding]:
     try:
         security = RedisSecurity.of(settings)
     except FatalError as error:
-        return [
-            Finding(
-                level=Level.FAIL,
-                name="redis",
-                what=str(error),
-                mend="mend the file, or the setting (PROFILE_REDIS_…)",
-            )
-        ]
+        return [failed("redis", error, mend="mend the file, or the setting (PROFILE_REDIS_…)")]
     nodes = RedisNodes(settings.redis_nodes, timeout_s=max(1.0, settings.redis_timeout_s), security=security)
     try:
         told = await nodes.ask_each(
