@@ -1,5 +1,6 @@
 """A client of the whole application, on fakes."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from aiohttp.test_utils import TestClient
 from app.settings import Settings
 from tests.unit.web.fakes import World
 from web.application import build
+from web.server import WebServer
 
 
 @pytest.fixture
@@ -30,3 +32,13 @@ def web_settings() -> Settings:
 async def client(aiohttp_client: Any, world: World, web_settings: Settings) -> TestClient[Any, Any]:
     client: TestClient[Any, Any] = await aiohttp_client(build(world.services(), web_settings))
     return client
+
+
+@pytest.fixture
+async def server(world: World) -> AsyncIterator[WebServer]:
+    """It listens on a free port."""
+    settings = Settings(_env_file=None, web_port=0, web_shutdown_timeout_s=2)
+    server = WebServer.from_settings(build(world.services(), settings), settings)
+    await server.start()
+    yield server
+    await server.stop()
