@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     cache_prefix: str = "up"
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
     answer_cache_mb: int = Field(
-        default=128, ge=1, description="walked trees and whole answers kept in the process"
+        default=256, ge=1, description="walked trees and whole answers kept in the process"
     )
     cache_ttl_s: int = Field(default=6 * 3600, ge=1)
     audit_interval_s: float = Field(
