@@ -72,6 +72,9 @@ HTTP_TIMES: Final = HttpTimes(
 EXPRESS_SECONDS: Final = ExpressTimes(
     "profile_http_express_seconds", "Of those, answers found whole in this process's memory", HTTP_TIMES
 )
+HTTP_WAIT_SECONDS: Final = Times(
+    "profile_http_wait_seconds", "How long requests waited for their turn, of those that had to", []
+)
 CACHE_READS: Final = Counts(
     "profile_cache_reads",
     "Fragments and look-ups that requests asked for, by where they were found",

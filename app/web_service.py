@@ -63,6 +63,7 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
             observe=metrics.HTTP_TIMES.observe,
             keys=await worker.key_ring(),
             observe_express=metrics.HTTP_TIMES.observe_express,
+            observe_wait=metrics.HTTP_WAIT_SECONDS.observe,
         )
         self._server = WebServer.from_settings(build_web(services, settings), settings)
         try:

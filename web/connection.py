@@ -49,14 +49,21 @@ class ProblemServer(web.Server):
     """Makes a connection's protocol."""
 
     def __init__(
-        self, handler: Any, *, express: Express, unrouted: Unrouted, patience: Patience, **kwargs: Any
+        self,
+        handler: Any,
+        *,
+        express: Express,
+        unrouted: Unrouted,
+        patience: Patience,
+        observe_wait: Callable[[float], None],
+        **kwargs: Any,
     ) -> None:
         super().__init__(handler, **kwargs)
         self._own: dict[str, Any] = {
             "express": express,
             "unrouted": unrouted,
             "patience": patience,
-            "turns": Turns(self._loop),
+            "turns": Turns(self._loop, observe_wait),
         }
         self.is_ending = False  # each answer from now on is its connection's last
 

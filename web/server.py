@@ -125,15 +125,16 @@ class _ProblemRunner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
         assert self._app is not None  # noqa: S101 - an AppRunner has one
-        settings = self._app[SETTINGS]
+        services, settings = self._app[SERVICES], self._app[SETTINGS]
         return ProblemServer(
             server.request_handler,
-            express=Express(self._app[SERVICES], self._app[GATE]),
+            express=Express(services, self._app[GATE]),
             unrouted=self._app[UNROUTED],
             # A download takes as long as its reader does, and no answer longer than a download.
             patience=Patience(
                 stall_s=settings.web_request_timeout_s, longest_s=settings.web_export_timeout_s
             ),
+            observe_wait=services.observe_wait,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),

@@ -35,8 +35,8 @@ class WebServices:
 
     `position` is the primary's WAL position, None while it is down. `metrics` returns a Prometheus page and its content
     type. `observe` is told each answered request: its route template, status, seconds and cache outcome (`hit`,
-    `miss`, `bypass` or `-`); `observe_express`, where there is one, of those that memory answers. Without `keys` the
-    server is for this machine alone.
+    `miss`, `bypass` or `-`); `observe_express`, where there is one, of those that memory answers; `observe_wait` the
+    seconds that a request waited for its turn. Without `keys` the server is for this machine alone.
     """
 
     reader: GraphReader
@@ -57,6 +57,7 @@ class WebServices:
     metrics: Callable[[], tuple[bytes, str]]
     observe: Observe | None = None
     observe_express: Observe | None = None
+    observe_wait: Callable[[float], None] = lambda _: None
     keys: KeyRing | None = None
 
 

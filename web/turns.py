@@ -16,14 +16,19 @@ SHARE_S: Final = 0.001
 
 
 class Turns:
-    """Of one event loop. `clock` is in seconds."""
+    """Of one event loop. `observe` is told the seconds that each who waited has waited; `clock` is in seconds."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        loop: asyncio.AbstractEventLoop,
+        observe: Callable[[float], None],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._loop = loop
+        self._observe = observe
         self._clock = clock
-        self._line: deque[Callable[[], None]] = deque()
+        self._line: deque[tuple[Callable[[], None], float]] = deque()
         self._ends_at: float | None = None  # the share of this turn; None before it has begun
 
     def may_answer(self) -> bool:
@@ -36,16 +41,18 @@ class Turns:
 
     def wait(self, answer: Callable[[], None]) -> None:
         """Call it when its turn has come. It raises nothing."""
-        self._line.append(answer)
+        self._line.append((answer, self._clock()))
 
     def _next(self) -> None:
         if not self._line:
             self._ends_at = None
             return
         # What arrives in the rest of this turn has what is left of the share.
-        self._ends_at = ends_at = self._clock() + SHARE_S
+        now = self._clock()
+        self._ends_at = ends_at = now + SHARE_S
         self._loop.call_soon(self._next)
-        while self._line:
-            self._line.popleft()()
-            if self._clock() >= ends_at:
-                break
+        while self._line and now < ends_at:
+            answer, since = self._line.popleft()
+            self._observe(now - since)
+            answer()
+            now = self._clock()

@@ -23,6 +23,10 @@ def time() -> Time:
     return Time()
 
 
+def turns_of(time: Time, waited: list[float] | None = None) -> Turns:
+    return Turns(asyncio.get_running_loop(), [].append if waited is None else waited.append, clock=time)
+
+
 async def arrive(turns: Turns, answers: list[Callable[[], None]]) -> None:
     """All in one turn of the loop, as what a poll of the sockets finds."""
 
@@ -48,13 +52,13 @@ def answers_of(time: Time, done: list[int], count: int) -> list[Callable[[], Non
 
 
 async def test_what_fits_into_a_share_is_answered_as_it_arrives(time: Time) -> None:
-    turns, done = Turns(asyncio.get_running_loop(), clock=time), []  # type: ignore[var-annotated]
+    turns, done = turns_of(time), []  # type: ignore[var-annotated]
     await arrive(turns, answers_of(time, done, 3))
     assert done == [0, 1, 2]
 
 
 async def test_the_rest_waits_in_line_and_nobody_overtakes(time: Time) -> None:
-    turns, done = Turns(asyncio.get_running_loop(), clock=time), []  # type: ignore[var-annotated]
+    turns, done = turns_of(time), []  # type: ignore[var-annotated]
     await arrive(turns, answers_of(time, done, 10))
     assert done == list(range(len(done)))
     assert len(done) < 10
@@ -67,7 +71,7 @@ async def test_the_rest_waits_in_line_and_nobody_overtakes(time: Time) -> None:
 
 async def test_what_else_is_under_way_goes_on_between(time: Time) -> None:
     """A read of some ten steps is done long before a hundred answers are."""
-    turns, done = Turns(asyncio.get_running_loop(), clock=time), []  # type: ignore[var-annotated]
+    turns, done = turns_of(time), []  # type: ignore[var-annotated]
     await arrive(turns, answers_of(time, done, 100))
     for _ in range(10):
         await asyncio.sleep(0)
@@ -78,8 +82,18 @@ async def test_what_else_is_under_way_goes_on_between(time: Time) -> None:
 
 
 async def test_each_turn_has_a_share_of_its_own(time: Time) -> None:
-    turns, done = Turns(asyncio.get_running_loop(), clock=time), []  # type: ignore[var-annotated]
+    turns, done = turns_of(time), []  # type: ignore[var-annotated]
     for _ in range(5):
         await arrive(turns, answers_of(time, done, 3))
         await asyncio.sleep(0)
     assert len(done) == 15
+
+
+async def test_it_is_told_how_long_each_has_waited(time: Time) -> None:
+    waited: list[float] = []
+    turns, done = turns_of(time, waited), []  # type: ignore[var-annotated]
+    await arrive(turns, answers_of(time, done, 5))
+    time.s += 2
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert waited == pytest.approx([2, 2 + SHARE_S / 3])
