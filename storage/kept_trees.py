@@ -1,8 +1,8 @@
 """Trees of this process's memory, kept as they were walked and as they were answered.
 
-A skeleton holds as long as each of its fragments is still the one in memory, so it needs no invalidation of its own;
-where others are there that lead nowhere else, it is renewed. Periods that select the same rows share an answer and its
-tag.
+A skeleton holds as long as none of its entities was notified or read anew, and each of its fragments is young enough,
+so it needs no invalidation of its own; where others are there that lead nowhere else, it is renewed. Periods that
+select the same rows share an answer and its tag.
 """
 
 from collections.abc import Iterable
@@ -19,6 +19,7 @@ from storage.skeleton import Skeleton
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
+_TELL_S: Final = 10.0
 _SWEPT_AT_ONCE: Final = 20
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
@@ -60,13 +61,16 @@ class KeptTrees:
         now = self._now()
         if found.seen_change != memory.change or now > found.check_at:
             seen = memory.change
-            held_until = memory.held_until(found.items)
-            if not held_until:
-                found = self._renewed(found, depth)
-                held_until = 0.0 if found is None else memory.held_until(found.items)
-            if found is None or not held_until:
-                return None
-            found.check_at = held_until
+            if now > found.check_at or memory.stamp(found.places) != found.stamp:
+                held_until = memory.held_until(found.items)
+                if not held_until:
+                    found = self._renewed(found, depth)
+                    held_until = 0.0 if found is None else memory.held_until(found.items)
+                if found is None or not held_until:
+                    return None
+                # Before its end, since memory is to hear now and then what is asked for.
+                found.check_at = min(held_until, now + _TELL_S)
+                found.stamp = memory.stamp(found.places)
             found.seen_change = seen
         return found if found.position >= token else None
 

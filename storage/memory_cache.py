@@ -6,6 +6,7 @@ minute at most since it was read, whatever happens; what was asked for lately is
 storage.renewal to read it anew, and when a notification has taken it away, for storage.refill.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -23,6 +24,7 @@ _REMEMBERED: Final = 200_000  # notified keys; a read that began before the olde
 MAX_DROPPED: Final = 1_000
 _OVERHEAD_BYTES: Final = 200
 _FOREVER: Final = float("inf")
+_STAMPS: Final = 1 << 16  # half a megabyte, which stays in the processor's cache; places have 16 bits
 
 
 class Ticket(NamedTuple):
@@ -54,6 +56,8 @@ class MemoryCache(Generic[V]):
         self._notified: dict[Key, int] = {}
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
+        # By the last bits of entities' ids, how often one of them was notified or stored.
+        self._stamps = array("Q", bytes(8 * _STAMPS))
         self._put_bytes = 0  # of all that ever came
         self._ends: dict[int, list[Key]] = {}  # by the second in which they expire, the next one first
         self._dropped: dict[Key, float] = {}  # what a notification took away, and when it was last asked for
@@ -98,6 +102,24 @@ class MemoryCache(Generic[V]):
                 until = slot.expires_at
         return until if until >= now else 0.0
 
+    @staticmethod
+    def places(ids: Iterable[int]) -> "array[int]":
+        """Where the stamps of these entities are."""
+        return array("H", [entity_id % _STAMPS for entity_id in ids])
+
+    def stamp(self, places: "array[int]") -> int:
+        """A number that goes up when one of the entities of these places is notified or stored, or the channel lost.
+
+        It may go up for the sake of others, too, and says nothing of age. To compare it takes a tenth of the time that
+        it takes to look for each of them.
+        """
+        stamps = self._stamps
+        return self._life + sum([stamps[place] for place in places])
+
+    def _note_change(self, key: Key) -> None:
+        if isinstance(key, int):
+            self._stamps[key % _STAMPS] += 1
+
     def holds(self, items: Sequence[tuple[Key, V]]) -> bool:
         """Whether each of these is what is known under its key; without a trace in what was used last."""
         look = self._slots.peek
@@ -139,6 +161,7 @@ class MemoryCache(Generic[V]):
         if size <= self._max_entry and self.is_current(key, ticket):
             self.change += 1
             self._put_bytes += size
+            self._note_change(key)
             self._slots[key] = slot = _Slot(value, size, self._clock.monotonic())
             self._note_end(key, slot)
 
@@ -194,6 +217,7 @@ class MemoryCache(Generic[V]):
         self._number += 1
         self.change += 1
         for key in keys:
+            self._note_change(key)
             slot: _Slot[V] | None = self._slots.pop(key, None)
             if slot is not None and self.when_dropped is not None:
                 self._dropped[key] = slot.asked_at

@@ -14,9 +14,10 @@ from typing import Final, NamedTuple, Self
 from storage.assembly import Tree, Written, temporal_data
 from storage.fragments import Fragment
 from storage.keyspace import FORMAT_VERSION
+from storage.memory_cache import MemoryCache
 from storage.series import Ranked, ranked
 
-_OVERHEAD_BYTES: Final = 700
+_OVERHEAD_BYTES: Final = 800
 _MOMENT_S: Final = 1.0
 _MOST_RENEWED: Final = 8  # entities: each moves those behind it
 
@@ -53,10 +54,12 @@ class Skeleton:
         "_tag",
         "check_at",
         "items",
+        "places",
         "position",
         "read_at",
         "seen_change",
         "size_bytes",
+        "stamp",
         "upper",
     )
 
@@ -85,7 +88,9 @@ class Skeleton:
         # All dates, and where they stand, once a period was asked for.
         self._dates: tuple[datetime, ...] | None = None
         self._ranked: tuple[tuple[Ranked, ...], ...] = ()
-        self.seen_change = -1  # of the memory, when all fragments were last found there
+        self.places = MemoryCache.places([entity_id for entity_id, _ in items])
+        self.stamp = -1  # of the memory at these places, when all fragments were last found there
+        self.seen_change = -1  # of the memory, when that was last so
         self.check_at = 0.0  # when to look again, in the clock's seconds, also where nothing changed
         self._asked = 0  # bits: the rows from which on an answer was made within this second
         self._asked_since = 0.0

@@ -82,6 +82,47 @@ def test_it_falls_with_any_of_its_fragments(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is None
 
 
+def test_it_falls_with_what_was_read_anew_and_of_which_nobody_told(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.store(fragment(2, []))
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_it_falls_with_what_memory_has_no_room_for_any_more(kept: Kept) -> None:
+    """At once where somebody tells of it, and soon where nobody does."""
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    for number in range(100, 120):  # a seventeenth of what there is room for, each
+        kept.memory.put(number, kept.fragments[1], 60_000, kept.memory.ticket())
+    assert kept.memory.peek(3) is None
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.clock.at += 11
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+    kept.store(kept.fragments[1])
+    kept.store(kept.fragments[2])
+    kept.store(kept.fragments[3])
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    for number in range(200, 220):
+        kept.memory.put(number, kept.fragments[1], 60_000, kept.memory.ticket())
+    assert kept.memory.peek(3) is None
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    kept.memory.invalidate([3])
+    assert kept.trees.skeleton(1, 3, 0) is None
+
+
+def test_it_holds_whatever_happens_to_others_of_its_stamp(kept: Kept) -> None:
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
+    other = 3 + (1 << 16)
+    for _ in range(3):
+        stamp = kept.memory.stamp(skeleton.places)
+        kept.memory.invalidate([other])
+        assert kept.memory.stamp(skeleton.places) > stamp
+        assert kept.trees.skeleton(1, 3, 0) is skeleton
+
+
 def test_it_is_made_anew_of_what_leads_nowhere_else(kept: Kept) -> None:
     skeleton = kept.walk(3)
     kept.memory.invalidate([3])
@@ -100,8 +141,11 @@ def test_it_is_made_anew_of_what_leads_nowhere_else(kept: Kept) -> None:
 
 
 def test_it_falls_when_the_channel_is_lost(kept: Kept) -> None:
-    kept.walk(3)
+    skeleton = kept.walk(3)
+    assert kept.trees.skeleton(1, 3, 0) is skeleton
     kept.memory.lose()
+    assert kept.trees.skeleton(1, 3, 0) is None
+    kept.memory.restore()
     assert kept.trees.skeleton(1, 3, 0) is None
 
 
