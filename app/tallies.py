@@ -61,13 +61,19 @@ class Times(Collector):
         self._names = (*(str(float(bound)) for bound in buckets), "+Inf")
         self._counts: dict[tuple[str, ...], list[int]] = {}
         self._sums: dict[tuple[str, ...], float] = {}
+        if not labels:
+            self._begin(())
         registry.register(self)
+
+    def _begin(self, labels: tuple[str, ...]) -> list[int]:
+        self._sums[labels] = 0.0
+        counts = self._counts[labels] = [0] * len(self._names)
+        return counts
 
     def observe(self, seconds: float, *labels: str) -> None:
         counts = self._counts.get(labels)
         if counts is None:
-            counts = self._counts[labels] = [0] * len(self._names)
-            self._sums[labels] = 0.0
+            counts = self._begin(labels)
         counts[bisect_left(self._bounds, seconds)] += 1
         self._sums[labels] += seconds
 

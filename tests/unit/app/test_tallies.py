@@ -31,6 +31,8 @@ def test_times() -> None:
 
     assert [value("bucket", le=bound) for bound in ("0.1", "1.0", "+Inf")] == [1, 2, 3]
     assert (value("count"), value("sum")) == (3, pytest.approx(7.6))
+    Times("u_seconds", "U", [], (0.1, 1), registry)
+    assert registry.get_sample_value("u_seconds_count") == 0
 
 
 def test_answers_from_memory_are_among_all_answers() -> None:
