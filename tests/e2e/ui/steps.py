@@ -6,6 +6,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.ui.conftest import Service
 
+_LOOKS = 500
 ANA = "/#/explore?property=email&value=ana%40email.com&depth=2"
 
 
@@ -37,6 +38,7 @@ class Held:
     """Keeps the next request to `pattern` waiting until it is told what becomes of it."""
 
     def __init__(self, page: Page, pattern: str) -> None:
+        self._page = page
         self._routes: list[Route] = []
         page.route(pattern, self._take, times=1)
 
@@ -45,4 +47,9 @@ class Held:
 
     @property
     def route(self) -> Route:
+        # The page says that it loads a moment before its request is known here.
+        for _ in range(_LOOKS):
+            if self._routes:
+                break
+            self._page.wait_for_timeout(20)
         return self._routes.pop()
