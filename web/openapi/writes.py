@@ -7,6 +7,10 @@ from web.openapi import answers, parts
 from web.openapi.operation import WRITE_ERRORS, Answer, Operation
 from web.openapi.schemas import ref
 
+_ACCEPTED: Final = Answer(
+    description="It is committed.", schema=ref("Accepted"), headers=(TOKEN,), example=answers.ACCEPTED
+)
+
 WRITES: Final = (
     Operation(
         method="post",
@@ -23,12 +27,7 @@ WRITES: Final = (
                 schema=ref("Differences"),
                 example=answers.SYNC_DIFFERENCES,
             ),
-            202: Answer(
-                description="It is committed.",
-                schema=ref("Accepted"),
-                headers=(TOKEN,),
-                example=answers.ACCEPTED,
-            ),
+            202: _ACCEPTED,
         },
         errors=(*WRITE_ERRORS, "ambiguous-reference"),
     ),
@@ -46,12 +45,7 @@ WRITES: Final = (
                 schema=ref("Differences"),
                 example=answers.INGEST_DIFFERENCES,
             ),
-            202: Answer(
-                description="It is committed.",
-                schema=ref("Accepted"),
-                headers=(TOKEN,),
-                example=answers.ACCEPTED,
-            ),
+            202: _ACCEPTED,
         },
         errors=WRITE_ERRORS,
     ),
