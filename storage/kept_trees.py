@@ -112,7 +112,7 @@ class KeptTrees:
             self._to_sweep = list(self._skeletons.keys())
         for place in self._to_sweep[-_SWEPT_AT_ONCE:]:
             skeleton: Skeleton | None = self._skeletons.peek(place)
-            if skeleton is not None and not self._holds(skeleton):
+            if skeleton is not None and not self._memory.holds(skeleton.items):
                 self._skeletons.pop(place, None)
         del self._to_sweep[-_SWEPT_AT_ONCE:]
         if not self._to_sweep:
@@ -120,10 +120,6 @@ class KeptTrees:
                 root, depth, _ = key
                 if self._skeletons.peek((root, depth or _ANY_DEPTH)) is not kept.skeleton:
                     self._answers.pop(key, None)
-
-    def _holds(self, skeleton: Skeleton) -> bool:
-        memory = self._memory
-        return memory.stamp(skeleton.places) == skeleton.stamp or memory.holds(skeleton.items)
 
     def answer(self, skeleton: Skeleton, depth: int, since: datetime | None) -> Answer:
         """The answer that it gives to this period, made or kept."""

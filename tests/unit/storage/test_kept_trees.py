@@ -263,3 +263,21 @@ def test_trees_of_before_do_not_hold_on_to_what_has_changed() -> None:
     assert changed > 300_000
     assert sum(held.values()) < 100_000
     assert trees.skeleton(109, 2, 0) is not None
+
+
+def test_trees_do_not_hold_on_to_what_memory_has_no_room_for() -> None:
+    """Of a hundred roots, each with one entity of its own, nobody tells anything."""
+    kept = Kept()
+    kept.memory = MemoryCache(kept.clock, max_bytes=50_000)
+    kept.memory.restore()
+    trees = KeptTrees(kept.memory, kept.clock, max_bytes=100_000)
+    for root in range(10, 110):
+        fragments = {root: fragment(root, [])}
+        kept.memory.put(root, fragments[root], 2_000, kept.memory.ticket())
+        tree = Tree(root, depth=1, budget=10)
+        while not tree.done:
+            tree.advance(fragments)
+        trees.keep(Skeleton.of(tree, fragments, depth=1), 1)
+        assert trees.skeleton(root, 1, 0) is not None
+    assert len(kept.memory) < 25
+    assert len(trees._skeletons) < 60
