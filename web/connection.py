@@ -138,7 +138,7 @@ class ProblemHandler(web.RequestHandler):
         try:
             self._take(data)
         except Exception as error:  # noqa: BLE001 - as the loop does, for this connection alone
-            logger.warning("closed a connection that broke: %s", type(error).__name__)
+            self.log_exception(exc_info=error)
             if self.transport is not None:
                 self.transport.abort()
 

@@ -48,14 +48,12 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
             "Time to answer",
             "s",
             [
-                *(
-                    (f"p{q}", f"histogram_quantile(0.{q}, sum by (le) (rate({_HTTP}_bucket[5m])))")
-                    for q in (50, 99)
-                ),
-                (
-                    "waiting for a turn, p99",
-                    "histogram_quantile(0.99, sum by (le) (rate(profile_http_wait_seconds_bucket[5m])))",
-                ),
+                (name, f"histogram_quantile({q}, sum by (le) (rate({metric}_bucket[5m])))")
+                for name, q, metric in (
+                    ("p50", "0.50", _HTTP),
+                    ("p99", "0.99", _HTTP),
+                    ("waiting for a turn, p99", "0.99", "profile_http_wait_seconds"),
+                )
             ],
         ),
         (

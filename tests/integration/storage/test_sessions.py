@@ -56,9 +56,9 @@ async def use_all(stores: Stores) -> None:
         await anext(lines)  # and no further
     await stores.placeholders.merge()
     assert await stores.eraser.erase(key) is not None
-    assert [each async for each in stores.erasure_transfer.entries()]
-    async for _ in stores.erasure_transfer.take([each async for each in stores.erasure_transfer.entries()]):
-        pass
+    entries = [each async for each in stores.erasure_transfer.entries()]
+    assert entries
+    assert [each async for each in stores.erasure_transfer.take(entries)]
 
 
 async def test_nothing_of_one_use_is_left_to_the_next(pools: list[asyncpg.Pool], settings: Settings) -> None:
