@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 from hiredis import Reader
 
+TIMEOUT_S = 0.15  # of the connections that tests make
 Handler = Callable[[list[bytes]], bytes]
 
 

@@ -1,7 +1,6 @@
 """The shared level over connections that hang, are full, or fail."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,25 +10,11 @@ from storage.cache import RedisCache
 from storage.keyspace import Keyspace
 from storage.redis_node import FAILURES
 from storage.redis_nodes import RedisNodes
-from tests.unit.storage.fake_redis import FakeRedis, array, bulk, fake_redis
+from tests.unit.storage.fake_redis import TIMEOUT_S, FakeRedis, array, bulk
 from tests.unit.storage.fakes import ManualClock
 
-TIMEOUT_S = 0.15
 KEYSPACE = Keyspace("up:1.1.1")
 ECHO: tuple[int, redis_connection.Command] = (0, ("ECHO", "a"))
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeRedis]:
-    async with fake_redis() as node:
-        yield node
-
-
-@pytest.fixture
-async def nodes(server: FakeRedis) -> AsyncIterator[RedisNodes]:
-    opened = RedisNodes([server.address], timeout_s=TIMEOUT_S)
-    yield opened
-    await opened.close()
 
 
 async def test_an_invalidation_does_not_wait_for_the_breaker(server: FakeRedis) -> None:

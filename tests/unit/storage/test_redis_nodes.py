@@ -13,31 +13,17 @@ from storage import redis_connection
 from storage.redis_node import COOLDOWN_S, FAILURES
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript
-from tests.unit.storage.fake_redis import FakeRedis, array, bulk, fake_redis
+from tests.unit.storage.fake_redis import TIMEOUT_S, FakeRedis, array, bulk, fake_redis
 from tests.unit.storage.fakes import ManualClock
 
-TIMEOUT_S = 0.15
 Commands = list[tuple[int, redis_connection.Command]]
 SCRIPT = RedisScript("return 1")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[FakeRedis]:
-    async with fake_redis() as node:
-        yield node
 
 
 @pytest.fixture
 async def other() -> AsyncIterator[FakeRedis]:
     async with fake_redis() as node:
         yield node
-
-
-@pytest.fixture
-async def nodes(server: FakeRedis) -> AsyncIterator[RedisNodes]:
-    opened = RedisNodes([server.address], timeout_s=TIMEOUT_S)
-    yield opened
-    await opened.close()
 
 
 async def echo(nodes: RedisNodes, *texts: str, slot: int = 0) -> list[object]:
