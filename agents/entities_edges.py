@@ -9,12 +9,12 @@ from typing import Final
 import msgspec
 
 from agents.names import check_entity
-from app.decoding import decode_record, told_at_of
-from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityRow
+from app.config.settings import Settings
+from app.core.decoding import decode_record, told_at_of
+from app.core.errors import InvalidError
+from app.core.models import Batch, EdgeRow, EntityRow
+from app.core.validation import MAX_RELATIONSHIP_BYTES, check_json_text, check_name
 from app.ports import Record
-from app.settings import Settings
-from app.validation import MAX_RELATIONSHIP_BYTES, check_json_text, check_name
 
 
 class EdgeIn(msgspec.Struct, frozen=True):

@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from agents.names import check_entity
-from app.dates import parse, to_text
-from app.decoding import decode_record, told_at_of
-from app.models import Batch, PropertyRow
+from app.config.settings import Settings
+from app.core.dates import parse, to_text
+from app.core.decoding import decode_record, told_at_of
+from app.core.models import Batch, PropertyRow
+from app.core.provenance import RecordSource
+from app.core.validation import MAX_FIELD_BYTES, check_json_text, check_name
 from app.ports import Record
-from app.provenance import RecordSource
-from app.settings import Settings
-from app.validation import MAX_FIELD_BYTES, check_json_text, check_name
 
 
 class PropertyIn(msgspec.Struct, frozen=True):

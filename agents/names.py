@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from app.errors import InvalidError
-from app.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
+from app.core.errors import InvalidError
+from app.core.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
 
 UNKNOWN: Final = "unknown"
 

@@ -10,12 +10,12 @@ from typing import Annotated, Final
 import msgspec
 
 from agents.names import check_entity
-from app.dates import granularity, parse, period_of
-from app.decoding import decode_record, told_at_of
-from app.models import Batch, TemporalRow
+from app.config.settings import Settings
+from app.core.dates import granularity, parse, period_of
+from app.core.decoding import decode_record, told_at_of
+from app.core.models import Batch, TemporalRow
+from app.core.validation import MAX_KEY_BYTES, check_json_text, check_name
 from app.ports import Record
-from app.settings import Settings
-from app.validation import MAX_KEY_BYTES, check_json_text, check_name
 
 Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

@@ -23,8 +23,8 @@ def __getattr__(name: str) -> Any:
 
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from app.settings import problems_of  # noqa: PLC0415
-    from app.worker import create  # noqa: PLC0415
+    from app.config.settings import problems_of  # noqa: PLC0415
+    from app.worker.worker import create  # noqa: PLC0415
 
     try:
         globals()["app"] = created = create()

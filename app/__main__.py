@@ -12,17 +12,9 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from app import (
-    audit_command,
-    connector_command,
-    dead_letter_commands,
-    doctor_command,
-    erasures_command,
-    keys_command,
-    placeholder_command,
-)
-from app.errors import ProfileError
-from app.settings import Settings, problems_of
+from app.commands import audit, connector, dead_letters, doctor, erasures, keys, placeholders
+from app.config.settings import Settings, problems_of
+from app.core.errors import ProfileError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,13 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
     commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
 
-    connector_command.add_to(commands)
-    dead_letter_commands.add_to(commands)
-    audit_command.add_to(commands)
-    placeholder_command.add_to(commands)
-    keys_command.add_to(commands)
-    erasures_command.add_to(commands)
-    doctor_command.add_to(commands)
+    for command in (connector, dead_letters, audit, placeholders, keys, erasures, doctor):
+        command.add_to(commands)
     return parser
 
 
@@ -85,7 +72,7 @@ def _migrate(_: argparse.Namespace) -> int:
 
 
 def _topics(_: argparse.Namespace) -> int:
-    from app.topic_admin import create_topics  # noqa: PLC0415 — only this command needs it
+    from app.kafka.admin import create_topics  # noqa: PLC0415 — only this command needs it
 
     settings = Settings()
     created = asyncio.run(create_topics(settings.kafka, settings.topic_specs))

@@ -8,14 +8,14 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from app.audit import AuditReport
-from app.domain_event import DomainEvent
-from app.erasure import ErasureReceipt, LedgerEntry, Named, Taken
-from app.export import ExportLine
-from app.models import Batch, Changes, EntityKey
-from app.preview import Preview
-from app.selection import Selection
-from app.stored_letter import StoredLetter
+from app.core.audit import AuditReport
+from app.core.domain_event import DomainEvent
+from app.core.erasure import ErasureReceipt, LedgerEntry, Named, Taken
+from app.core.export import ExportLine
+from app.core.models import Batch, Changes, EntityKey
+from app.core.preview import Preview
+from app.core.selection import Selection
+from app.dead_letters.letter import StoredLetter
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
 

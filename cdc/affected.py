@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from app.models import EntityKey, Lookup
+from app.core.models import EntityKey, Lookup
 from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
 from cdc.event_fields import is_removed, object_of
 from cdc.events import is_rename

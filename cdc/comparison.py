@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from app.models import EntityKey
+from app.core.models import EntityKey
+from app.core.snapshot import EdgeNow, EntityNow, GraphReading, PointNow
 from app.ports import ErasureRegister, OutgoingEvent
-from app.snapshot import EdgeNow, EntityNow, GraphReading, PointNow
 from cdc.endings import Endings
 from cdc.envelope import (
     Change,

@@ -5,9 +5,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
-from app.dates import from_epoch_ms
-from app.erasure import Named
-from app.models import EntityKey
+from app.core.dates import from_epoch_ms
+from app.core.erasure import Named
+from app.core.models import EntityKey
 from app.ports import ErasureRegister, OutgoingEvent
 from cdc.envelope import (
     Change,

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 
 Operation = Literal["c", "u", "d", "r"]
 SkipReason = Literal["tombstone", "truncate", "message", "foreign-table"]

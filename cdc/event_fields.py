@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 from cdc.envelope import EdgeRow, EntityRow, TemporalRow
 
 Json = msgspec.Raw | str | None

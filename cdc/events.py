@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from app.dates import from_epoch_ms
-from app.models import EntityKey
+from app.core.dates import from_epoch_ms
+from app.core.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import (
     Change,

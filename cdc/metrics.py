@@ -1,4 +1,4 @@
-"""What the CDC parts count, beside app.metrics."""
+"""What the CDC parts count, beside app.observability.metrics."""
 
 from typing import Final
 

@@ -6,7 +6,7 @@ does not depend on where windows end. Changes of the entity itself bear it, befo
 
 from collections.abc import MutableMapping, Sequence
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from app.ports import Record
 from cdc.envelope import Change, EntityChange, EntityRow
 

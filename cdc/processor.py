@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from app import metrics as app_metrics
-from app.clock import Clock, SystemClock
-from app.dates import from_epoch_ms
-from app.dead_letter_policy import DeadLetterPolicy
-from app.dead_letters import dead_letter
-from app.errors import InvalidError
-from app.hooks import NO_HOOKS, Hooks
-from app.log_events import LogEvent
-from app.models import EntityKey
+from app.core.clock import Clock, SystemClock
+from app.core.dates import from_epoch_ms
+from app.core.errors import InvalidError
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.log_events import LogEvent
+from app.core.models import EntityKey
+from app.dead_letters.policy import DeadLetterPolicy
+from app.dead_letters.sink import dead_letter
+from app.observability import metrics as app_metrics
 from app.ports import (
     CommitLog,
     DeadLetter,

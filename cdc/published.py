@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from app.errors import InvalidError
-from app.models import EntityKey
+from app.core.errors import InvalidError
+from app.core.models import EntityKey
 from app.ports import Record
 
 _ENDS = frozenset({"entity_deleted", "relationship_deleted", "temporal_data_deleted"})

@@ -10,9 +10,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from app.durable_producer import DurableProducer, Outgoing
-from app.errors import FatalError, TransientError
-from app.hooks import NO_HOOKS, Hooks
+from app.core.errors import FatalError, TransientError
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.kafka.producer import DurableProducer, Outgoing
 from app.ports import OutgoingEvent
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)

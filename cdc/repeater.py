@@ -12,12 +12,12 @@ from typing import Any, Final, Protocol, TypeVar
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from app.clock import Clock, SystemClock
-from app.errors import InvalidError, TransientError
-from app.hooks import NO_HOOKS, Hooks
-from app.kafka_security import client_options
-from app.log_events import LogEvent
-from app.models import Changes
+from app.config.kafka import client_options
+from app.core.clock import Clock, SystemClock
+from app.core.errors import InvalidError, TransientError
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.log_events import LogEvent
+from app.core.models import Changes
 from app.ports import CommitLog, Invalidator, Record
 from cdc import metrics
 from cdc.affected import Affected, LookupsOf

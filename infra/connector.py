@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from app.connect_client import ConnectClient as AsyncConnectClient
-from app.connector_config import connector_config
-from app.errors import ProfileError
+from app.core.errors import ProfileError
+from cdc.connector.client import ConnectClient as AsyncConnectClient
+from cdc.connector.config import connector_config
 from infra.errors import InfraError
 
 __all__ = ["ConnectClient", "connector_config"]
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class ConnectClient:
-    """app.connect_client, one call at a time; each raises InfraError in place of the application's errors."""
+    """cdc.connector.client, one call at a time; each raises InfraError in place of the application's errors."""
 
     def __init__(self, url: str) -> None:
         self._client = AsyncConnectClient(url)

@@ -1,6 +1,6 @@
 """What can go wrong with the local stack. Each message names the cause and the way out."""
 
-from app.errors import FatalError
+from app.core.errors import FatalError
 
 
 class InfraError(FatalError):

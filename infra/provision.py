@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from pydantic import SecretStr
 
-from app.settings import Settings
+from app.config.settings import Settings
 from infra.compose import primary_dsn_inside
 from infra.settings import InfraSettings
 
@@ -47,7 +47,7 @@ def provision(settings: InfraSettings, services: Collection[str], *, in_containe
 
 def create_topics(application: Settings) -> None:
     """Create every topic that is missing; existing ones are left as they are."""
-    from app.topic_admin import create_topics as create  # noqa: PLC0415 - see above
+    from app.kafka.admin import create_topics as create  # noqa: PLC0415 - see above
 
     specs = application.topic_specs
     asyncio.run(create(application.kafka_brokers, specs))
@@ -66,7 +66,7 @@ def register_connector(
     settings: InfraSettings, application: Settings, *, in_containers: bool = False
 ) -> None:
     """Register the settings' Debezium connector and return when it runs."""
-    from app.connector_config import config_of  # noqa: PLC0415 - see above
+    from cdc.connector.config import config_of  # noqa: PLC0415 - see above
     from infra.connector import ConnectClient  # noqa: PLC0415 - see above
 
     if in_containers:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.errors import ProfileError
+from app.core.errors import ProfileError
 from load.errors import LoadError
 
 

@@ -12,11 +12,11 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
-from app import dates
-from app.kafka_security import client_options
-from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
-from app.provenance import RecordSource
-from app.settings import Role, Settings
+from app.config.kafka import client_options
+from app.config.settings import Role, Settings
+from app.core import dates
+from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
+from app.core.provenance import RecordSource
 from storage.stores import Stores
 
 _FIELD = "date"

@@ -21,7 +21,7 @@ from aiohttp import web
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
-from app.settings import Settings
+from app.config.settings import Settings
 from storage.redis_nodes import RedisNodes
 
 HEADERS = {"Content-Type": "application/json", "Cache-Status": "baseline; hit"}

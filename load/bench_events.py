@@ -19,9 +19,9 @@ from typing import Any, Final
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from app import dates
-from app.kafka_security import client_options
-from app.settings import Role
+from app.config.kafka import client_options
+from app.config.settings import Role
+from app.core import dates
 from load import messages
 from load.events_pipeline import Pipeline, paced, pipeline
 from load.latency import Arrival, delays, percentile, rate

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from statistics import median
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from load.bare_loop import DECODERS
 from load.commits import Speed
 from load.ingest_workloads import WORKLOADS, records

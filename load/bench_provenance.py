@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from load.bare_loop import properties
 from load.ingest_workloads import WORKLOADS, Workload, records
 from load.options import positive

@@ -8,7 +8,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import cores, read_mix_runs, read_path_runs, read_statements
 from load.entities_csv import export
 from load.errors import LoadError

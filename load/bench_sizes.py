@@ -22,8 +22,8 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 from pydantic import SecretStr
 
-from app.models import EntityKey
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import EntityKey
 from load import cores, hot_statements
 from load.hot_statements import Known
 from load.options import positive

@@ -10,7 +10,7 @@ import asyncio
 import csv
 from pathlib import Path
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load.errors import LoadError
 from load.postgres import connect
 

@@ -11,12 +11,12 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.connect_client import ConnectClient
-from app.connector_config import config_of
-from app.errors import ProfileError
-from app.kafka_security import client_options
-from app.settings import Role, Settings
-from app.topic_admin import create_topics
+from app.config.kafka import client_options
+from app.config.settings import Role, Settings
+from app.core.errors import ProfileError
+from app.kafka.admin import create_topics
+from cdc.connector.client import ConnectClient
+from cdc.connector.config import config_of
 from load.errors import LoadError
 from load.latency import Arrival
 from load.readers import Reader, delete_topics, reader_process

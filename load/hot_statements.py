@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from app import dates
-from app.clock import SystemClock
-from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core import dates
+from app.core.clock import SystemClock
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
 from load.plans import ExplainedPool, Plan, PlanLog
 from storage import graph_queries
 from storage.cache import NoCache

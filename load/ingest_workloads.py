@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from app import dates
-from app.settings import Role
+from app.config.settings import Role
+from app.core import dates
 from load import messages
 from load.sending import Message
 from load.world import World, month_start

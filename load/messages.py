@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
-from app import dates
+from app.core import dates
 from load import people
 from load.sending import Message
 from load.world import Fact, Node, Point, World

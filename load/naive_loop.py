@@ -10,8 +10,8 @@ from typing import Any, Final
 import asyncpg
 import uvloop
 
-from app.models import Batch
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
+from app.core.models import Batch
 from load.bare_loop import DECODERS, fetches
 
 _ENTITY: Final = "INSERT INTO entities (type, reference) VALUES ($1, $2) ON CONFLICT DO NOTHING"

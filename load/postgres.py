@@ -18,8 +18,8 @@ import asyncpg
 import orjson
 from tqdm import tqdm
 
-from app import dates
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core import dates
 from load.errors import LoadError
 from load.options import add_world, positive, world
 from load.world import Node, Point, World

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import cpu, read_statements
 from load.cores import Cores
 from load.fetching import fetch

@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load.errors import LoadError
 from storage.queries import query
 

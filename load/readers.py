@@ -15,9 +15,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from app.kafka_security import client_options
-from app.settings import Role, Settings
-from app.topic_admin import create_topics
+from app.config.kafka import client_options
+from app.config.settings import Role, Settings
+from app.kafka.admin import create_topics
 from load.bare_loop import topic_of
 from load.commits import Commit, Speed, speed
 from load.cpu import process_s

@@ -17,8 +17,8 @@ from urllib.parse import quote
 from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
-from app import event_cursor
-from app.settings import Settings
+from app.config.settings import Settings
+from app.feed import cursor
 from load.errors import LoadError
 
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu")
@@ -89,8 +89,8 @@ def _from_earlier(page: Page, url: str) -> None:
     topic = Settings().topics.domain_events
     with urllib.request.urlopen(f"{url}/v1/events", timeout=_PATIENCE_MS / 1000) as stream:  # noqa: S310 - http: who calls says where the worker is
         now = next(line[4:].strip() for line in stream if line.startswith(b"id: "))
-    ends = event_cursor.decode(topic, now.decode())
-    earlier = event_cursor.encode(topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
+    ends = cursor.decode(topic, now.decode())
+    earlier = cursor.encode(topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
     page.route(
         "**/v1/events",
         lambda route: route.continue_(headers={**route.request.headers, "last-event-id": earlier}),

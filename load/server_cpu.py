@@ -8,7 +8,7 @@ from typing import Self
 import asyncpg
 from redis.asyncio import Redis
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import cpu
 
 

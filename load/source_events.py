@@ -15,7 +15,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import Final, NamedTuple
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import cdnow, customers, generated, people, source_payloads
 from load.options import add_world, world
 from load.purchases import Purchase

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from app.dates import period_of
+from app.core.dates import period_of
 from load import people
 from load.customers import Customer, Organisation, account_of
 from load.purchases import Purchase

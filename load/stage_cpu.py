@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import cpu
 
 Stages = Mapping[str, float]

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from app import dates
-from app.kafka_security import client_options
-from app.settings import Settings
+from app.config.kafka import client_options
+from app.config.settings import Settings
+from app.core import dates
 from load import messages
 from load.postgres import connect
 from load.sending import Message

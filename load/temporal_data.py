@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load import messages
 from load.options import add_world, world
 from load.sending import send

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from app.models import Granularity
+from app.core.models import Granularity
 from load import people
 
 _USERS_PER_ORGANISATION: Final = 5

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.kafka_security import client_options
-from app.settings import Role, Settings
-from app.topic_admin import create_topics
+from app.config.kafka import client_options
+from app.config.settings import Role, Settings
+from app.kafka.admin import create_topics
 from load.errors import LoadError
 from load.processes import started
 from load.readers import committed, delete_topics, reader_process, readers

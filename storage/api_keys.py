@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from app.access import ApiKey, Rate, Scope
+from app.core.api_keys import ApiKey, Rate, Scope
 from storage.errors import translated
 from storage.queries import query
 
@@ -14,7 +14,7 @@ _KNOWN: Final = frozenset(map(str, Scope))
 
 
 class PostgresKeys:
-    """Implements app.access.KeyStore on the primary, where a revocation counts at once."""
+    """Implements app.core.api_keys.KeyStore on the primary, where a revocation counts at once."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Protocol, cast
 
-from app import audit
+from app.core import audit
 from storage import fragments, lookup_lists
 from storage.fragments import Fragment
 from storage.keyspace import CacheKey, Keyspace

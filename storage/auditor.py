@@ -14,9 +14,9 @@ from typing import Final
 
 import asyncpg
 
-from app.audit import AuditReport, Kind, Mismatch
-from app.errors import TransientError
-from app.models import EntityKey
+from app.core.audit import AuditReport, Kind, Mismatch
+from app.core.errors import TransientError
+from app.core.models import EntityKey
 from storage import fragments, graph_queries
 from storage.audited_levels import AuditedLevel, Entry
 from storage.fragments import Fragment

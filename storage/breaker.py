@@ -1,6 +1,6 @@
 """A circuit breaker that lets one probe through: a dead or hanging server costs few requests their time limit."""
 
-from app.clock import Clock
+from app.core.clock import Clock
 
 
 class Breaker:

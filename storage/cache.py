@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
-from app.errors import TransientError
-from app.models import Changes
+from app.core.errors import TransientError
+from app.core.models import Changes
 from storage.keyspace import CacheKey, Keyspace
 from storage.redis_nodes import RedisNodes
 from storage.redis_script import RedisScript

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-from app.models import Batch, EntityKey, PropertyRow, TemporalRow
+from app.core.models import Batch, EntityKey, PropertyRow, TemporalRow
 from storage import fold
 from storage.pools import Connection
 from storage.queries import query

@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from app.models import Changes, EntityKey, Lookup
+from app.core.models import Changes, EntityKey, Lookup
 from storage.lookups import lookups_of
 
 _IN_THREAD_FROM: Final = 200  # documents

@@ -6,8 +6,8 @@ from typing import Final
 
 import asyncpg
 
-from app.errors import TransientError
-from app.models import EntityKey
+from app.core.errors import TransientError
+from app.core.models import EntityKey
 from storage.errors import translated
 from storage.queries import query
 

@@ -7,11 +7,11 @@ from typing import Final
 
 import asyncpg
 
-from app.access import ApiKey
-from app.errors import FatalError, ProfileError, TransientError
-from app.findings import Finding, Level, failed, judged, unreachable
+from app.config.settings import Settings
+from app.core.api_keys import ApiKey
+from app.core.check_results import Finding, Level, failed, judged, unreachable
+from app.core.errors import FatalError, ProfileError, TransientError
 from app.ports import ReplicationSlots
-from app.settings import Settings
 from storage.api_keys import PostgresKeys
 from storage.errors import translated
 from storage.ledger import ErasureLedger

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Final, cast
 
-from app.errors import FatalError, TransientError
-from app.findings import Finding, Level, failed, judged, unreachable
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.check_results import Finding, Level, failed, judged, unreachable
+from app.core.errors import FatalError, TransientError
 from storage.redis_nodes import RedisNodes
 from storage.redis_security import RedisSecurity
 

@@ -7,7 +7,7 @@ change, only where an entity is large enough to have too many or to become too l
 from dataclasses import dataclass
 from typing import Final
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 from storage.changes import Effects
 from storage.pools import Connection
 from storage.queries import query

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import asyncpg
 
-from app.erasure import ErasureReceipt
-from app.models import Changes, EntityKey
+from app.core.erasure import ErasureReceipt
+from app.core.models import Changes, EntityKey
 from storage.changes import lookups_in
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
-from app.erasure import Named
+from app.core.erasure import Named
 from storage.errors import translated
 from storage.ledger import ErasureLedger
 from storage.queries import query

@@ -12,9 +12,9 @@ from typing import Final
 
 import asyncpg
 
-from app.erasure import LedgerEntry, Taken
-from app.errors import FatalError
-from app.models import Changes, EntityKey
+from app.core.erasure import LedgerEntry, Taken
+from app.core.errors import FatalError
+from app.core.models import Changes, EntityKey
 from storage.eraser import erased_changes
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations

@@ -1,4 +1,4 @@
-"""PostgreSQL's errors in the words of app.errors, by SQLSTATE and never by the text of a message.
+"""PostgreSQL's errors in the words of app.core.errors, by SQLSTATE and never by the text of a message.
 
 The message of an InvalidError holds no value: what PostgreSQL says may quote somebody's data.
 """
@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from app.errors import FatalError, InvalidError, ProfileError, TransientError
+from app.core.errors import FatalError, InvalidError, ProfileError, TransientError
 
 # Classes 40: rollback (deadlock, serialization); 08: connection; 53: resources; 57: shut down, cancelled,
 # starting; 58: system; 55: object in use; 25: read-only, after a failover.

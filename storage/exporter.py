@@ -7,8 +7,8 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from app.export import Entity as EntityLine
-from app.export import ExportLine, Property, Relationship, Temporal
+from app.core.export import Entity as EntityLine
+from app.core.export import ExportLine, Property, Relationship, Temporal
 from storage.errors import translated
 from storage.pools import Connection
 from storage.provenance import StoredSources

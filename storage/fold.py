@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import TypeVar
 
-from app.models import EdgeRow, EntityRow, PropertyRow, TemporalRow
+from app.core.models import EdgeRow, EntityRow, PropertyRow, TemporalRow
 
 V = TypeVar("V", PropertyRow, TemporalRow)
 

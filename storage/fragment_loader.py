@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from app.clock import Clock
-from app.hooks import NO_HOOKS, Hooks
-from app.metrics import CACHE_READS
+from app.core.clock import Clock
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.observability.metrics import CACHE_READS
 from storage import fragments as codec
 from storage import graph_queries
 from storage.cache import Found

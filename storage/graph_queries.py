@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 import asyncpg
 import orjson
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from storage.lookups import json_literal
 from storage.pools import Connection
 from storage.queries import query

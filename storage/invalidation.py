@@ -10,8 +10,8 @@ import logging
 from collections.abc import Container, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from app.log_events import LogEvent
-from app.models import Changes
+from app.core.log_events import LogEvent
+from app.core.models import Changes
 from storage.cache import CacheLevel, keys_of
 from storage.keyspace import CacheKey, Keyspace
 from storage.notifications import Memory

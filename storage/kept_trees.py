@@ -11,7 +11,7 @@ from typing import Final
 
 from cachebox import LRUCache
 
-from app.clock import Clock
+from app.core.clock import Clock
 from app.ports import Answer
 from storage.fragments import Fragment
 from storage.notifications import Memory

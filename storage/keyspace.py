@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from redis.crc import key_slot
 
-from app.audit import Kind
-from app.models import EntityKey, Lookup
+from app.core.audit import Kind
+from app.core.models import EntityKey, Lookup
 
 FORMAT_VERSION: Final = 5
 GROUPS: Final = 128

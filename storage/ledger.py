@@ -13,8 +13,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
-from app.errors import FatalError
-from app.models import Batch, EntityKey
+from app.core.errors import FatalError
+from app.core.models import Batch, EntityKey
 from storage.pools import Connection
 from storage.queries import query
 

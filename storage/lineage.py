@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from app.errors import FatalError, TransientError
-from app.log_events import LogEvent
+from app.core.errors import FatalError, TransientError
+from app.core.log_events import LogEvent
 from storage.pools import Connection, asked
 from storage.queries import query
 from storage.source import Replica

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from app.clock import Clock
-from app.hooks import NO_HOOKS, Hooks
-from app.metrics import CACHE_READS
+from app.core.clock import Clock
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.observability.metrics import CACHE_READS
 from storage import lookup_lists
 from storage.flights import Flights
 from storage.graph_queries import Ask

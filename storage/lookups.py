@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from app.models import Lookup
+from app.core.models import Lookup
 
 MAX_DEPTH: Final = 8  # segments of a path
 MAX_BYTES: Final = 256  # of a canonical text

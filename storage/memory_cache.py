@@ -12,7 +12,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from cachebox import LRUCache
 
-from app.clock import Clock
+from app.core.clock import Clock
 
 V = TypeVar("V")
 Key = int | bytes  # an entity's id, or the name of another cache key

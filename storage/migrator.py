@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from app.errors import FatalError, TransientError
+from app.core.errors import FatalError, TransientError
 from storage.errors import translated
 
 DIRECTORY: Final = Path(__file__).parent / "migrations"

@@ -15,9 +15,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from app.clock import Clock
-from app.errors import TransientError
-from app.log_events import LogEvent
+from app.core.clock import Clock
+from app.core.errors import TransientError
+from app.core.log_events import LogEvent
 from storage.fragments import Fragment
 from storage.keyspace import CacheKey, Keyspace
 from storage.lookup_lists import IdList

@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from app.models import Changes, EntityKey
+from app.core.models import Changes, EntityKey
 from storage.errors import translated
 from storage.invalidation import PendingInvalidations
 from storage.pools import Connection

@@ -9,8 +9,8 @@ from typing import Final
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from app.errors import BusyError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import BusyError
 from storage.errors import translated
 from storage.queries import query
 

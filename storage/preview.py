@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeVar
 
 import asyncpg
 
-from app import dates
-from app.models import Batch, EntityKey, PropertyRow, RemovedEdge
-from app.preview import Difference, Outcome, Preview, Stored
+from app.core import dates
+from app.core.models import Batch, EntityKey, PropertyRow, RemovedEdge
+from app.core.preview import Difference, Outcome, Preview, Stored
 from storage.candidates import (
     candidates,
     columns,

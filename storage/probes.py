@@ -5,7 +5,7 @@ from typing import Final
 
 import asyncpg
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from app.ports import DependencyState
 from storage.queries import query
 from storage.redis_nodes import RedisNodes

@@ -7,9 +7,9 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from app.models import EntityKey
+from app.core.models import EntityKey
+from app.core.provenance import Source
 from app.ports import Answer
-from app.provenance import Source
 from storage import sources
 from storage.entity_index import rows_of
 from storage.keyspace import FORMAT_VERSION

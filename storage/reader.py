@@ -8,11 +8,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from app.clock import Clock
-from app.dates import to_text
-from app.models import EntityKey
+from app.core.clock import Clock
+from app.core.dates import to_text
+from app.core.models import EntityKey
+from app.core.selection import Selection
 from app.ports import Answer
-from app.selection import Selection
 from storage import graph_queries, lookups, selected
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 from hiredis import ProtocolError, Reader, ReplyError, pack_command
 
-from app.errors import BusyError, TransientError
+from app.core.errors import BusyError, TransientError
 
 Command = tuple[bytes | str | int, ...]
 Outcome = list[object] | TransientError

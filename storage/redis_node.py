@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from app.clock import Clock
-from app.errors import BusyError, TransientError
-from app.log_events import LogEvent
-from app.metrics import READ_FAILURES
+from app.core.clock import Clock
+from app.core.errors import BusyError, TransientError
+from app.core.log_events import LogEvent
+from app.observability.metrics import READ_FAILURES
 from storage.breaker import Breaker
 from storage.redis_connection import Command, Outcome, RedisConnection
 from storage.redis_script import RedisScript

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final, cast
 
-from app.clock import Clock, SystemClock
-from app.errors import BusyError, TransientError
-from app.metrics import READ_SECONDS
+from app.core.clock import Clock, SystemClock
+from app.core.errors import BusyError, TransientError
+from app.observability.metrics import READ_SECONDS
 from storage.redis_connection import Command, Outcome
 from storage.redis_node import RETRY_S, Address, RedisNode
 from storage.redis_script import RedisScript

@@ -4,8 +4,8 @@ import ssl
 from dataclasses import dataclass
 from typing import Final, Self
 
-from app.settings import Settings
-from app.tls import tls_context
+from app.config.settings import Settings
+from app.core.tls import tls_context
 from storage.redis_connection import Command
 
 

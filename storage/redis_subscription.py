@@ -5,7 +5,7 @@ from typing import Final, Self, cast
 
 from hiredis import ProtocolError, Reader, pack_command
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage.redis_connection import Command
 from storage.redis_node import Address
 from storage.redis_security import NONE, RedisSecurity

@@ -11,9 +11,9 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from app.clock import Clock
-from app.errors import ProfileError
-from app.metrics import CACHE_REFILLS
+from app.core.clock import Clock
+from app.core.errors import ProfileError
+from app.observability.metrics import CACHE_REFILLS
 from storage.fragment_loader import FragmentLoader
 from storage.notifications import Memory
 

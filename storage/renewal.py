@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from app.metrics import CACHE_RENEWALS
+from app.observability.metrics import CACHE_RENEWALS
 from storage import fragments as codec
 from storage import lookup_lists
 from storage.fragments import Fragment

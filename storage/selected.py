@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 import orjson
 
-from app.dates import to_text
-from app.selection import Fields, Selection
+from app.core.dates import to_text
+from app.core.selection import Fields, Selection
 from storage.assembly import Tree
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment

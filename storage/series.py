@@ -13,7 +13,7 @@ _END: Final = "I"  # unsigned, of 32 bits, as this machine spells them
 class Series(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The opening bytes, the points by reference date with commas between them, and where each of them ends.
 
-    Dates have a fixed width (app.dates.to_text) and stand at the end of each point, so they need no other place: a
+    Dates have a fixed width (app.core.dates.to_text) and stand at the end of each point, so they need no other place: a
     process may hold millions of them.
     """
 

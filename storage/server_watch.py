@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from app.clock import Clock
-from app.errors import FatalError, TransientError
-from app.store_metrics import PoolFigures, ReplicaFigures
+from app.core.clock import Clock
+from app.core.errors import FatalError, TransientError
+from app.observability.store_state import PoolFigures, ReplicaFigures
 from storage.errors import translated
 from storage.queries import query
 from storage.source import Replica

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 
 
 class SharedAttempt:

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from app.errors import FatalError, TransientError
+from app.core.errors import FatalError, TransientError
 from app.ports import SlotState
 from storage.errors import translated
 from storage.queries import query

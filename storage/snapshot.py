@@ -8,8 +8,8 @@ from typing import Final
 
 import asyncpg
 
-from app.models import EntityKey
-from app.snapshot import EdgeNow, EntityNow, PointNow
+from app.core.models import EntityKey
+from app.core.snapshot import EdgeNow, EntityNow, PointNow
 from storage.errors import translated
 from storage.pools import Connection
 from storage.queries import query
@@ -19,7 +19,7 @@ _POLL_S: Final = 0.05
 
 
 class PostgresReading:
-    """Implements app.snapshot.GraphReading."""
+    """Implements app.core.snapshot.GraphReading."""
 
     def __init__(
         self, connection: Connection, *, position: int, at: datetime, since: datetime | None
@@ -72,7 +72,7 @@ class PostgresReading:
 
 
 class PostgresSnapshots:
-    """Implements app.snapshot.GraphSnapshots."""
+    """Implements app.core.snapshot.GraphSnapshots."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

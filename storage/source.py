@@ -12,10 +12,10 @@ from typing import Final, Generic, TypeVar
 
 import asyncpg
 
-from app.clock import Clock
-from app.errors import BusyError, FatalError, TransientError
-from app.log_events import LogEvent
-from app.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
+from app.core.clock import Clock
+from app.core.errors import BusyError, FatalError, TransientError
+from app.core.log_events import LogEvent
+from app.observability.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.graph_queries import Ask, Reached, position
 from storage.pools import Connection, asked

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from zlib import crc32
 
-from app.models import PropertyRow
-from app.provenance import RecordSource, RequestSource, Source
+from app.core.models import PropertyRow
+from app.core.provenance import RecordSource, RequestSource, Source
 from storage.pools import Connection
 from storage.queries import query
 

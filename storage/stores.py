@@ -8,9 +8,12 @@ from typing import Final, Self
 
 import asyncpg
 
-from app.access import KeyStore
-from app.clock import Clock, SystemClock
-from app.hooks import NO_HOOKS, Hooks
+from app.config.settings import Role, Settings
+from app.core.api_keys import KeyStore
+from app.core.clock import Clock, SystemClock
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.snapshot import GraphSnapshots
+from app.observability.store_state import StoreFigures
 from app.ports import (
     Auditor,
     CommitLog,
@@ -28,9 +31,6 @@ from app.ports import (
     ProvenanceReader,
     ReplicationSlots,
 )
-from app.settings import Role, Settings
-from app.snapshot import GraphSnapshots
-from app.store_metrics import StoreFigures
 from storage.api_keys import PostgresKeys
 from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.auditor import CacheAuditor

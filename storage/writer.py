@@ -12,10 +12,10 @@ from typing import Final
 
 import asyncpg
 
-from app.clock import Clock
-from app.hooks import NO_HOOKS, Hooks
-from app.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
-from app.tracing import span
+from app.core.clock import Clock
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
+from app.observability.tracing import span
 from storage.candidates import candidates, columns, folded
 from storage.changes import Effects, changes_of
 from storage.entity_limits import EntityLimits

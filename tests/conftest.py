@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from infra.settings import InfraSettings
 from tests.stack import TestStack, application_settings, infra_settings, own_database, own_topics
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from app import dates
-from app.models import EdgeRow, EntityKey, EntityRow, Granularity, PropertyRow, TemporalRow
+from app.core import dates
+from app.core.models import EdgeRow, EntityKey, EntityRow, Granularity, PropertyRow, TemporalRow
 
 DAY0 = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 

@@ -20,10 +20,10 @@ import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 from testcontainers.compose import DockerCompose
 
-from app.connect_client import ConnectClient
-from app.connector_config import connector_config
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from cdc.connector.client import ConnectClient
+from cdc.connector.config import connector_config
 from infra import stack
 from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment
 from infra.locking import file_lock
@@ -155,7 +155,7 @@ async def own_database(settings: InfraSettings, name: str) -> AsyncIterator[str]
 @asynccontextmanager
 async def own_topics(settings: Settings) -> AsyncIterator[TopicNames]:
     """All topics of the service under the settings' prefix, created; deleted afterwards."""
-    from app.topic_admin import create_topics  # noqa: PLC0415 - only tests with topics need it
+    from app.kafka.admin import create_topics  # noqa: PLC0415 - only tests with topics need it
 
     specs = settings.topic_specs
     await create_topics(settings.kafka_brokers, specs)

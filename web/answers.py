@@ -14,10 +14,10 @@ from typing import Final
 from aiohttp import web
 from multidict import istr
 
-from app.clock import Clock
+from app.core.clock import Clock
+from app.core.consistency_token import HEADER as TOKEN
+from app.core.consistency_token import Tokens
 from app.ports import Answer
-from app.tokens import HEADER as TOKEN
-from app.tokens import Tokens
 from web import security_headers
 from web.boundary import CACHE_OUTCOME, SERVER_NAME
 from web.services import WebServices

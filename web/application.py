@@ -9,8 +9,8 @@ from typing import Any, Final, cast
 
 from aiohttp import web
 
-from app.access import Scope
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Scope
 from web import (
     dead_letters,
     docs,

@@ -9,8 +9,8 @@ import msgspec
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from app.decoding import schema_error
-from app.errors import InvalidError
+from app.core.decoding import schema_error
+from app.core.errors import InvalidError
 from web import diagnosis
 from web.boundary import READING_BODY
 from web.field_paths import join

@@ -15,10 +15,10 @@ from typing import Final
 
 from aiohttp import HttpVersion11, web
 
-from app import tracing
-from app.access import Scope
-from app.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
-from app.log_events import LogEvent
+from app.core.api_keys import Scope
+from app.core.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
+from app.core.log_events import LogEvent
+from app.observability import tracing
 from web import problems, security_headers
 from web.accesses import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.deadlines import Deadlines

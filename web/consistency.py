@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from app.errors import TransientError
-from app.tokens import HEADER
+from app.core.consistency_token import HEADER
+from app.core.errors import TransientError
 from web.services import WebServices
 
 

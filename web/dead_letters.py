@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.dates import from_epoch_ms, to_text
-from app.errors import InvalidError
-from app.stored_letter import StoredLetter
+from app.core.dates import from_epoch_ms, to_text
+from app.core.errors import InvalidError
+from app.dead_letters.letter import StoredLetter
 from web import cursors, parameters
 from web.graph import next_page
 from web.problems import ProblemError

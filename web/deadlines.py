@@ -7,7 +7,7 @@ import asyncio
 from types import TracebackType
 from typing import Final, Self
 
-from app.clock import Clock
+from app.core.clock import Clock
 
 _CHECKS_PER_LIMIT: Final = 20
 

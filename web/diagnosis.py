@@ -8,8 +8,8 @@ import json
 import re
 from typing import Final
 
-from app.errors import InvalidError
-from app.validation import MAX_DEPTH, check_json_text
+from app.core.errors import InvalidError
+from app.core.validation import MAX_DEPTH, check_json_text
 from web.field_paths import path_of
 
 _LOOKS_AT_CHARACTERS: Final = 256 * 1024

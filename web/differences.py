@@ -17,10 +17,10 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from app import dates
-from app.errors import AmbiguousReferenceError, InvalidError
-from app.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
-from app.preview import Difference, Outcome, Preview, Stored
+from app.core import dates
+from app.core.errors import AmbiguousReferenceError, InvalidError
+from app.core.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
+from app.core.preview import Difference, Outcome, Preview, Stored
 from web.refusals import Refusal
 
 R = TypeVar("R", bound=NamedTuple)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from app.errors import FatalError
+from app.core.errors import FatalError
 from web.answers import accepts_gzip, unless_known
 from web.openapi.document import document
 from web.problems import ProblemError

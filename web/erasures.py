@@ -11,11 +11,11 @@ from typing import Final
 
 from aiohttp import web
 
-from app.erasure import ErasureReceipt
-from app.errors import TransientError
-from app.log_events import LogEvent
-from app.models import EntityKey
-from app.tokens import HEADER as TOKEN
+from app.core.consistency_token import HEADER as TOKEN
+from app.core.erasure import ErasureReceipt
+from app.core.errors import TransientError
+from app.core.log_events import LogEvent
+from app.core.models import EntityKey
 from web import parameters
 from web.boundary import GIVEN_REQUEST_ID, KEY_ID
 from web.problems import ProblemError

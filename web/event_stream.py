@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.errors import TransientError
+from app.config.settings import Settings
+from app.core.errors import TransientError
 from app.ports import EventStream, StreamEndedError
-from app.settings import Settings
 from web import parameters, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import ANSWERED_AT, GIVEN_REQUEST_ID, SERVER_NAME

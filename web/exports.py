@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.export import End, ExportLine
+from app.core.export import End, ExportLine
 from web import moved, parameters, security_headers
 from web.accesses import REQUEST_ID
 from web.boundary import GIVEN_REQUEST_ID, SERVER_NAME

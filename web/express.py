@@ -15,14 +15,14 @@ from aiohttp import HttpVersion11
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy, istr
 
-from app import tracing
-from app.access import Scope
-from app.errors import InvalidError
-from app.key_ring import Grant
+from app.core.api_keys import Scope
+from app.core.errors import InvalidError
+from app.observability import tracing
 from app.ports import Answer
 from web import parameters
 from web.accesses import Accesses, request_id_of
 from web.answers import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
+from web.auth.api_key_cache import Grant
 from web.gate import Gate
 from web.problems import ProblemError
 from web.services import WebServices

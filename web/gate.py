@@ -1,8 +1,8 @@
 """The one gate of all requests: who asks, what they may, how often, and how many at once.
 
 The usual way (web.boundary) and the way from memory (web.express) both come here. Where it is open, nobody is asked for
-a key, and what a stranger's page may have sent is refused (web.origins). Keys are known from memory; see app.key_ring
-for how old that memory may be.
+a key, and what a stranger's page may have sent is refused (web.origins). Keys are known from memory;
+web.auth.api_key_cache says how old that memory may be.
 """
 
 import math
@@ -11,10 +11,10 @@ from typing import Final, Literal
 
 from multidict import istr
 
-from app.access import Scope
-from app.clock import Clock
-from app.errors import FatalError
-from app.key_ring import Grant, KeyRing
+from app.core.api_keys import Scope
+from app.core.clock import Clock
+from app.core.errors import FatalError
+from web.auth.api_key_cache import Grant, KeyRing
 from web.origins import Origins
 from web.problems import ProblemError
 

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from app.errors import InvalidError
-from app.models import EntityKey
+from app.core.errors import InvalidError
+from app.core.models import EntityKey
 from app.ports import Answer
 from web import bodies, consistency, cursors, moved, parameters, selection
 from web.answers import respond, unless_known

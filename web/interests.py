@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from app.domain_event import DomainEvent, gone, subject_of
-from app.selection import Fields, Selection
+from app.core.domain_event import DomainEvent, gone, subject_of
+from app.core.selection import Fields, Selection
 from web.problems import ProblemError
 from web.services import WebServices
 

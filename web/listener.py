@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from app.log_events import LogEvent
+from app.core.log_events import LogEvent
 
 logger = logging.getLogger(__name__)
 

@@ -1,14 +1,14 @@
 """Members that several bodies share, annotated for the API's description.
 
-The annotations describe what app.validation and app.dates check: their errors name the rule, a validator's do not.
-Lengths are bytes of UTF-8, of which JSON Schema knows nothing: the longest text in characters stands there.
+The annotations describe what app.core.validation and app.core.dates check: their errors name the rule, a validator's
+do not. Lengths are bytes of UTF-8, of which JSON Schema knows nothing: the longest text in characters stands there.
 """
 
 from typing import Annotated, Final
 
 from msgspec import Meta
 
-from app import dates, validation
+from app.core import dates, validation
 
 _NO_NUL: Final = "^[^\\u0000]*$"
 

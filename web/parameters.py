@@ -12,10 +12,10 @@ from typing import Final, NamedTuple, TypeVar
 from aiohttp import web
 from multidict import MultiMapping
 
-from app import dates
-from app.domain_event import EVENT_TYPES
-from app.errors import InvalidError
-from app.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
+from app.core import dates
+from app.core.domain_event import EVENT_TYPES
+from app.core.errors import InvalidError
+from app.core.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
 from web.problems import ProblemError, invalid_parameter
 
 DEFAULT_DEPTH: Final = 3

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from web import consistency, moved, parameters
 from web.answers import respond, unless_known
 from web.problems import ProblemError

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from app import dates
-from app.erasure import ErasureReceipt
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core import dates
+from app.core.erasure import ErasureReceipt
 
 
 class Removed(BaseModel):

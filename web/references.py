@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from app.errors import AmbiguousReferenceError, InvalidError
-from app.validation import MAX_REFERENCE_BYTES, MAX_RELATIONSHIP_BYTES, MAX_TYPE_BYTES, check_name
+from app.core.errors import AmbiguousReferenceError, InvalidError
+from app.core.validation import MAX_REFERENCE_BYTES, MAX_RELATIONSHIP_BYTES, MAX_TYPE_BYTES, check_name
 
 UNKNOWN: Final = "unknown"
 

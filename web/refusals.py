@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 
 Kind = Literal["entity", "property", "relationship", "temporal"]
 T = TypeVar("T")

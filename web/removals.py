@@ -5,10 +5,10 @@ from collections.abc import Set as AbstractSet
 
 import msgspec
 
-from app import dates
-from app.errors import InvalidError
-from app.models import EntityKey, RemovedEdge
-from app.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_name
+from app.core import dates
+from app.core.errors import InvalidError
+from app.core.models import EntityKey, RemovedEdge
+from app.core.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_name
 from web import names
 from web.references import check_relationship, check_type, resolve
 

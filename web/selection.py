@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from app.selection import MEMBERS, Fields, Selection
+from app.core.selection import MEMBERS, Fields, Selection
 from web import parameters
 from web.problems import invalid_parameter
 

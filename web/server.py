@@ -7,9 +7,9 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from app.errors import FatalError
-from app.hosts import is_loopback
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import FatalError
+from app.core.network import is_loopback
 from web.broken import MAX_HEADER_BYTES, MAX_LINE_BYTES
 from web.connection import Patience, ProblemHandler, ProblemServer
 from web.express import Express

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from app.access import Scope
-from app.clock import Clock
-from app.key_ring import KeyRing
+from app.config.settings import Settings
+from app.core.api_keys import Scope
+from app.core.clock import Clock
+from app.core.consistency_token import Tokens
 from app.ports import (
     EntityDirectory,
     EntityIndex,
@@ -22,8 +23,7 @@ from app.ports import (
     ProfileWriter,
     ProvenanceReader,
 )
-from app.settings import Settings
-from app.tokens import Tokens
+from web.auth.api_key_cache import KeyRing
 from web.gate import Gate
 
 Observe = Callable[[str, int, float, str], None]

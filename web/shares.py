@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from app.errors import BusyError
+from app.core.errors import BusyError
 from web.boundary import KEY_ID, GuardedHandler
 from web.tree_response import TreeResponse
 

@@ -11,11 +11,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from app import dates
-from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
-from app.provenance import Source
-from app.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
+from app.core import dates
+from app.core.errors import InvalidError
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
+from app.core.provenance import Source
+from app.core.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web.field_paths import join
 from web.references import check_relationship, check_type, resolve
 from web.refusals import Refusals, decoded, judging

@@ -5,7 +5,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 from web import bodies, names
 from web.removals import RemovedPropertyIn, RemovedRelationshipIn
 

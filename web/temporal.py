@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from app import dates
-from app.errors import InvalidError
-from app.models import Batch, Granularity, TemporalRow
-from app.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
+from app.core import dates
+from app.core.errors import InvalidError
+from app.core.models import Batch, Granularity, TemporalRow
+from app.core.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web import bodies, names
 from web.references import check_type
 from web.refusals import Refusals, decoded, judging

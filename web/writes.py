@@ -11,10 +11,10 @@ from typing import Final
 
 from aiohttp import web
 
-from app.models import Batch
-from app.preview import Preview
-from app.provenance import RequestSource
-from app.tokens import HEADER as TOKEN
+from app.core.consistency_token import HEADER as TOKEN
+from app.core.models import Batch
+from app.core.preview import Preview
+from app.core.provenance import RequestSource
 from web import bodies, differences, parameters, sync, temporal
 from web.boundary import GIVEN_REQUEST_ID
 from web.refusals import Refusals

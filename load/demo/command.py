@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.settings import Settings
+from app.config.settings import Settings
 from load.demo import counts, show, verify
 from load.demo.console import Console, DemoError
 from load.demo.purchases import Purchases, expected_purchases

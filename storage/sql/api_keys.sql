@@ -1,4 +1,4 @@
--- API keys: what is stored of them, see app/access.py.
+-- API keys: what is stored of them, see app/core/api_keys.py.
 
 -- name: api_keys
 -- Every key, the newest last.

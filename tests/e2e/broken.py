@@ -11,7 +11,7 @@ from typing import Any
 import storage.writer
 from agents.entities_edges import EntitiesEdges
 from app import app
-from app.transport import Fetch
+from app.worker.bulk_transport import Fetch
 from storage.writer import PostgresWriter
 
 __all__ = ["app"]

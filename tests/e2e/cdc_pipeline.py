@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from infra.connector import ConnectClient, connector_config
 from tests.e2e.committed import Committed, committed, watch
 from tests.e2e.own_stack import OwnStack

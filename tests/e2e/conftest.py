@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from infra import stack
 from infra.locking import file_lock
 from infra.settings import InfraSettings

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
-from app.models import Batch
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
+from app.core.models import Batch
 from load import messages
 from load.sending import Message, send
 from load.world import World

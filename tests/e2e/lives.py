@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.e2e.workers import Worker
 
 _POLL_S: Final = 0.02

@@ -10,7 +10,7 @@ from typing import Final
 
 import asyncpg
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from tests.e2e.own_stack import OwnStack
 from tests.e2e.read_load import CONNECTIONS, Load, Read, Times, failed, hit_rate, wrong
 from tests.e2e.read_world import ReadWorld

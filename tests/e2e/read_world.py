@@ -9,8 +9,8 @@ import asyncpg
 import msgspec
 import orjson
 
-from app.models import Batch, EdgeRow
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, EdgeRow
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from storage.ledger import ErasureLedger
 from storage.queries import query
 

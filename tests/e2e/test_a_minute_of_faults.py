@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from storage.stores import Stores
 from tests.e2e.history import History
 from tests.e2e.lives import Lives

@@ -19,9 +19,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
 from pydantic import SecretStr
 
-from app.models import EntityKey
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from app.core.models import EntityKey
 from infra.install.apt import find_postgres_bin
 from infra.settings import InfraSettings
 from storage.migrator import require_current

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from app.hooks import Hook
+from app.core.failpoints import Hook
 from tests.e2e.cdc_pipeline import SERVERS, Pipeline, require_exact, until
 from tests.e2e.row_load import RowLoad
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.consumer_loop import EX_SOFTWARE
-from app.settings import Settings
+from app.config.settings import Settings
+from app.ingest.consumer_loop import EX_SOFTWARE
 from infra.settings import InfraSettings
 from tests.e2e.ingestion import (
     SMALL_WINDOWS,

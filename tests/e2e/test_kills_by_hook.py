@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from app.hooks import Hook
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.failpoints import Hook
 from tests.e2e.ingestion import (
     PER_TOPIC,
     SMALL_WINDOWS,

@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from infra import flink_jobs
 from infra.settings import InfraSettings
 from load import source_events

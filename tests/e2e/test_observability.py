@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from infra.settings import InfraSettings
 from tests.e2e.workers import Worker
 from tests.observability import BY_PROMETHEUS, OF_PROMETHEUS, queries

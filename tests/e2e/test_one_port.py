@@ -10,9 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from app.models import Batch
-from app.settings import Role, Settings
-from app.topics import TopicNames
+from app.config.settings import Role, Settings
+from app.config.topics import TopicNames
+from app.core.models import Batch
 from storage.stores import Stores
 from tests.e2e.workers import Worker, until_logged
 from tests.rows import entity

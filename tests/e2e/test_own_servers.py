@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.e2e.ingestion import (
     PER_TOPIC,
     SMALL_WINDOWS,

@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.settings import Role, Settings
-from app.topics import TopicNames
+from app.config.settings import Role, Settings
+from app.config.topics import TopicNames
 from load.sending import Message, send
 from tests.e2e.workers import Worker
 

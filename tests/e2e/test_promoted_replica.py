@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from app.errors import TransientError
-from app.models import Batch
+from app.config.settings import Role, Settings
+from app.core.consistency_token import Tokens
+from app.core.errors import TransientError
+from app.core.models import Batch
 from app.ports import Answer
-from app.settings import Role, Settings
-from app.tokens import Tokens
 from storage.lineage import WATCH_S
 from storage.stores import Stores
 from tests.e2e.own_stack import OwnStack

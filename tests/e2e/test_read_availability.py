@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.e2e import read_world
 from tests.e2e.own_stack import OwnStack
 from tests.e2e.read_faults import SILENT_CACHE_MS, Fault, under_load, unverified

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.models import Batch
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
+from app.core.models import Batch
 from storage.stores import Stores
 from tests.e2e.cdc_pipeline import until
 from tests.e2e.own_stack import OwnStack

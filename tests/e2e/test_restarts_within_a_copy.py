@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.connect_client import ConnectClient
+from cdc.connector.client import ConnectClient
 from tests.e2e.cdc_pipeline import Pipeline, require_exact, until
 from tests.e2e.row_load import RowLoad
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from tests.e2e.ingestion import (
     PER_TOPIC,
     SMALL_WINDOWS,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from load.sending import Message, send
 from tests.e2e.ingestion import fill, has_written, ingesting
 from tests.e2e.workers import Worker, committed, fingerprint, read_all

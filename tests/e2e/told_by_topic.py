@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.e2e.history import Cell, History, Write
 from tests.e2e.traffic import date_of
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from app.tokens import HEADER
+from app.core.consistency_token import HEADER
 from tests.e2e.history import Cell, History, Write
 
 USERS: Final = 6

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from app.settings import Settings
+from app.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 

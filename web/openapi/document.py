@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.access import Scope, granting
+from app.core.api_keys import Scope, granting
 from web.openapi import examples
 from web.openapi.operation import TAGS, Answer, Operation
 from web.openapi.operations import OPERATIONS

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from app import validation
-from app.domain_event import EVENT_TYPES as EVENT_TYPES_OF_FEED
-from app.tokens import HEADER as TOKEN
+from app.core import validation
+from app.core.consistency_token import HEADER as TOKEN
+from app.core.domain_event import EVENT_TYPES as EVENT_TYPES_OF_FEED
 from web import accesses, parameters
 
 Part = dict[str, Any]

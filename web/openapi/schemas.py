@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.access import Scope
+from app.core.api_keys import Scope
 from web.dead_letters import Letter
 from web.graph import BatchIn
 from web.problems import PROBLEMS

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.tokens import HEADER as TOKEN
+from app.core.consistency_token import HEADER as TOKEN
 from web.openapi import answers, parts
 from web.openapi.operation import WRITE_ERRORS, Answer, Operation
 from web.openapi.schemas import ref

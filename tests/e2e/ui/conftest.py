@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from tests.e2e.ui.profiles import PROFILE, SERIES, wide_tree
 from tests.e2e.workers import Worker
 from tests.stack import TestStack, application_settings, create_database, drop_database

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, ExitStack
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from load.sending import Message, send
 from tests.e2e.ui.conftest import Service, url_of
 from tests.e2e.ui.profiles import PROFILE, SERIES, entity, relation

@@ -14,16 +14,16 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from agents.entity_properties import EntityProperties
 from app.__main__ import main
-from app.dead_letter_filter import LetterFilter
-from app.dead_letter_policy import DeadLetterPolicy
-from app.dead_letter_store import DeadLetterStore
-from app.dead_letters import KafkaDeadLetters
-from app.durable_producer import DurableProducer, Outgoing
-from app.errors import TransientError
-from app.ingest import IngestProcessor
+from app.config.settings import Settings
+from app.config.topics import DLQ_SUFFIX, TopicNames
+from app.core.errors import TransientError
+from app.dead_letters.filter import LetterFilter
+from app.dead_letters.policy import DeadLetterPolicy
+from app.dead_letters.sink import KafkaDeadLetters
+from app.dead_letters.store import DeadLetterStore
+from app.ingest.processor import IngestProcessor
+from app.kafka.producer import DurableProducer, Outgoing
 from app.ports import DeadLetter
-from app.settings import Settings
-from app.topics import DLQ_SUFFIX, TopicNames
 from storage.stores import Stores
 
 pytestmark = pytest.mark.integration

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.integration
 
 def test_a_role_imports_its_own_parts_alone() -> None:
     code = (
-        "import sys; from app.worker import Worker; from app.settings import Role, Settings;"
+        "import sys; from app.worker.worker import Worker; from app.config.settings import Role, Settings;"
         "Worker(Settings(roles=[Role.ENTITIES_EDGES]));"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in ('cdc', 'web') or m == 'agents.temporal_data'))"
     )

@@ -7,13 +7,13 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from agents.entity_properties import EntityProperties
-from app.dead_letter_policy import DeadLetterPolicy
-from app.dead_letters import KafkaDeadLetters
-from app.errors import FatalError, TransientError
-from app.ingest import IngestProcessor
-from app.settings import Settings
-from app.topic_admin import create_topics
-from app.topics import TopicNames, TopicSpec
+from app.config.settings import Settings
+from app.config.topics import TopicNames, TopicSpec
+from app.core.errors import FatalError, TransientError
+from app.dead_letters.policy import DeadLetterPolicy
+from app.dead_letters.sink import KafkaDeadLetters
+from app.ingest.processor import IngestProcessor
+from app.kafka.admin import create_topics
 from storage.stores import Stores
 from tests.unit.app.fakes import FakeRecord
 

@@ -8,11 +8,11 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app import __main__ as cli
-from app.access import Scope
-from app.doctor_command import examine
-from app.findings import Finding, Level
-from app.settings import Settings
-from app.topics import TopicNames
+from app.commands.doctor import examine
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from app.core.api_keys import Scope
+from app.core.check_results import Finding, Level
 from storage.stores import Stores
 
 if TYPE_CHECKING:

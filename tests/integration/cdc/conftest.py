@@ -9,7 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app.settings import Settings
+from app.config.settings import Settings
 from infra.connector import ConnectClient, connector_config
 from infra.settings import InfraSettings
 from tests.unit.cdc.schemas import require_valid

@@ -13,9 +13,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from app.settings import Role, Settings
-from app.topic_reading import read_to_end
-from app.topics import TopicNames
+from app.config.settings import Role, Settings
+from app.config.topics import TopicNames
+from app.kafka.reading import read_to_end
 from infra.settings import InfraSettings
 from tests.e2e.workers import ROOT, Worker, environment
 from tests.integration.cdc.test_pipeline import Connection, entity

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app import dates
-from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RemovedEdge, TemporalRow
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core import dates
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RemovedEdge, TemporalRow
 from cdc.processor import CdcProcessor
 from storage.stores import Stores
 from tests.integration.cdc.conftest import PARTITIONS

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 from pydantic import ValidationError
 
-from app.errors import InvalidError
-from app.models import Batch
-from app.settings import Settings
-from app.validation import check_json_text
+from app.config.settings import Settings
+from app.core.errors import InvalidError
+from app.core.models import Batch
+from app.core.validation import check_json_text
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.dead_letters import KafkaDeadLetters
-from app.settings import Settings
+from app.config.settings import Settings
+from app.dead_letters.sink import KafkaDeadLetters
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from storage.stores import Stores

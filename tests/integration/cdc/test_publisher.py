@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import FatalError, TransientError
+from app.core.errors import FatalError, TransientError
 from app.ports import OutgoingEvent
 from cdc.publisher import KafkaEventSink
 from infra.settings import InfraSettings

@@ -10,17 +10,17 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.clock import SystemClock
-from app.connect_client import ConnectClient
-from app.connector_config import config_of
-from app.connector_report import ConnectorReport, look
-from app.errors import FatalError
+from app.config.settings import Role, Settings
+from app.config.topics import TopicNames
+from app.core.clock import SystemClock
+from app.core.errors import FatalError
+from app.kafka.reading import read_to_end
 from app.ports import Record
-from app.recovery import Recovery
-from app.settings import Role, Settings
-from app.topic_reading import read_to_end
-from app.topics import TopicNames
+from cdc.connector.client import ConnectClient
+from cdc.connector.config import config_of
+from cdc.connector.report import ConnectorReport, look
 from cdc.publisher import KafkaEventSink
+from cdc.recovery.recovery import Recovery
 from infra.settings import InfraSettings
 from storage.stores import Stores
 from tests.e2e.workers import Worker

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
 from storage.stores import Stores
 from tests.e2e.workers import Worker
 from tests.integration.cdc.test_pipeline import Connection, entity

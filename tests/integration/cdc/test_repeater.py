@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.models import Changes, Lookup
+from app.config.settings import Settings
+from app.core.models import Changes, Lookup
 from app.ports import Invalidator
-from app.settings import Settings
 from cdc.repeater import CacheRepeater
 from storage.lookups import lookups_of
 from storage.stores import Stores

@@ -16,8 +16,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.topic_admin import create_topics
-from app.topics import TopicNames
+from app.config.topics import TopicNames
+from app.kafka.admin import create_topics
 from infra import flink_jobs
 from infra.settings import InfraSettings
 

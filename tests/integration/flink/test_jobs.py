@@ -11,8 +11,8 @@ import pytest
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
-from app.models import Batch
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch
 from infra import flink_jobs
 from load import generated, source_events
 from load.purchases import Totals, by_day, by_month, by_year

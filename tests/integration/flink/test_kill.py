@@ -19,8 +19,8 @@ import pytest
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
-from app.models import Batch
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch
 from infra import stack
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from infra.connector import ConnectClient, connector_config
 from infra.settings import InfraSettings
 

@@ -5,8 +5,8 @@ import argparse
 import asyncpg
 import pytest
 
-from app.connect_client import ConnectClient
-from app.settings import Settings
+from app.config.settings import Settings
+from cdc.connector.client import ConnectClient
 from infra.settings import InfraSettings
 from load import bench_events
 from tests.e2e.workers import environment

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from app.settings import Settings
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
 from load import entities_csv, messages
 from load.errors import LoadError
 from load.postgres import fill

@@ -12,16 +12,16 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
-from app import faust_app
-from app.doctor_kafka import kafka_findings
-from app.durable_producer import DurableProducer, Outgoing
-from app.errors import ProfileError, TransientError
-from app.findings import Level
-from app.kafka_security import Brokers, KafkaSecurity, client_options
-from app.settings import Role, Settings
-from app.topic_admin import create_topics
-from app.topic_reading import read_to_end
-from app.topics import TopicSpec
+from app.config.kafka import Brokers, KafkaSecurity, client_options
+from app.config.settings import Role, Settings
+from app.config.topics import TopicSpec
+from app.core.check_results import Level
+from app.core.errors import ProfileError, TransientError
+from app.doctor.kafka import kafka_findings
+from app.kafka.admin import create_topics
+from app.kafka.producer import DurableProducer, Outgoing
+from app.kafka.reading import read_to_end
+from app.worker import faust_app
 from infra.errors import NotReadyError
 from infra.services.kafka import KafkaService
 from infra.settings import InfraSettings

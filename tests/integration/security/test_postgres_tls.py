@@ -10,9 +10,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.errors import ProfileError
-from app.models import Batch
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import ProfileError
+from app.core.models import Batch
 from infra.install.apt import find_postgres_bin
 from infra.process import ServerProcess
 from infra.service import run

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import TransientError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import TransientError
 from infra.process import ServerProcess
 from infra.service import run
 from storage.redis_nodes import RedisNodes

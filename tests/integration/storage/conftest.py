@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from storage.stores import Stores
 
 

@@ -12,9 +12,9 @@ from hypothesis.strategies import SearchStrategy
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
-from app.models import Batch, Changes
+from app.config.settings import Settings
+from app.core.models import Batch, Changes
 from app.ports import ProfileWriter
-from app.settings import Settings
 from tests.integration.storage.ingestion_model import (
     Edge,
     Entity,

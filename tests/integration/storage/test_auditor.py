@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
-from app.audit import AuditReport
-from app.errors import TransientError
-from app.models import Batch
-from app.settings import Role, Settings
+from app.config.settings import Role, Settings
+from app.core.audit import AuditReport
+from app.core.errors import TransientError
+from app.core.models import Batch
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop, user
 
@@ -252,7 +252,7 @@ async def test_the_command_names_what_is_stale_and_no_value(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     ids = await fill(stores)
-    monkeypatch.setattr("app.audit_command.Settings", lambda: settings)
+    monkeypatch.setattr("app.commands.audit.Settings", lambda: settings)
 
     async def run(*arguments: str) -> tuple[int, list[str], str]:
         code = await asyncio.to_thread(main, ["audit", "--grace", str(GRACE_S), *arguments])

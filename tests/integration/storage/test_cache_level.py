@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from storage.cache import CacheLevel, Found, RedisCache
 from storage.keyspace import CacheKey, Keyspace
 from storage.redis_nodes import RedisNodes

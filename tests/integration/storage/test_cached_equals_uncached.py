@@ -19,9 +19,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.models import Batch, EdgeRow, EntityRow, PropertyRow, RemovedEdge, TemporalRow
+from app.config.settings import Role, Settings
+from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, RemovedEdge, TemporalRow
 from app.ports import Answer
-from app.settings import Role, Settings
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 

@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.models import Batch, EdgeRow
-from app.retry import RetryPolicy
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, EdgeRow
+from app.core.retry import RetryPolicy
 from storage.stores import Stores
 from tests.rows import DAY0
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from app import dates
-from app.models import Granularity, TemporalRow
+from app.core import dates
+from app.core.models import Granularity, TemporalRow
 from storage import queries
 from storage.stores import Stores
 from tests.integration.storage.delivery import DELIVERIES, Rounds, messages_of, stored_after

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.errors import InvalidError
-from app.models import Batch
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import InvalidError
+from app.core.models import Batch
 from storage.stores import Stores
 from tests.rows import prop
 

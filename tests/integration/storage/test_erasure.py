@@ -12,10 +12,10 @@ import pytest
 from pydantic import SecretStr
 
 import storage.eraser
-from app.errors import FatalError, InvalidError
-from app.hooks import Hooks
-from app.models import Batch, EdgeRow, EntityKey
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import FatalError, InvalidError
+from app.core.failpoints import Hooks
+from app.core.models import Batch, EdgeRow, EntityKey
 from storage.queries import query
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop, user

@@ -14,10 +14,10 @@ import pytest
 from pydantic import SecretStr
 
 import storage.erasure_transfer
-from app.erasure import LedgerEntry, Taken
-from app.errors import FatalError
-from app.models import Batch, EntityKey
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.erasure import LedgerEntry, Taken
+from app.core.errors import FatalError
+from app.core.models import Batch, EntityKey
 from infra.settings import InfraSettings
 from storage.queries import query
 from storage.stores import Stores

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import storage.stores
-from app.models import Batch, PropertyRow
-from app.provenance import RecordSource
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, PropertyRow
+from app.core.provenance import RecordSource
 from storage.pools import Prepare, open_writer
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
-from app.models import Batch, Changes
+from app.config.settings import Settings
+from app.core.models import Batch, Changes
 from app.ports import Answer
-from app.settings import Settings
 from infra.locking import file_lock
 from infra.settings import InfraSettings
 from storage.invalidation import PendingInvalidations

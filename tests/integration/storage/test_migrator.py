@@ -5,7 +5,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from app.errors import FatalError
+from app.core.errors import FatalError
 from infra.settings import InfraSettings
 from storage.migrator import DIRECTORY, migrate, require_current
 from tests.stack import drop_database

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import RedisError
 
-from app.errors import TransientError
-from app.models import Batch
+from app.config.settings import Settings
+from app.core.errors import TransientError
+from app.core.models import Batch
 from app.ports import Answer
-from app.settings import Settings
 from infra.settings import InfraSettings
 from storage.stores import Stores
 from tests.proxy import Proxy, proxied

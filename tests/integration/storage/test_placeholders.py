@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.models import Batch, EdgeRow, EntityKey, EntityRow
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, prop
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.dates import to_text
-from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
-from app.preview import Difference, Preview
+from app.core.dates import to_text
+from app.core.errors import InvalidError
+from app.core.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.core.preview import Difference, Preview
 from storage.stores import Stores
 from tests.rows import at, edge, entity, point, prop
 

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from app.errors import InvalidError
-from app.export import Property
-from app.models import Batch, PropertyRow
-from app.provenance import RecordSource, RequestSource, Source
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import InvalidError
+from app.core.export import Property
+from app.core.models import Batch, PropertyRow
+from app.core.provenance import RecordSource, RequestSource, Source
 from storage.sources import SourceTopics
 from storage.stores import Stores
 from tests.integration.storage.delivery import waiting, write_at_once

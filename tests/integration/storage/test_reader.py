@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.models import Batch, EntityKey, EntityRow
+from app.config.settings import Settings
+from app.core.models import Batch, EntityKey, EntityRow
 from app.ports import Answer
-from app.settings import Settings
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 

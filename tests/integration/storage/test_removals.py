@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.dates import to_text
-from app.models import Batch, EdgeRow, PropertyRow, RemovedEdge
-from app.preview import Difference, Stored
+from app.core.dates import to_text
+from app.core.models import Batch, EdgeRow, PropertyRow, RemovedEdge
+from app.core.preview import Difference, Stored
 from storage.stores import Stores
 from tests.rows import DAY0, at, edge, entity, prop, user
 

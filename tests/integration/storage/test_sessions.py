@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 import storage.pools
-from app.models import Batch, EntityKey
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, EntityKey
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop
 

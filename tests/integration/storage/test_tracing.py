@@ -3,14 +3,14 @@
 import pytest
 
 from agents.entities_edges import EntitiesEdges
-from app.clock import SystemClock
-from app.consumer_loop import ConsumerLoop
-from app.dead_letter_policy import DeadLetterPolicy
-from app.faust_app import terminate
-from app.ingest import IngestProcessor
-from app.retry import RetryPolicy
-from app.settings import Settings
-from app.window import WindowLimits
+from app.config.settings import Settings
+from app.core.clock import SystemClock
+from app.core.retry import RetryPolicy
+from app.dead_letters.policy import DeadLetterPolicy
+from app.ingest.consumer_loop import ConsumerLoop
+from app.ingest.processor import IngestProcessor
+from app.ingest.window import WindowLimits
+from app.worker.faust_app import terminate
 from storage.stores import Stores
 from tests.tracing import TRACE_ID, TRACEPARENT, below, kept_spans, trace_of
 from tests.unit.app.fakes import FakeDeadLetters, FakeRecord

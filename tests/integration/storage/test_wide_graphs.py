@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.models import Batch, EntityKey
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, EntityKey
 from storage.source import ReadSource
 from storage.stores import Stores
 from tests.rows import edge

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.errors import InvalidError
-from app.models import Batch, Lookup
+from app.core.errors import InvalidError
+from app.core.models import Batch, Lookup
 from storage.stores import Stores
 from tests.rows import at, edge, entity, point, prop, user
 

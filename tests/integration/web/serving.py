@@ -10,18 +10,18 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from app.clock import SystemClock
-from app.dead_letter_store import DeadLetterStore
-from app.event_feed import ChangeFeed
-from app.event_log import KafkaEventLog
-from app.key_ring import KeyRing
-from app.letter_box import KafkaLetterBox
-from app.letter_sweep import LetterSweep
-from app.settings import Settings
-from app.shared_writer import SharedWriter
-from app.tokens import Tokens
+from app.config.settings import Settings
+from app.core.clock import SystemClock
+from app.core.consistency_token import Tokens
+from app.dead_letters.queue import KafkaLetterBox
+from app.dead_letters.store import DeadLetterStore
+from app.erasure.sweeper import LetterSweep
+from app.feed.feed import ChangeFeed
+from app.feed.log import KafkaEventLog
 from storage.stores import Stores
+from storage.write.group_commit import SharedWriter
 from web.application import WebServices, build
+from web.auth.api_key_cache import KeyRing
 
 Client = TestClient[Any, Any]
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
-from app.access import Scope, digest_of, id_of, new_text
-from app.models import Batch
-from app.settings import Settings
-from app.tokens import Tokens
-from app.topics import TopicNames
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from app.core.api_keys import Scope, digest_of, id_of, new_text
+from app.core.consistency_token import Tokens
+from app.core.models import Batch
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
 from web.server import WebServer

@@ -10,16 +10,16 @@ import pytest
 
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
-from app.dates import parse, to_epoch_ms
-from app.dead_letter_filter import LetterFilter
-from app.dead_letter_policy import DeadLetterPolicy
-from app.dead_letter_store import DeadLetterStore
-from app.dead_letters import KafkaDeadLetters
-from app.erased_letters import ErasureAwareLetters
-from app.ingest import IngestProcessor
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from app.core.dates import parse, to_epoch_ms
+from app.dead_letters.filter import LetterFilter
+from app.dead_letters.policy import DeadLetterPolicy
+from app.dead_letters.sink import KafkaDeadLetters
+from app.dead_letters.store import DeadLetterStore
+from app.erasure.guarded_sink import ErasureAwareLetters
+from app.ingest.processor import IngestProcessor
 from app.ports import DeadLetter
-from app.settings import Settings
-from app.topics import TopicNames
 from tests.integration.web.serving import Client, Served, serving
 
 pytestmark = pytest.mark.integration

@@ -8,13 +8,13 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from app.dead_letters import KafkaDeadLetters
-from app.event_log import KafkaEventLog
-from app.models import Batch
+from app.config.settings import Settings
+from app.config.topics import TopicNames
+from app.core.models import Batch
+from app.dead_letters.sink import KafkaDeadLetters
+from app.feed.log import KafkaEventLog
+from app.kafka.reading import read_to_end
 from app.ports import DeadLetter, OutgoingEvent
-from app.settings import Settings
-from app.topic_reading import read_to_end
-from app.topics import TopicNames
 from cdc.publisher import KafkaEventSink
 from tests.integration.web.serving import Served, serving
 from tests.rows import edge, prop

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.models import Batch, PropertyRow, RemovedEdge
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch, PropertyRow, RemovedEdge
 from tests.integration.web.serving import Served, serving
 from tests.rows import edge, point, prop
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from app.access import digest_of
-from app.clock import SystemClock
-from app.errors import TransientError
-from app.key_ring import KeyRing
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import digest_of
+from app.core.clock import SystemClock
+from app.core.errors import TransientError
 from load.web_worker import web_worker
 from storage.stores import Stores
 from tests.integration.web.serving import Served, serving
+from web.auth.api_key_cache import KeyRing
 
 if TYPE_CHECKING:
     import asyncpg

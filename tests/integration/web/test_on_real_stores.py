@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from app.settings import Settings
+from app.config.settings import Settings
 from storage.stores import Stores
 from tests.integration.web.serving import serving
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC

@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from app.models import Batch
-from app.provenance import RecordSource
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.models import Batch
+from app.core.provenance import RecordSource
 from tests.integration.web.serving import Served, serving
 from tests.rows import prop
 from web.openapi.document import document

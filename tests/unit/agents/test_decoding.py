@@ -9,11 +9,11 @@ import pytest
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
-from app.errors import InvalidError
-from app.models import Batch, EntityRow, PropertyRow
+from app.config.settings import Settings
+from app.core.errors import InvalidError
+from app.core.models import Batch, EntityRow, PropertyRow
+from app.core.provenance import RecordSource
 from app.ports import Record
-from app.provenance import RecordSource
-from app.settings import Settings
 from tests.unit.app.fakes import FakeRecord
 
 SETTINGS = Settings(max_value_bytes=500, max_edges_per_record=3)

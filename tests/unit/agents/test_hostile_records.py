@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.errors import InvalidError
-from app.letter_names import names_of
-from app.models import Batch
-from app.stored_letter import read_letter
+from app.core.errors import InvalidError
+from app.core.models import Batch
+from app.dead_letters.letter import read_letter
+from app.erasure.mentions import names_of
 from cdc.envelope import decode, entity_of_key
 from tests.unit.agents.test_decoding import ALL, EDGES, ENTITY, POINT, PROPERTIES, PROPERTY, TEMPORAL
 from tests.unit.app.fakes import FakeRecord

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from app.models import Batch, Changes
+from app.core.models import Batch, Changes
 from app.ports import DeadLetter
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from app.access import ApiKey, Rate, Scope, digest_of, id_of, new_text
-from app.key_ring import KeyRing
+from app.core.api_keys import ApiKey, Rate, Scope, digest_of, id_of, new_text
+from web.auth.api_key_cache import KeyRing
 
 START = datetime(2025, 10, 5, 12, 0, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from app.errors import TransientError
-from app.hooks import Hook, Hooks
-from app.models import Changes, EntityKey
+from app.core.errors import TransientError
+from app.core.failpoints import Hook, Hooks
+from app.core.models import Changes, EntityKey
 from app.ports import DeadLetter, OutgoingEvent
 from tests.unit.cdc.schemas import require_valid
 

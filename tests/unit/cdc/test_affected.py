@@ -3,8 +3,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.errors import InvalidError
-from app.models import EntityKey, Lookup
+from app.core.errors import InvalidError
+from app.core.models import EntityKey, Lookup
 from cdc.affected import Affected
 from cdc.envelope import Skipped, decode
 from tests.unit.cdc import envelopes as e

@@ -11,11 +11,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from app.erasure import Named
-from app.errors import InvalidError
-from app.models import EntityKey
+from app.core.erasure import Named
+from app.core.errors import InvalidError
+from app.core.models import EntityKey
+from app.core.snapshot import EdgeNow, EntityNow, PointNow
 from app.ports import OutgoingEvent
-from app.snapshot import EdgeNow, EntityNow, PointNow
 from cdc.comparison import RECOVERED, Differences
 from cdc.envelope import EntityChange, EntityRow, Source, TemporalChange, TemporalRow
 from cdc.events import events_of

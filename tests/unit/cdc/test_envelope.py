@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from app.errors import InvalidError
+from app.core.errors import InvalidError
 from cdc.envelope import UNAVAILABLE, EntityChange, Skipped, decode, entity_of_key
 from tests.unit.cdc import envelopes as e
 

@@ -6,8 +6,8 @@ import uuid
 
 import pytest
 
-from app.errors import InvalidError
-from app.models import EntityKey
+from app.core.errors import InvalidError
+from app.core.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of

@@ -8,7 +8,7 @@ import json
 import uuid
 from typing import Any
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of
 from cdc.idempotency import NAMESPACE

@@ -4,7 +4,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from cdc.names import Continuity
 from cdc.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from app.dead_letter_policy import DeadLetterPolicy
-from app.errors import FatalError, TransientError
-from app.models import EntityKey
+from app.core.errors import FatalError, TransientError
+from app.core.models import EntityKey
+from app.dead_letters.policy import DeadLetterPolicy
 from cdc.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord

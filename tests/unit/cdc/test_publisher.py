@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
-from app import durable_producer
-from app.errors import FatalError, TransientError
+from app.core.errors import FatalError, TransientError
+from app.kafka import producer as durable_producer
 from app.ports import OutgoingEvent
 from cdc.publisher import KafkaEventSink
 from tests.unit.cdc.fakes import FakeHooks

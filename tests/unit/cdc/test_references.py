@@ -1,4 +1,4 @@
-from app.models import EntityKey
+from app.core.models import EntityKey
 from cdc.references import References
 from tests.unit.cdc.fakes import FakeDirectory
 

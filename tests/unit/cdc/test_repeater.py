@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
-from app.errors import FatalError
-from app.models import EntityKey
+from app.core.errors import FatalError
+from app.core.models import EntityKey
 from cdc.repeater import CacheRepeater
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord

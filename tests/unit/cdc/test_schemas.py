@@ -6,7 +6,7 @@ from dataclasses import replace
 import jsonschema
 import pytest
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of
 from tests.unit.cdc import envelopes as e

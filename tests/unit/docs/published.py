@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from app.models import EntityKey
+from app.core.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events import events_of

@@ -15,13 +15,13 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from agents import entities_edges, entity_properties, temporal_data
-from app import dates
-from app.dead_letters import dead_letter, headers_of
-from app.errors import InvalidError
-from app.models import Batch
+from app.config.settings import Settings
+from app.config.topics import TopicNames, TopicSpec
+from app.core import dates
+from app.core.errors import InvalidError
+from app.core.models import Batch
+from app.dead_letters.sink import dead_letter, headers_of
 from app.ports import Record
-from app.settings import Settings
-from app.topics import TopicNames, TopicSpec
 from cdc.envelope import Skipped, decode
 from load import generated, source_events
 from load.sending import Message

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.topics import TopicNames
+from app.config.topics import TopicNames
 from infra.errors import InfraError
 from infra.flink_jobs import JOBS, SQL_DIR, job_name, render, rendered_jobs, script
 

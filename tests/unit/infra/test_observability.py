@@ -12,7 +12,7 @@ from infra.install.promtool import find_promtool
 from infra.observability import dashboard
 from infra.settings import InfraSettings
 from tests.observability import BY_PROMETHEUS, DIRECTORY, OF_PROMETHEUS, Query, alerts, queries
-from tests.unit.app.test_metrics import documented
+from tests.unit.app.observability.test_metrics import documented
 from tests.unit.infra.alert_cases import CASES, Case
 
 ROOT = Path(__file__).parents[3]

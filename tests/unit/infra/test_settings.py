@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.config.settings import Settings
 from infra.settings import InfraSettings
 
 

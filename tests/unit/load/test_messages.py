@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from app import dates
+from app.core import dates
 from load import messages
 from load.sending import Message
 from load.world import World

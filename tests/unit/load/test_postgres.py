@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from app import dates
+from app.core import dates
 from load import postgres
 from load.world import World
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from app.errors import TransientError
-from app.models import Changes, EntityKey
+from app.core.errors import TransientError
+from app.core.models import Changes, EntityKey
 from storage import fragments, lookup_lists
 from storage.fragment_loader import FragmentLoader
 from storage.fragments import Fragment

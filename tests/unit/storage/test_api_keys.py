@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.access import Scope
+from app.core.api_keys import Scope
 from storage.api_keys import _key
 from tests.unit.app.key_fakes import START
 

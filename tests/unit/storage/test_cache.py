@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from app.clock import SystemClock
-from app.models import Changes, EntityKey, Lookup
+from app.core.clock import SystemClock
+from app.core.models import Changes, EntityKey, Lookup
 from storage import invalidation
 from storage.breaker import Breaker
 from storage.cache import Found, keys_of

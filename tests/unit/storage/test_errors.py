@@ -1,7 +1,7 @@
 import asyncpg
 import pytest
 
-from app.errors import FatalError, InvalidError, ProfileError, TransientError
+from app.core.errors import FatalError, InvalidError, ProfileError, TransientError
 from storage.errors import translated
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage.keyspace import CacheKey
 from storage.reading import Reading
 from storage.source import ReadSource, Replica

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.clock import SystemClock
-from app.models import Changes
+from app.core.clock import SystemClock
+from app.core.models import Changes
 from app.ports import Answer
 from storage.kept_trees import KeptTrees
 from storage.reader import CachedGraphReader

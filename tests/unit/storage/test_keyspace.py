@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import EntityKey, Lookup
+from app.core.models import EntityKey, Lookup
 from storage.keyspace import Keyspace
 
 KEYSPACE = Keyspace("up.*:1.1.1")

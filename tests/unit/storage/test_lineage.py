@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage.lineage import Lineage, LineageWatch
 from storage.queries import query
 from storage.source import Replica

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage.lookup_lists import IdList
 from tests.unit.storage.fake_reads import KEY, KEYSPACE, World
 from tests.unit.storage.fakes import Mark, nothing

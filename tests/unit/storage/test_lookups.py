@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from app.models import Lookup
+from app.core.models import Lookup
 from storage import lookups
 from storage.lookups import (
     cacheable,

@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 import pytest
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage import notifications as module
 from storage.keyspace import Keyspace
 from storage.lookup_lists import IdList

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.errors import BusyError
+from app.core.errors import BusyError
 from storage import redis_connection
 from storage.cache import RedisCache
 from storage.keyspace import Keyspace

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import uvloop
 
-from app.errors import TransientError
+from app.core.errors import TransientError
 from storage import redis_connection
 from storage.redis_node import COOLDOWN_S, FAILURES
 from storage.redis_nodes import RedisNodes

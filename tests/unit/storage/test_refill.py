@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.errors import FatalError, TransientError
+from app.core.errors import FatalError, TransientError
 from storage.memory_cache import ASKED_S, MAX_DROPPED
 from storage.refill import Refill
 from tests.unit.storage.fake_reads import World

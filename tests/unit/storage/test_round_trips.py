@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.clock import SystemClock
+from app.core.clock import SystemClock
 from storage.kept_trees import KeptTrees
 from storage.keyspace import CacheKey
 from storage.reader import CachedGraphReader

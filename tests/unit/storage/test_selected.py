@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.dates import to_text
-from app.selection import Fields, Selection
+from app.core.dates import to_text
+from app.core.selection import Fields, Selection
 from storage.fragments import Fragment, from_row
 from storage.selected import SelectedTree, choose
 

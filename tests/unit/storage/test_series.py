@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.dates import to_text
+from app.core.dates import to_text
 from storage.series import Series
 from tests.rows import at
 

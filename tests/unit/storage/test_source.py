@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import BusyError, FatalError, TransientError
+from app.core.errors import BusyError, FatalError, TransientError
 from storage import source
 from storage.graph_queries import Reached
 from storage.queries import query

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.unit.web.fakes import World
 from web.application import build
 from web.server import WebServer

@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from app.erasure import ErasureReceipt
-from app.errors import InvalidError
-from app.event_feed import ChangeFeed
-from app.export import ExportLine
-from app.key_ring import KeyRing
-from app.models import Batch, Changes, EntityKey
+from app.core.consistency_token import Tokens
+from app.core.erasure import ErasureReceipt
+from app.core.errors import InvalidError
+from app.core.export import ExportLine
+from app.core.models import Batch, Changes, EntityKey
+from app.core.preview import Difference, Preview
+from app.core.selection import Selection
+from app.dead_letters.letter import StoredLetter
+from app.feed.feed import ChangeFeed
 from app.ports import Answer, DependencyState, LetterPage
-from app.preview import Difference, Preview
-from app.selection import Selection
-from app.stored_letter import StoredLetter
-from app.tokens import Tokens
-from tests.unit.app.event_log import Topic
+from tests.unit.app.feed.event_log import Topic
+from web.auth.api_key_cache import KeyRing
 from web.services import WebServices
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from app.errors import FatalError, InvalidError, TransientError
+from app.core.errors import FatalError, InvalidError, TransientError
 from app.ports import DependencyState
 from tests.unit.web.fakes import FakeProbe, World
 from web import problems

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.access import Scope
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Scope
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from web.application import build

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.models import Changes
+from app.core.models import Changes
 from tests.seed_bodies import SEED_SYNC
 from tests.unit.web.bodies import JSON
 from tests.unit.web.fakes import World

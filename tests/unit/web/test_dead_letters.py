@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.errors import BusyError, TransientError
-from app.stored_letter import StoredLetter
+from app.core.errors import BusyError, TransientError
+from app.dead_letters.letter import StoredLetter
 from tests.unit.web.fakes import World
 
 Client = TestClient[Any, Any]

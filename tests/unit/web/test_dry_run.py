@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.dates import to_text
-from app.errors import InvalidError, TransientError
-from app.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
-from app.preview import Difference, Preview, Stored
+from app.core.dates import to_text
+from app.core.errors import InvalidError, TransientError
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
+from app.core.preview import Difference, Preview, Stored
 from tests.rows import DAY0, at, edge, point, prop, user
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, TOLD_BY, entity, ingest, post, related

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.errors import TransientError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import TransientError
 from tests.unit.web.fakes import NOW, RECEIPT, TOKENS, World
 from web.receipts import receipt_of
 

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.domain_event import EVENT_TYPES, read_event
-from app.errors import TransientError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.domain_event import EVENT_TYPES, read_event
+from app.core.errors import TransientError
 from tests.unit.web.fakes import World
 from web import event_stream
 from web.application import build

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.errors import TransientError
-from app.export import Entity, Property, Temporal
+from app.core.errors import TransientError
+from app.core.export import Entity, Property, Temporal
 from tests.unit.web.fakes import World
 
 Client = TestClient[Any, Any]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from app.access import Rate, Scope
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Rate, Scope
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from tests.unit.web.test_tree_response import exchange, parts

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.access import Rate, Scope, granting
-from app.errors import FatalError, TransientError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Rate, Scope, granting
+from app.core.errors import FatalError, TransientError
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from web.application import build

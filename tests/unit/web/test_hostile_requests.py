@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from app.access import id_of
-from app.errors import InvalidError
-from app.tokens import Tokens
+from app.core.api_keys import id_of
+from app.core.consistency_token import Tokens
+from app.core.errors import InvalidError
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.hostile import TEXTS, payloads
 from web import cursors, parameters, selection, sync, temporal

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.access import Scope
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Scope
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from tests.unit.web.test_connection import Client as Wire

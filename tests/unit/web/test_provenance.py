@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.unit.web.fakes import TOKENS, World
 from web.application import build
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.models import PropertyRow, RemovedEdge
-from app.preview import Difference, Preview, Stored
+from app.core.models import PropertyRow, RemovedEdge
+from app.core.preview import Difference, Preview, Stored
 from tests.rows import DAY0
 from tests.unit.web.bodies import TOLD_BY, post
 from tests.unit.web.fakes import NOW, World

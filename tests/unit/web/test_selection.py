@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 from yarl import URL
 
-from app.selection import Fields, Selection
+from app.core.selection import Fields, Selection
 from tests.unit.web.bodies import post
 from tests.unit.web.fakes import World
 

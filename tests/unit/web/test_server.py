@@ -9,8 +9,8 @@ import zlib
 import aiohttp
 import pytest
 
-from app.errors import FatalError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.errors import FatalError
 from tests.unit.web.fakes import TREE, World
 from web.application import build
 from web.server import WebServer

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.access import Scope
-from app.errors import BusyError
-from app.settings import Settings
+from app.config.settings import Settings
+from app.core.api_keys import Scope
+from app.core.errors import BusyError
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from tests.unit.web.test_events import following

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import uvloop
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.unit.web.fakes import TREE, World
 from web import server as web_server
 from web.application import build

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.tracing import TRACE_ID, TRACEPARENT, kept_spans, named, trace_of
 from tests.unit.web.fakes import World
 from tests.unit.web.test_express import BY_ID, ask

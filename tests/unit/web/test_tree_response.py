@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.unit.web.fakes import TREE, World
 from web import security_headers
 from web.application import build

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from app.settings import Settings
+from app.config.settings import Settings
 from tests.unit.web.fakes import World
 from web.application import build
 from web.server import WebServer

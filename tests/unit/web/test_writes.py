@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from app.dates import to_text
-from app.errors import InvalidError
-from app.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
+from app.core.dates import to_text
+from app.core.errors import InvalidError
+from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, TOLD_BY, entity, ingest, post, related
 from tests.unit.web.fakes import NOW, World

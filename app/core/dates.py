@@ -1,0 +1,107 @@
+"""Dates as the system compares them: UTC, microseconds, fixed width.
+
+`…59.5Z` sorts before `…59Z` as text, so every date that is stored as text has one spelling.
+Periods are calendar periods in UTC; weeks are ISO 8601 weeks.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from app.core.errors import InvalidError
+from app.core.models import Granularity
+
+_RFC3339: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:\d\d))?\Z", re.ASCII
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+
+GRANULARITIES: Final[dict[str, Granularity]] = {
+    "instant": "instant",
+    "day": "day",
+    "daily": "day",
+    "week": "week",
+    "weekly": "week",
+    "month": "month",
+    "monthly": "month",
+    "quarter": "quarter",
+    "quarterly": "quarter",
+    "year": "year",
+    "yearly": "year",
+    "annual": "year",
+}
+
+
+def parse(text: str, *, field: str) -> datetime:
+    """Read an RFC 3339 date-time, or a date (its midnight), as UTC; without an offset it is UTC.
+
+    Digits beyond microseconds are cut. Raises InvalidError naming `field`.
+    """
+    match = _RFC3339.match(text)
+    try:
+        if match is None:
+            if _DATE.match(text):
+                return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        else:
+            day, clock, fraction, _, offset = match.groups()
+            spelled = f"{day}T{clock}.{(fraction or '')[:6]:0<6}{offset or '+00:00'}"
+            return datetime.fromisoformat(spelled).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidError(
+        f"{field} is not a date: expected RFC 3339 such as 2025-01-15T10:30:00Z, in the years 0001 to 9999.",
+        code="invalid-date",
+        field=field,
+    )
+
+
+def to_text(date: datetime) -> str:
+    """Spell a UTC date with fixed width: 2025-01-15T10:30:00.000000Z."""
+    return f"{date.isoformat(timespec='microseconds')[:26]}Z"
+
+
+def from_epoch_ms(milliseconds: int) -> datetime:
+    """The date of a Kafka timestamp (milliseconds since 1970, UTC)."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_epoch_ms(date: datetime) -> int:
+    """The earliest Kafka timestamp that is not before `date`."""
+    return -((_EPOCH - date) // timedelta(milliseconds=1))
+
+
+def granularity(text: str, *, field: str) -> Granularity:
+    """Read a granularity or one of its aliases (`daily`, `monthly`, …). Raises InvalidError."""
+    found = GRANULARITIES.get(text)
+    if found is None:
+        raise InvalidError(
+            f"{field} is not a granularity: expected instant, day, week, month, quarter or year.",
+            code="invalid-granularity",
+            field=field,
+        )
+    return found
+
+
+def period_of(date: datetime, size: Granularity) -> tuple[datetime, str]:
+    """The start of the UTC calendar period that holds `date`, and its name in idempotency keys."""
+    midnight = date.replace(hour=0, minute=0, second=0, microsecond=0)
+    match size:
+        case "instant":
+            return date, to_text(date)
+        case "day":
+            return midnight, midnight.date().isoformat()
+        case "week":
+            iso = date.isocalendar()
+            try:
+                start = midnight - timedelta(days=iso.weekday - 1)
+            except OverflowError:  # the first days of year 1 belong to a week of the year before
+                start = midnight
+            return start, f"{iso.year:04d}-W{iso.week:02d}"
+        case "month":
+            return midnight.replace(day=1), midnight.date().isoformat()[:7]
+        case "quarter":
+            quarter = (date.month - 1) // 3
+            return midnight.replace(month=quarter * 3 + 1, day=1), f"{date.year:04d}-Q{quarter + 1}"
+        case "year":
+            return midnight.replace(month=1, day=1), f"{date.year:04d}"

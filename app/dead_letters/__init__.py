@@ -1,0 +1,1 @@
+"""Dead letters: their format, where they go, what operators do with them."""

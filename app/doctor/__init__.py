@@ -1,0 +1,1 @@
+"""Checks of settings, Kafka and access that `python -m app doctor` runs."""

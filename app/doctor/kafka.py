@@ -1,0 +1,99 @@
+"""Checks of Kafka and of the connector for `python -m app doctor`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+
+from app.config.kafka import client_options
+from app.config.settings import Settings
+from app.config.topics import TopicSpec
+from app.core.check_results import Finding, Level, failed, judged
+from app.core.errors import ProfileError
+from app.kafka.client import unreachable
+from cdc.connector.report import ConnectorReport
+
+
+async def kafka_findings(settings: Settings) -> list[Finding]:
+    """The brokers, and each topic against app/config/topics.py. Raises nothing."""
+    specs = settings.topic_specs
+    try:
+        admin = AIOKafkaAdminClient(**client_options(settings.kafka), request_timeout_ms=10_000)
+    except ProfileError as error:
+        return [failed("kafka", error, mend="mend the file, or the setting (PROFILE_KAFKA_…)")]
+    try:
+        await admin.start()
+        brokers = len((await admin.describe_cluster())["brokers"])
+        described = await admin.describe_topics([spec.name for spec in specs])
+        there = {t["topic"]: t["partitions"] for t in described if t["error_code"] == 0}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
+        answers = await admin.describe_configs(resources) if resources else []
+    except (KafkaError, OSError) as error:
+        told = unreachable(settings.kafka_brokers, error)
+        return [failed("kafka", told, mend="start the broker, or mend PROFILE_KAFKA_BROKERS")]
+    finally:
+        await admin.close()
+    configs: dict[str, dict[str, str]] = {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for answer in answers
+        for resource in answer.resources
+    }
+    return [
+        Finding(level=Level.OK, name="kafka", what=f"{brokers} brokers answer"),
+        *(topic_finding(spec, there.get(spec.name), configs.get(spec.name, {})) for spec in specs),
+    ]
+
+
+def topic_finding(
+    spec: TopicSpec, partitions: list[Mapping[str, Any]] | None, config: Mapping[str, str]
+) -> Finding:
+    """One topic against its spec; None: it is missing."""
+    name = f"topic.{spec.name}"
+    if partitions is None:
+        return failed(name, "is missing", mend="`python -m app topics` creates it")
+    wrong = {
+        key: config.get(key, "unknown") for key, value in spec.config.items() if config.get(key) != value
+    }
+    leaderless = [p["partition"] for p in partitions if p["leader"] < 0]
+    # Fewer partitions only bound the workers, and more are as good: keys keep their order while none is added.
+    few = len(partitions) < spec.partitions
+    if leaderless:
+        return failed(
+            name, f"partitions {leaderless} have no leader", mend="start the brokers that hold them"
+        )
+    if wrong:
+        told = ", ".join(f"{key} is {value}" for key, value in wrong.items())
+        to = ",".join(f"{key}={spec.config[key]}" for key in wrong)
+        return failed(
+            name,
+            told,
+            mend=f"kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {to}",
+        )
+    return judged(
+        name,
+        well=not few,
+        what=f"{len(partitions)} partitions",
+        mend=f"{spec.partitions} are set (PROFILE_TOPIC_PARTITIONS, PROFILE_SOURCE_TOPIC_PARTITIONS): set those to "
+        "what is there, or see docs/operations.md, Scaling a role",
+        level=Level.WARN,
+    )
+
+
+def connector_findings(report: ConnectorReport, *, max_lag_s: float) -> list[Finding]:
+    """The connector and its slot; reads and ingestion go on without them, domain events do not."""
+    found = []
+    for name, fault, well in (
+        ("cdc.slot", report.slot_fault, "is there" if report.slot else "is made with the connector"),
+        ("cdc.connector", report.connector_fault(max_lag_s=max_lag_s), "runs"),
+    ):
+        found.append(
+            judged(
+                name,
+                well=fault is None,
+                what=fault or well,
+                mend="`python -m app connector status` tells more (docs/operations.md, Loss of the slot)",
+            )
+        )
+    return found

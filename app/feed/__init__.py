@@ -1,0 +1,1 @@
+"""The domain events as streams for HTTP clients."""

@@ -1,0 +1,1 @@
+"""The loop that feeds an agent: windows, retries, progress."""

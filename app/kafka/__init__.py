@@ -1,0 +1,1 @@
+"""Kafka clients: options, errors, a producer, a partitioner, topics."""

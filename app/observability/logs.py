@@ -1,0 +1,47 @@
+"""Logs: text for people, or one JSON object a line. Messages hold no user data; so do our extras."""
+
+import logging
+import logging.config
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+_TEXT: Final = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """time, level, logger, message, the record's extras, and an error's trace."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def config(log_format: str, level: str = "INFO") -> dict[str, Any]:
+    """A logging.config dictionary; everything goes to stderr."""
+    formatter: dict[str, Any] = (
+        {"format": _TEXT} if log_format == "text" else {"()": "app.observability.logs.JsonFormatter"}
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": formatter},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {
+            # aiokafka reports each rebalance several times at INFO.
+            "aiokafka": {"level": "WARNING"},
+            # One line for each request costs more than the request; failures are WARNING and stay.
+            "web.access": {"level": "WARNING"},
+        },
+    }

@@ -1,0 +1,130 @@
+"""The metrics of the worker: every name and label in one place."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from app.observability.http_times import ExpressTimes, HttpTimes
+from app.observability.lockfree import Counts, Times
+from app.observability.store_state import StoreState
+
+if TYPE_CHECKING:
+    from app.ingest.progress import Offsets, Partition
+
+RECORDS: Final = Counter("profile_records", "Records whose effects are durable", ["topic"])
+WINDOWS: Final = Counter("profile_windows", "Windows flushed, by what closed them", ["agent", "cause"])
+FLUSH_SECONDS: Final = Histogram(
+    "profile_flush_seconds",
+    "From a closed window to durable effects, retries included",
+    ["agent"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FLUSH_RETRIES: Final = Counter("profile_flush_retries", "Flushes that failed and were tried again", ["agent"])
+ROWS_CHANGED: Final = Counter("profile_rows_changed", "Rows that agents created or changed", ["kind"])
+ROWS_UNCHANGED: Final = Counter(
+    "profile_rows_unchanged",
+    "Rows that records told and that changed nothing: stored already, older, repeated in one flush, or erased",
+    ["kind"],
+)
+DEAD_LETTERS: Final = Counter(
+    "profile_dead_letters", "Records sent to a dead-letter topic", ["topic", "error"]
+)
+UNACKED_SECONDS: Final = Gauge(
+    "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
+)
+AUDIT_CHECKED: Final = Counter("profile_audit_checked", "Cached entries compared with the primary", ["kind"])
+AUDIT_STALE: Final = Counter(
+    "profile_audit_stale", "Cached entries that did not say what the primary said", ["kind"]
+)
+SLOT_LAG_BYTES: Final = Gauge(
+    "profile_cdc_slot_lag_bytes", "WAL that the connector has not confirmed; NaN where it is not known"
+)
+SLOT_RETAINED_BYTES: Final = Gauge(
+    "profile_cdc_slot_retained_bytes",
+    "WAL that the replication slot keeps on disk; NaN where it is not known",
+)
+SLOT_SAFE_BYTES: Final = Gauge(
+    "profile_cdc_slot_safe_bytes",
+    "WAL that may be written before the slot is lost; NaN where it is not known",
+)
+SLOT_STATUS: Final = Gauge("profile_cdc_slot_status", "1 for the slot's status, 0 for others", ["status"])
+CONNECTOR_PARTS: Final = Gauge(
+    "profile_cdc_connector_parts", "The connector and its tasks, by state", ["part", "state"]
+)
+CONNECTOR_LAG: Final = Gauge(
+    "profile_cdc_connector_lag_seconds",
+    "Age of the newest change or heartbeat that the connector has published; NaN where it is not known",
+)
+CONNECTOR_RESTARTS: Final = Counter(
+    "profile_cdc_connector_restarts", "Times that this worker started failed tasks of the connector again"
+)
+EVENT_STREAMS: Final = Gauge("profile_event_streams", "Clients that follow the change feed now")
+EVENT_STREAMS_BEHIND: Final = Counter(
+    "profile_event_streams_behind", "Streams of events that ended since their client was too slow"
+)
+HTTP_TIMES: Final = HttpTimes(
+    "profile_http_request_seconds", "Time to answer, by route template and cache outcome"
+)
+EXPRESS_SECONDS: Final = ExpressTimes(
+    "profile_http_express_seconds", "Of those, answers found whole in this process's memory", HTTP_TIMES
+)
+HTTP_WAIT_SECONDS: Final = Times(
+    "profile_http_wait_seconds", "How long requests waited for their turn, of those that had to", []
+)
+CACHE_READS: Final = Counts(
+    "profile_cache_reads",
+    "Fragments and look-ups that requests asked for, by where they were found",
+    ["kind", "level"],
+)
+CACHE_RENEWALS: Final = Counts(
+    "profile_cache_renewals", "Entries of memory that were read anew before they were too old", []
+)
+CACHE_REFILLS: Final = Counts(
+    "profile_cache_refills", "Entries of memory that were read anew after a commit had changed them", []
+)
+READ_SECONDS: Final = Times("profile_read_seconds", "Time of one question to a server, by level", ["level"])
+READ_FAILURES: Final = Counts(
+    "profile_read_failures", "Questions that a server did not answer, by level", ["level"]
+)
+UNVERIFIED: Final = Counts(
+    "profile_reads_unverified",
+    "Reads answered without knowing that they were fresh, with the primary away",
+    [],
+)
+STORES: Final = StoreState()
+
+
+class ConsumerLag(Collector):
+    """Lag by partition, read from the consumer's memory when the page is asked for.
+
+    Only partitions assigned to this process have a sample; `offsets` is set where there is a consumer.
+    """
+
+    def __init__(self) -> None:
+        self.offsets: Callable[[], Mapping[Partition, Offsets]] = dict
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        yield GaugeMetricFamily(
+            "profile_consumer_lag_records",
+            "Last stable offset at the latest fetch, less the position after the acknowledged records",
+            labels=["topic", "partition"],
+        )
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for family in self.describe():
+            for partition, offsets in self.offsets().items():
+                family.add_metric([partition.topic, str(partition.number)], offsets.lag)
+            yield family
+
+
+CONSUMER_LAG: Final = ConsumerLag()
+REGISTRY.register(CONSUMER_LAG)
+
+
+def exposition() -> tuple[bytes, str]:
+    """The Prometheus page and its content type."""
+    return generate_latest(), CONTENT_TYPE_LATEST

@@ -1,0 +1,303 @@
+"""The composition root: the one place that knows every part and puts a worker together.
+
+A worker has the roles of PROFILE_ROLES. Only their agents are registered; each set of roles is a consumer group.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from app.config.settings import Role, Settings
+from app.core.api_keys import Rate
+from app.core.clock import SystemClock
+from app.core.errors import FatalError
+from app.core.failpoints import Hooks
+from app.core.log_events import LogEvent
+from app.core.retry import RetryPolicy
+from app.dead_letters.policy import DeadLetterPolicy
+from app.dead_letters.queue import KafkaLetterBox
+from app.dead_letters.sink import KafkaDeadLetters
+from app.dead_letters.store import DeadLetterStore
+from app.erasure.guarded_sink import ErasureAwareLetters
+from app.erasure.sweeper import LetterSweep
+from app.feed.feed import ChangeFeed
+from app.feed.log import KafkaEventLog
+from app.ingest.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
+from app.ingest.processor import IngestProcessor
+from app.ingest.progress import Offsets, Partition, ProgressWatch
+from app.ingest.window import WindowLimits
+from app.kafka.admin import create_topics
+from app.observability import metrics, tracing
+from app.ports import Probe, RecordProcessor
+from app.worker import gc_tuning
+from app.worker.audit_watch import AuditWatch
+from app.worker.faust_app import ProfileApp, build, terminate
+from app.worker.placeholder_watch import PlaceholderWatch
+from app.worker.web import WebService
+from storage.migrator import require_current
+from storage.stores import Stores
+from storage.write.group_commit import SharedWriter
+from web.auth.api_key_cache import KeyRing
+
+if TYPE_CHECKING:
+    from app.worker.cdc import CdcParts
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_INGESTING: Final = {
+    Role.ENTITIES_EDGES: ("agents.entities_edges", "EntitiesEdges"),
+    Role.ENTITY_PROPERTIES: ("agents.entity_properties", "EntityProperties"),
+    Role.TEMPORAL_DATA: ("agents.temporal_data", "TemporalData"),
+}
+# Servers that are starting beside us get this long: 0.5 + 1 + 2 + 5 + 5 … seconds.
+_STARTING: Final = RetryPolicy(attempts=12, first_pause_s=0.5, longest_pause_s=5.0)
+
+
+class Worker:
+    """One process: a Faust app, and what its roles need."""
+
+    def __init__(self, settings: Settings, *, leave: Terminate = terminate) -> None:
+        self.settings = settings
+        self._leave = leave
+        self._clock = SystemClock()
+        self._hooks = Hooks(settings.hooks, settings.hooks_hold)
+        self._resources = AsyncExitStack()
+        if settings.otel_endpoint is not None:
+            stop = tracing.start(
+                settings.otel_endpoint,
+                ratio=settings.otel_sample_ratio,
+                instance=f"{settings.group_id}-{os.getpid()}",
+            )
+            self._resources.callback(stop)
+        self._stores: Stores | None = None
+        self._loops: dict[Role, ConsumerLoop] = {}
+        self._progress: ProgressWatch | None = None
+        self._cdc: CdcParts | None = None
+        self._connector: Probe | None = None
+        self.app = self._faust_app()
+
+    @property
+    def stores(self) -> Stores:
+        if self._stores is None:
+            raise FatalError("The stores are not open yet.")
+        return self._stores
+
+    def _faust_app(self) -> ProfileApp:
+        roles = self.settings.roles
+        app = build(self.settings)
+        app.opening, app.draining, app.closing = self._open, self._drain, self._close
+        if Role.WEB in roles:
+            app.web_service = WebService(self)
+        # Reads depend on PostgreSQL and Redis alone.
+        app.producer_only = roles == [Role.WEB]
+        for role in roles:
+            if role is not Role.WEB:
+                self._register_agent(app, role)
+        return app
+
+    def _topic(self, role: Role) -> str:
+        topics = self.settings.topics
+        return {
+            Role.ENTITIES_EDGES: topics.entities_edges,
+            Role.ENTITY_PROPERTIES: topics.entity_properties,
+            Role.TEMPORAL_DATA: topics.temporal_data,
+            Role.CDC: topics.cdc,
+        }[role]
+
+    def _register_agent(self, app: ProfileApp, role: Role) -> None:
+        async def agent(stream: Any) -> None:
+            events: AsyncIterator[Any] = stream.noack().events()
+            async for event in events:
+                await self._loops[role].add(event)
+            if not app.should_stop:
+                # Faust would acknowledge what comes now and never deliver it.
+                logger.critical(
+                    "The stream of %s ended while the worker runs", role, extra=LogEvent.STREAM_ENDED.extra
+                )
+                self._leave(EX_SOFTWARE)
+
+        topic = app.topic(self._topic(role), key_serializer="raw", value_serializer="raw")
+        app.agent(topic, name=str(role), concurrency=1)(agent)
+
+    async def _open(self) -> None:
+        """Open the stores and make the loops. Raises FatalError where a dependency does not come up."""
+        settings = self.settings
+        await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
+        self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
+        self._resources.push_async_callback(self._stores.close)
+        metrics.STORES.figures = self._stores.figures
+        if Role.WEB in settings.roles and settings.audit_interval_s:
+            self._watch_cache()
+        if settings.placeholder_interval_s:
+            self._watch_placeholders()
+        consuming = [role for role in settings.roles if role is not Role.WEB]
+        if consuming:
+            await _wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))
+        if Role.CDC in consuming:
+            from app.worker.cdc import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
+
+            self._cdc = CdcParts(settings, self._stores, self._resources, self._clock, self._hooks)
+        for role in consuming:
+            self._loops[role] = self._loop(role)
+            self._loops[role].start()
+        if consuming:
+            self._watch_progress()
+        if self._cdc is not None:
+            self._cdc.start_repeater(self._leave)
+            self._connector = self._cdc.watch_connector()
+        gc_tuning.settle()
+
+    def _loop(self, role: Role) -> ConsumerLoop:
+        settings = self.settings
+        dead_letters = self._dead_letters()
+        policy = DeadLetterPolicy(
+            max_ratio=settings.dead_letter_max_ratio,
+            min_records=settings.dead_letter_min_records,
+            max_run=settings.dead_letter_max_run,
+        )
+        processor: RecordProcessor
+        if self._cdc is not None and role is Role.CDC:
+            processor = self._cdc.processor(dead_letters, policy)
+        else:
+            module, name = _INGESTING[role]
+            decoder = getattr(importlib.import_module(module), name)(settings)
+            letters = ErasureAwareLetters(dead_letters, self.stores.erasures)
+            processor = IngestProcessor(decoder, self.stores.writer, letters, policy)
+        return ConsumerLoop(
+            str(role),
+            processor,
+            limits=WindowLimits(
+                max_records=settings.window_max_records,
+                max_bytes=settings.window_max_bytes,
+                linger_s=settings.window_linger_s,
+            ),
+            retries=RetryPolicy(attempts=settings.flush_max_attempts),
+            flush_timeout_s=settings.flush_timeout_s,
+            clock=self._clock,
+            terminate=self._leave,
+            progress_timeout_s=settings.progress_timeout_s,
+            # Domain events have an order; what is written to PostgreSQL needs none.
+            flushes=1 if role is Role.CDC else settings.flushes_in_flight,
+            hooks=self._hooks,
+        )
+
+    def _dead_letters(self) -> KafkaDeadLetters:
+        dead_letters = KafkaDeadLetters(self.settings.kafka)
+        self._resources.push_async_callback(dead_letters.close)
+        return dead_letters
+
+    def _watch_progress(self) -> None:
+        def offsets() -> Mapping[Partition, Offsets]:
+            found: Mapping[Partition, Offsets] = self.app.consumer.offsets()
+            return found
+
+        metrics.CONSUMER_LAG.offsets = offsets
+        self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
+        sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
+        self._resources.callback(sampling.cancel)
+
+    def _watch_cache(self) -> None:
+        watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
+        auditing = asyncio.create_task(watch.run(), name="cache-audit")
+        self._resources.callback(auditing.cancel)
+
+    def _watch_placeholders(self) -> None:
+        watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
+        merging = asyncio.create_task(watch.run(), name="placeholders")
+        self._resources.callback(merging.cancel)
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*(loop.drain() for loop in self._loops.values()))
+        if self._cdc is not None:
+            await self._cdc.drain()
+
+    async def _close(self) -> None:
+        await self._resources.aclose()
+
+    def shared_writer(self) -> SharedWriter:
+        """A writer for the web, where many callers have few rows each; agents bring whole windows.
+
+        It closes before the stores, and after the web server has stopped: what was accepted is written.
+        """
+        shared = SharedWriter(
+            self.stores.writer,
+            max_rows=self.settings.window_max_records,
+            flushes=self.settings.web_flushes_in_flight,
+        )
+        self._resources.push_async_callback(shared.close)
+        return shared
+
+    def letter_sweep(self) -> LetterSweep:
+        """What removes dead letters about erased entities; it runs until the stores close."""
+        settings, names = self.settings, self.settings.topics
+        typed = dict.fromkeys((*names.normalised, names.cdc), True)
+        topics = {**dict.fromkeys(names.sources, False), **typed}
+        sweep = LetterSweep(
+            self.stores.erasures, partial(DeadLetterStore, settings.kafka, list(topics)), topics
+        )
+        sweeping = asyncio.create_task(sweep.run(), name="letter-sweep")
+        self._resources.callback(sweeping.cancel)
+        return sweep
+
+    async def key_ring(self) -> KeyRing:
+        """The API keys, read once now and then again and again until the stores close."""
+        settings = self.settings
+        per_s = settings.web_rate_per_s
+        ring = KeyRing(
+            self.stores.keys,
+            self._clock,
+            refresh_s=settings.auth_refresh_s,
+            outage_s=settings.auth_outage_s,
+            rate=None if per_s is None else Rate(per_s=per_s, burst=settings.web_rate_burst),
+        )
+        await _wait_for("PostgreSQL", ring.read)
+        reading = asyncio.create_task(ring.run(), name="api-keys")
+        self._resources.callback(reading.cancel)
+        return ring
+
+    def change_feed(self) -> ChangeFeed:
+        """What streams of events come from; it closes before the stores, and after the web server has stopped."""
+        settings = self.settings
+        topic = settings.topics.domain_events
+        feed = ChangeFeed(
+            topic,
+            partial(KafkaEventLog, settings.kafka, topic),
+            max_streams=settings.web_event_streams,
+            max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
+        )
+        self._resources.push_async_callback(feed.close)
+        return feed
+
+    def letter_box(self) -> KafkaLetterBox:
+        """The dead letters, for the HTTP API."""
+        names = self.settings.topics
+        topics = [*names.sources, *names.normalised, names.cdc]
+        return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka, topics))
+
+    def probes(self) -> list[Probe]:
+        """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
+        watches: list[Probe | None] = [self._progress, self._connector]
+        return [
+            *self.stores.probes,
+            *self._loops.values(),
+            *(watch for watch in watches if watch is not None),
+        ]
+
+
+async def _wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    return await _STARTING.run(f"{what} is not ready; connecting to it", attempt)
+
+
+def create() -> ProfileApp:
+    """The Faust app of the environment's settings, for `faust -A app worker`."""
+    import uvloop  # noqa: PLC0415 — chosen for the process that runs a worker alone
+
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return Worker(Settings()).app

@@ -1,0 +1,1 @@
+"""The Debezium connector: client, configuration, state, watch."""

@@ -1,0 +1,1 @@
+"""Recovery of domain events after a lost replication slot."""

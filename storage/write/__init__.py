@@ -1,0 +1,1 @@
+"""Writers: a batch becomes one transaction."""
