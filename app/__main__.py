@@ -64,7 +64,7 @@ def _worker(args: argparse.Namespace) -> int:
 
 
 def _migrate(_: argparse.Namespace) -> int:
-    from storage.migrator import migrate  # noqa: PLC0415 — only this command needs it
+    from storage.postgres.migrator import migrate  # noqa: PLC0415 — only this command needs it
 
     applied = asyncio.run(migrate(Settings().postgres_dsn.get_secret_value()))
     print("\n".join(f"applied {name}" for name in applied) or "The schema is up to date.")

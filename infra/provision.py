@@ -56,7 +56,7 @@ def create_topics(application: Settings) -> None:
 
 def migrate(application: Settings) -> None:
     """Bring the schema up to date."""
-    from storage.migrator import migrate as apply  # noqa: PLC0415 - see above
+    from storage.postgres.migrator import migrate as apply  # noqa: PLC0415 - see above
 
     applied = asyncio.run(apply(application.postgres_dsn.get_secret_value()))
     logger.info("The schema is up to date (%d migrations applied now)", len(applied))

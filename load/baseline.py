@@ -22,7 +22,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.crc import key_slot
 
 from app.config.settings import Settings
-from storage.redis_nodes import RedisNodes
+from storage.redis.cluster import RedisNodes
 
 HEADERS = {"Content-Type": "application/json", "Cache-Status": "baseline; hit"}
 _STORED_S = 3600

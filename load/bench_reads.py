@@ -16,7 +16,7 @@ from load.options import positive
 from load.read_bench import ReadBench
 from load.read_paths import PATHS
 from load.server_cpu import ServerCpu
-from storage.redis_nodes import RedisNodes
+from storage.redis.cluster import RedisNodes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

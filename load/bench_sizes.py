@@ -33,7 +33,7 @@ from load.processes import Server
 from load.read_samples import table
 from load.web_worker import web_worker
 from load.world import World, month_start
-from storage.migrator import migrate
+from storage.postgres.migrator import migrate
 
 _ENTITIES_OF_A_USER: Final = 3.1
 _READ: Final = 2_000  # users

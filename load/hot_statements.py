@@ -11,19 +11,19 @@ from app.core import dates
 from app.core.clock import SystemClock
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
 from load.plans import ExplainedPool, Plan, PlanLog
-from storage import graph_queries
-from storage.cache import NoCache
-from storage.directory import PostgresDirectory
-from storage.entity_limits import EntityLimits
-from storage.graph_queries import Ask
-from storage.invalidation import CacheInvalidator, PendingInvalidations
-from storage.keyspace import Keyspace
-from storage.ledger import ErasureLedger
-from storage.memory_cache import MemoryCache
-from storage.pools import open_reader, open_writer
-from storage.preview import PostgresPreview
-from storage.queries import query
-from storage.writer import PostgresWriter
+from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
+from storage.cache.keyspace import Keyspace
+from storage.cache.memory import MemoryCache
+from storage.cache.shared import NoCache
+from storage.postgres.entity_directory import PostgresDirectory
+from storage.postgres.pools import open_reader, open_writer
+from storage.postgres.queries import query
+from storage.read import graph_queries
+from storage.read.graph_queries import Ask
+from storage.write.entity_limits import EntityLimits
+from storage.write.erasure_ledger import ErasureLedger
+from storage.write.preview import PostgresPreview
+from storage.write.writer import PostgresWriter
 
 if TYPE_CHECKING:
     import asyncpg

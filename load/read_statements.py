@@ -7,7 +7,7 @@ import asyncpg
 
 from app.config.settings import Settings
 from load.errors import LoadError
-from storage.queries import query
+from storage.postgres.queries import query
 
 _QUERIES: Final = ("graph", "ids_by_property", "id_by_key")
 _CALLS: Final = """

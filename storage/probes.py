@@ -7,8 +7,8 @@ import asyncpg
 
 from app.core.errors import TransientError
 from app.ports import DependencyState
-from storage.queries import query
-from storage.redis_nodes import RedisNodes
+from storage.postgres.queries import query
+from storage.redis.cluster import RedisNodes
 
 _TIMEOUT_S: Final = 1.0
 _FAILURES: Final = (

@@ -31,43 +31,43 @@ from app.ports import (
     ProvenanceReader,
     ReplicationSlots,
 )
-from storage.api_keys import PostgresKeys
-from storage.audited_levels import AuditedLevel, MemoryEntries, RedisEntries
-from storage.auditor import CacheAuditor
-from storage.cache import CacheLevel, NoCache, RedisCache
-from storage.directory import PostgresCommitLog, PostgresDirectory
-from storage.entity_index import PostgresEntityIndex
-from storage.entity_limits import EntityLimits
-from storage.eraser import PostgresEraser
-from storage.erasure_register import PostgresErasureRegister
-from storage.erasure_transfer import PostgresErasureTransfer
-from storage.errors import translated
-from storage.exporter import PostgresExporter
-from storage.fragment_loader import FragmentLoader
-from storage.invalidation import CacheInvalidator, PendingInvalidations
-from storage.kept_trees import KeptTrees
-from storage.keyspace import Keyspace
-from storage.ledger import ErasureLedger
-from storage.levels import SharedLevel
-from storage.lineage import Lineage, LineageWatch
-from storage.list_loader import ListLoader
-from storage.memory_cache import MemoryCache
-from storage.notifications import Memory, Notifications
-from storage.placeholders import PostgresPlaceholderMerger
-from storage.pools import open_reader, open_writer
-from storage.preview import PostgresPreview
+from storage.audit.auditor import CacheAuditor
+from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
+from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
+from storage.cache.keyspace import Keyspace
+from storage.cache.leases import SharedLevel
+from storage.cache.memory import MemoryCache
+from storage.cache.notifications import Memory, Notifications
+from storage.cache.refresh_ahead import Renewal
+from storage.cache.shared import CacheLevel, NoCache, RedisCache
+from storage.erasure.eraser import PostgresEraser
+from storage.erasure.register import PostgresErasureRegister
+from storage.erasure.transfer import PostgresErasureTransfer
+from storage.postgres.api_keys import PostgresKeys
+from storage.postgres.entity_directory import PostgresCommitLog, PostgresDirectory
+from storage.postgres.errors import translated
+from storage.postgres.pools import open_reader, open_writer
+from storage.postgres.replica_lag import ServerWatch, pool_figures
+from storage.postgres.replicas import ReadSource, Replica
+from storage.postgres.replication_slots import PostgresSlots
+from storage.postgres.timeline import Lineage, LineageWatch
 from storage.probes import PostgresProbe, RedisProbe
-from storage.provenance import PostgresProvenance
-from storage.reader import CachedGraphReader
-from storage.redis_nodes import RedisNodes
-from storage.redis_security import RedisSecurity
-from storage.refill import Refill
-from storage.renewal import Renewal
-from storage.server_watch import ServerWatch, pool_figures
-from storage.slots import PostgresSlots
-from storage.snapshot import PostgresSnapshots
-from storage.source import ReadSource, Replica
-from storage.writer import PostgresWriter
+from storage.read.entity_index import PostgresEntityIndex
+from storage.read.exporter import PostgresExporter
+from storage.read.fragment_loader import FragmentLoader
+from storage.read.id_list_loader import ListLoader
+from storage.read.provenance import PostgresProvenance
+from storage.read.reader import CachedGraphReader
+from storage.read.repopulate import Refill
+from storage.read.snapshot import PostgresSnapshots
+from storage.read.tree_cache import KeptTrees
+from storage.redis.cluster import RedisNodes
+from storage.redis.security import RedisSecurity
+from storage.write.entity_limits import EntityLimits
+from storage.write.erasure_ledger import ErasureLedger
+from storage.write.placeholders import PostgresPlaceholderMerger
+from storage.write.preview import PostgresPreview
+from storage.write.writer import PostgresWriter
 
 _MIB: Final = 1024 * 1024
 
@@ -94,7 +94,7 @@ class Stores:
     snapshots: GraphSnapshots
     auditor: Auditor
     cache: CacheLevel
-    database: str  # what the positions of tokens belong to now, see storage.lineage
+    database: str  # what the positions of tokens belong to now, see storage.postgres.timeline
     probes: list[Probe]
     figures: Callable[[], StoreFigures]  # for /metrics; asks no server
 

@@ -91,7 +91,7 @@ class TestStack:
 
 async def migrated_template(settings: InfraSettings) -> str:
     """The name of a database with the schema of the migrations as they are now; made once, then copied."""
-    from storage.migrator import migrate  # noqa: PLC0415 - only tests with a database need the migrator
+    from storage.postgres.migrator import migrate  # noqa: PLC0415 - only tests with a database need the migrator
 
     content = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.sql")))
     name = f"template_{hashlib.sha256(content).hexdigest()[:12]}"

@@ -48,11 +48,11 @@ async def _run(*, as_json: bool) -> int:
 
 async def examine(settings: Settings) -> list[Finding]:
     """All checks, side by side. Raises nothing that a server does."""
-    from storage import doctor, doctor_redis  # noqa: PLC0415 - only this command needs it
+    from storage.doctor import postgres, redis  # noqa: PLC0415 - only this command needs it
 
     groups = {
-        "postgres": doctor.postgres_findings(settings, PUBLICATION),
-        "redis": doctor_redis.redis_findings(settings),
+        "postgres": postgres.postgres_findings(settings, PUBLICATION),
+        "redis": redis.redis_findings(settings),
         "kafka": kafka.kafka_findings(settings),
         "cdc": _connector(settings),
         "access": _access(settings),
@@ -74,7 +74,7 @@ async def _bounded(name: str, group: Awaitable[Sequence[Finding]]) -> Sequence[F
 
 
 async def _access(settings: Settings) -> list[Finding]:
-    from storage.doctor import api_keys  # noqa: PLC0415 - see above
+    from storage.doctor.postgres import api_keys  # noqa: PLC0415 - see above
 
     try:
         keys = await api_keys(settings)
@@ -84,7 +84,7 @@ async def _access(settings: Settings) -> list[Finding]:
 
 
 async def _connector(settings: Settings) -> list[Finding]:
-    from storage.doctor import slots_of  # noqa: PLC0415 - see above
+    from storage.doctor.postgres import slots_of  # noqa: PLC0415 - see above
 
     slots, pool = await slots_of(settings)
     try:

@@ -17,7 +17,7 @@ from cdc.connector.watch import ConnectorWatch
 from cdc.processor import CdcProcessor
 from cdc.publisher import KafkaEventSink
 from cdc.repeater import CacheRepeater
-from storage.lookups import lookups_of
+from storage.cache.lookups import lookups_of
 from storage.stores import Stores
 
 logger = logging.getLogger(__name__)

@@ -39,7 +39,7 @@ from app.worker.audit_watch import AuditWatch
 from app.worker.faust_app import ProfileApp, build, terminate
 from app.worker.placeholder_watch import PlaceholderWatch
 from app.worker.web import WebService
-from storage.migrator import require_current
+from storage.postgres.migrator import require_current
 from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
 from web.auth.api_key_cache import KeyRing

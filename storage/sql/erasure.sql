@@ -1,4 +1,4 @@
--- Erasures: an erased entity stays erased. See storage/ledger.py.
+-- Erasures: an erased entity stays erased. See storage/write/erasure_ledger.py.
 
 -- name: begin_flush
 -- Take the writers' side of the lock, then tell whether anything was ever erased. One function for both, since a

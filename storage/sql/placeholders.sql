@@ -1,5 +1,5 @@
 -- Placeholders: entities of type `unknown`, made by a relationship whose end had no type. One is merged while exactly
--- one typed entity bears its reference; its edges move. See storage/placeholders.py.
+-- one typed entity bears its reference; its edges move. See storage/write/placeholders.py.
 
 -- name: mergeable_placeholders
 -- Placeholders that can be merged now, and into which entities. A placeholder has edges and nothing else: one with more

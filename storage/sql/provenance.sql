@@ -1,4 +1,4 @@
--- Where statements came from. See storage/sources.py.
+-- Where statements came from. See storage/postgres/stored_sources.py.
 
 -- name: note_source_topics
 -- Give numbers to topics that have none. Writes nothing where all have one. $1 names.

@@ -9,10 +9,11 @@ from itertools import count
 from typing import Any
 
 import storage.writer
+
 from agents.entities_edges import EntitiesEdges
 from app import app
 from app.worker.bulk_transport import Fetch
-from storage.writer import PostgresWriter
+from storage.write.writer import PostgresWriter
 
 __all__ = ["app"]
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from app.core.models import EntityKey
-from storage.ledger import ErasureLedger
-from storage.queries import query
+from storage.postgres.queries import query
+from storage.write.erasure_ledger import ErasureLedger
 
 Shape = Callable[[Any, random.Random, Sequence[int], str], Awaitable[None]]
 

@@ -24,7 +24,7 @@ from app.config.topics import TopicNames
 from app.core.models import EntityKey
 from infra.install.apt import find_postgres_bin
 from infra.settings import InfraSettings
-from storage.migrator import require_current
+from storage.postgres.migrator import require_current
 from storage.stores import Stores
 from tests.e2e.ingestion import SMALL_WINDOWS, fill, ingesting, trickle
 from tests.e2e.workers import ROOT, Worker, environment, fingerprint, offsets

@@ -15,7 +15,7 @@ from app.core.consistency_token import Tokens
 from app.core.errors import TransientError
 from app.core.models import Batch
 from app.ports import Answer
-from storage.lineage import WATCH_S
+from storage.postgres.timeline import WATCH_S
 from storage.stores import Stores
 from tests.e2e.own_stack import OwnStack
 from tests.proxy import Proxy, proxied

@@ -12,7 +12,7 @@ from app.config.settings import Settings
 from app.core.models import Changes, Lookup
 from app.ports import Invalidator
 from cdc.repeater import CacheRepeater
-from storage.lookups import lookups_of
+from storage.cache.lookups import lookups_of
 from storage.stores import Stores
 from tests.integration.cdc.conftest import PARTITIONS, ends
 

@@ -16,7 +16,7 @@ from app.core.models import Batch
 from infra.install.apt import find_postgres_bin
 from infra.process import ServerProcess
 from infra.service import run
-from storage.migrator import migrate, require_current
+from storage.postgres.migrator import migrate, require_current
 from storage.stores import Stores
 from tests.integration.security.conftest import Certificates, free_port, server_user
 from tests.rows import prop

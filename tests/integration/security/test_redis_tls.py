@@ -10,9 +10,9 @@ from app.config.settings import Settings
 from app.core.errors import TransientError
 from infra.process import ServerProcess
 from infra.service import run
-from storage.redis_nodes import RedisNodes
-from storage.redis_security import RedisSecurity
-from storage.redis_subscription import Subscription
+from storage.redis.cluster import RedisNodes
+from storage.redis.security import RedisSecurity
+from storage.redis.subscription import Subscription
 from tests.integration.security.conftest import Certificates, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from app.config.settings import Settings
-from storage.cache import CacheLevel, Found, RedisCache
-from storage.keyspace import CacheKey, Keyspace
-from storage.redis_nodes import RedisNodes
+from storage.cache.keyspace import CacheKey, Keyspace
+from storage.cache.shared import CacheLevel, Found, RedisCache
+from storage.redis.cluster import RedisNodes
 from tests.unit.storage.fakes import MemoryLevel
 
 pytestmark = pytest.mark.integration

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from app.core import dates
 from app.core.models import Granularity, TemporalRow
-from storage import queries
+from storage.postgres import queries
 from storage.stores import Stores
 from tests.integration.storage.delivery import DELIVERIES, Rounds, messages_of, stored_after
 from tests.integration.storage.ingestion_model import stored_of
@@ -220,7 +220,7 @@ MUTANTS = {
         ],
     ),
     "points: versions do not count within a batch": Mutant(
-        scenario="corrections", attributes={"storage.fold.temporal": _first_of_equal_dates}
+        scenario="corrections", attributes={"storage.write.fold.temporal": _first_of_equal_dates}
     ),
     # Identity
     "edges to entities never seen are lost": Mutant(

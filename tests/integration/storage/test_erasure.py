@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import storage.eraser
 from pydantic import SecretStr
 
-import storage.eraser
 from app.config.settings import Settings
 from app.core.errors import FatalError, InvalidError
 from app.core.failpoints import Hooks
 from app.core.models import Batch, EdgeRow, EntityKey
-from storage.queries import query
+from storage.postgres.queries import query
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop, user
 

@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+import storage.erasure_transfer
 from pydantic import SecretStr
 
-import storage.erasure_transfer
 from app.config.settings import Settings
 from app.core.erasure import LedgerEntry, Taken
 from app.core.errors import FatalError
 from app.core.models import Batch, EntityKey
 from infra.settings import InfraSettings
-from storage.queries import query
+from storage.postgres.queries import query
 from storage.stores import Stores
 from tests.e2e.workers import ROOT, environment
 from tests.integration.storage.test_erasure import after, count, everything, references

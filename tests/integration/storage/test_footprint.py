@@ -12,7 +12,7 @@ import storage.stores
 from app.config.settings import Settings
 from app.core.models import Batch, PropertyRow
 from app.core.provenance import RecordSource
-from storage.pools import Prepare, open_writer
+from storage.postgres.pools import Prepare, open_writer
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop
 

@@ -18,9 +18,9 @@ from app.core.models import Batch, Changes
 from app.ports import Answer
 from infra.locking import file_lock
 from infra.settings import InfraSettings
-from storage.invalidation import PendingInvalidations
-from storage.keyspace import CacheKey
-from storage.notifications import Notifications
+from storage.cache.invalidation import PendingInvalidations
+from storage.cache.keyspace import CacheKey
+from storage.cache.notifications import Notifications
 from storage.stores import Stores
 from tests.rows import edge, prop, user
 

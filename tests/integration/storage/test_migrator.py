@@ -7,7 +7,7 @@ import pytest
 
 from app.core.errors import FatalError
 from infra.settings import InfraSettings
-from storage.migrator import DIRECTORY, migrate, require_current
+from storage.postgres.migrator import DIRECTORY, migrate, require_current
 from tests.stack import drop_database
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,7 @@ from app.core.errors import InvalidError
 from app.core.export import Property
 from app.core.models import Batch, PropertyRow
 from app.core.provenance import RecordSource, RequestSource, Source
-from storage.sources import SourceTopics
+from storage.postgres.stored_sources import SourceTopics
 from storage.stores import Stores
 from tests.integration.storage.delivery import waiting, write_at_once
 from tests.rows import at, edge, entity, prop, user

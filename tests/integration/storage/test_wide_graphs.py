@@ -11,7 +11,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.models import Batch, EntityKey
-from storage.source import ReadSource
+from storage.postgres.replicas import ReadSource
 from storage.stores import Stores
 from tests.rows import edge
 

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.redis_nodes import RedisNodes
-from tests.unit.storage.fake_redis import TIMEOUT_S, FakeRedis, fake_redis
+from storage.redis.cluster import RedisNodes
+from tests.unit.storage.redis.fake_redis import TIMEOUT_S, FakeRedis, fake_redis
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""A clock by hand, and a shared level in memory that does what the scripts of storage.cache do in Redis."""
+"""A clock by hand, and a shared level in memory that does what the scripts of storage.cache.shared do in Redis."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from storage.cache import Found
-from storage.keyspace import CacheKey
+from storage.cache.keyspace import CacheKey
+from storage.cache.shared import Found
 
 
 class ManualClock:

@@ -17,7 +17,7 @@ async def applied(dsn: str) -> list[str]:
 
 
 def test_an_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("storage.migrator.migrate", refuse)
+    monkeypatch.setattr("storage.postgres.migrator.migrate", refuse)
     assert main(["migrate"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
@@ -36,7 +36,7 @@ def test_a_wrong_setting_names_its_variable(
 
 
 def test_migrations_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("storage.migrator.migrate", applied)
+    monkeypatch.setattr("storage.postgres.migrator.migrate", applied)
     assert main(["migrate"]) == 0
     assert capsys.readouterr().out == "applied 0001_schema\n"
 

@@ -12,7 +12,7 @@ from app.config.topics import TopicSpec
 from app.core.check_results import Finding, Level, lines_of
 from app.doctor.kafka import topic_finding
 from app.doctor.settings import settings_findings
-from storage import doctor, doctor_redis
+from storage.doctor import postgres, redis
 
 SPEC = TopicSpec(name="t.dlq", partitions=2, config={"cleanup.policy": "compact", "retention.ms": "-1"})
 SERVER: dict[str, Any] = {
@@ -99,7 +99,7 @@ def test_no_secret_is_told() -> None:
 )
 def test_the_primary(change: dict[str, Any], skew_s: float, expected: dict[str, Level]) -> None:
     row: Any = SERVER | change
-    assert bad(doctor._primary(row, skew_s, settings())) == expected
+    assert bad(postgres._primary(row, skew_s, settings())) == expected
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_the_primary(change: dict[str, Any], skew_s: float, expected: dict[str, 
 )
 def test_a_replica(change: dict[str, Any], behind: int, expected: dict[str, Level]) -> None:
     row: Any = SERVER | change
-    assert bad(doctor._replica("r", row, behind)) == expected
+    assert bad(postgres._replica("r", row, behind)) == expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_node_of_redis(slots: bytes, policy: bytes, append_only: bytes, expect
         [b"maxmemory", b"1000", b"maxmemory-policy", policy],
         [b"appendonly", append_only],
     ]
-    assert bad(doctor_redis._node("n", replies)) == expected
+    assert bad(redis._node("n", replies)) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from app.config.settings import Settings
 from app.core.check_results import Level
 from app.core.errors import FatalError
 from app.doctor import kafka as doctor_kafka
-from storage import doctor_redis
+from storage.doctor import redis as doctor_redis
 
 
 def settings(**changes: Any) -> Settings:
@@ -18,7 +18,7 @@ def settings(**changes: Any) -> Settings:
 
 
 if TYPE_CHECKING:
-    from storage.redis_security import RedisSecurity
+    from storage.redis.security import RedisSecurity
 
 
 class Asked(FatalError):
@@ -38,7 +38,7 @@ async def test_connect_with_its_ca_file(monkeypatch: pytest.MonkeyPatch, tmp_pat
         seen.update(options, url=url)
         raise Asked("enough")
 
-    monkeypatch.setattr("storage.doctor.slots_of", slots_of)
+    monkeypatch.setattr("storage.doctor.postgres.slots_of", slots_of)
     monkeypatch.setattr(doctor, "ConnectClient", client)
     ca = tmp_path / "ca.pem"
     found = await doctor._connector(settings(connect_url="https://c:8083", connect_ca_file=ca))

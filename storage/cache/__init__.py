@@ -1,0 +1,1 @@
+"""What is cached, where, and how it is invalidated."""

@@ -1,0 +1,1 @@
+"""Checks of PostgreSQL and Redis that `python -m app doctor` runs."""

@@ -1,0 +1,1 @@
+"""Erasure of entities, and the ledger of erasures."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: pools, replicas, replication slots, migrations."""

@@ -1,0 +1,69 @@
+"""API keys in PostgreSQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import asyncpg
+
+from app.core.api_keys import ApiKey, Rate, Scope
+from storage.postgres.errors import translated
+from storage.postgres.queries import query
+
+_KNOWN: Final = frozenset(map(str, Scope))
+
+
+class PostgresKeys:
+    """Implements app.core.api_keys.KeyStore on the primary, where a revocation counts at once."""
+
+    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
+        self._pool = pool
+        self._acquire_timeout_s = acquire_timeout_s
+
+    async def all(self) -> Sequence[ApiKey]:
+        with translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                return [_key(row) for row in await connection.fetch(query("api_keys"))]
+
+    async def add(
+        self,
+        *,
+        key_id: str,
+        digest: bytes,
+        name: str,
+        scopes: frozenset[Scope],
+        expires_at: datetime | None,
+        rate: Rate | None,
+    ) -> None:
+        with translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                await connection.execute(
+                    query("add_api_key"),
+                    key_id,
+                    digest,
+                    name,
+                    sorted(scopes),
+                    expires_at,
+                    None if rate is None else rate.per_s,
+                    None if rate is None else rate.burst,
+                )
+
+    async def revoke(self, key_id: str) -> bool:
+        with translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                return await connection.fetchval(query("revoke_api_key"), key_id) is not None
+
+
+def _key(row: asyncpg.Record) -> ApiKey:
+    per_s, burst = row["rate_per_s"], row["rate_burst"]
+    return ApiKey(
+        id=row["id"],
+        name=row["name"],
+        digest=row["digest"],
+        # A newer version, which may share the database during an upgrade, may know more of them.
+        scopes=frozenset(Scope(each) for each in row["scopes"] if each in _KNOWN),
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        rate=None if per_s is None else Rate(per_s=per_s, burst=burst),
+    )

@@ -1,0 +1,1 @@
+"""Readers: from cache levels and PostgreSQL to answers."""

@@ -1,0 +1,70 @@
+"""The entities as rows: listed in order of id, and where merged ones went."""
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+
+import asyncpg
+import orjson
+
+from app.ports import Answer
+from storage.cache.fragments import visible
+from storage.cache.keyspace import FORMAT_VERSION
+from storage.postgres.pools import Connection
+from storage.postgres.queries import query
+from storage.postgres.replicas import ReadSource
+from storage.read.graph_queries import Ask, Reached, position
+
+
+class PostgresEntityIndex:
+    """Implements app.ports.EntityIndex. A replica answers that has reached what the primary has on disk now."""
+
+    def __init__(self, source: ReadSource) -> None:
+        self._source = source
+
+    async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
+        name, arguments = ("entities_after", (after, limit + 1))
+        if kind is not None:
+            name, arguments = "entities_of_type_after", (after, limit + 1, kind)  # type: ignore[assignment]
+        reach = await self._source.position()
+        read = await self._source.read(rows_of(name, *arguments), reach, token=token)
+        rows = read.result[:limit]
+        more = len(read.result) > limit
+        body = b"[" + b",".join(map(_item, rows)) + b"]"
+        asked = f"{FORMAT_VERSION} {after} {limit} {more} {kind}\n".encode()
+        return Answer(
+            body=body,
+            cache="bypass",
+            etag=blake2b(asked + body, digest_size=12).hexdigest(),
+            verified=read.verified,
+            upper=read.upper,
+            next_after=rows[-1]["id"] if more else None,
+        )
+
+    async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
+        reach = await self._source.position()
+        read = await self._source.read(rows_of("merged_ids", ids), reach)
+        return {row["old_id"]: row["new_id"] for row in read.result}
+
+
+def rows_of(name: str, *arguments: object) -> Ask[list[asyncpg.Record]]:
+    """Asks a server for the rows of a query."""
+
+    async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
+        before = await position(connection)
+        if before < least:
+            return None
+        rows = await connection.fetch(query(name), *arguments)
+        return Reached(rows, before, await position(connection))
+
+    return ask
+
+
+def _item(row: asyncpg.Record) -> bytes:
+    return b'{"id":%d,"type":%b,"reference":%b,"properties":%b,"created_at":"%b","updated_at":"%b"}' % (
+        row["id"],
+        orjson.dumps(row["type"]),
+        orjson.dumps(row["reference"]),
+        visible(row["properties"]),
+        row["created_at"].encode(),
+        row["updated_at"].encode(),
+    )

@@ -1,0 +1,267 @@
+"""Fragments from the memory of this process, from Redis, or from PostgreSQL, whichever has them fresh."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from app.core.clock import Clock
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.observability.metrics import CACHE_READS
+from storage.cache import fragments as codec
+from storage.cache.fragments import Fragment
+from storage.cache.keyspace import Keyspace
+from storage.cache.leases import SharedLevel
+from storage.cache.memory import Ticket
+from storage.cache.notifications import Memory
+from storage.cache.shared import Found
+from storage.cache.single_flight import Flights
+from storage.postgres.replicas import ReadSource
+from storage.read import graph_queries
+from storage.read.outcome import Reading, ReadOutcome
+
+
+@dataclass(slots=True, kw_only=True)
+class Loaded(ReadOutcome):
+    """What one fill, which had to reach `token`, found."""
+
+    token: int
+    fragments: dict[int, Fragment] = field(default_factory=dict)
+
+
+class FragmentLoader:
+    """Adds fragments to readings."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        shared: SharedLevel,
+        keyspace: Keyspace,
+        source: ReadSource,
+        clock: Clock,
+        *,
+        node_budget: int,
+        hooks: Hooks = NO_HOOKS,
+    ) -> None:
+        self._memory = memory
+        self._shared = shared
+        self._keys = keyspace
+        self._source = source
+        self._clock = clock
+        self._budget = node_budget
+        self._hooks = hooks
+        self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
+
+    def recall(self, ids: Sequence[int], known: dict[int, Fragment]) -> bool:
+        """Add these from this process's memory; false where one is not there."""
+        recall = self._memory.get
+        for entity_id in ids:
+            fragment = recall(entity_id)
+            if not isinstance(fragment, Fragment):
+                return False
+            known[entity_id] = fragment
+        return True
+
+    async def load(
+        self, ids: Sequence[int], levels: int, reading: Reading, hints: Iterable[int] = ()
+    ) -> None:
+        """Add those of `ids` that exist; what lies within `levels` below may come with them.
+
+        `hints` are ids that are likely to be asked for next: what the caches have of them comes along.
+        """
+        reading.known.update(ids)
+        known, recall, token = reading.fragments, self._memory.get, reading.token
+        missing = []
+        for entity_id in ids:
+            fragment = recall(entity_id)
+            if isinstance(fragment, Fragment) and fragment.position >= token:
+                known[entity_id] = fragment
+            else:
+                missing.append(entity_id)
+        asked = len(missing)
+        if asked < len(ids):
+            CACHE_READS.add("fragment", "memory", count=len(ids) - asked)
+        if not missing:
+            return
+        # What is being read just now is not in Redis yet: a commit has taken it from there, too.
+        flying = {} if token else {i: None for i in missing if self._flights.to_join(i) is not None}
+        sought = [i for i in missing if i not in flying] if flying else missing
+        missing = await self._load_shared(sought, hints, reading) if sought else []
+        for entity_id in flying:
+            fragment = recall(entity_id)
+            if isinstance(fragment, Fragment):  # it has landed meanwhile
+                known[entity_id] = fragment
+            else:
+                missing.append(entity_id)
+        if len(missing) < asked:
+            CACHE_READS.add("fragment", "redis", count=asked - len(missing))
+        if missing:
+            CACHE_READS.add("fragment", "postgres", count=len(missing))
+            # What was notified lately is missing alone; else what lies below may well be missing, too.
+            is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))
+            await self._load_read(missing, levels if is_cold else 0, reading)
+
+    async def refill(self, ids: Sequence[int]) -> int:
+        """Read these into memory, as far as nobody else is about to; returns how many of them exist."""
+        missing = [entity_id for entity_id in ids if self._memory.peek(entity_id) is None]
+        reading = Reading()
+        if missing:
+            await self._load_read(missing, 0, reading)
+        return len(reading.fragments)
+
+    async def _load_shared(self, ids: Sequence[int], hints: Iterable[int], reading: Reading) -> list[int]:
+        """Add what the shared level has; returns those of `ids` that it has not."""
+        known, token, memory = reading.fragments, reading.token, self._memory
+        ticket = memory.ticket()
+        asked = dict.fromkeys(ids)
+        for entity_id in hints:
+            if entity_id not in known and entity_id not in asked and memory.get(entity_id) is None:
+                asked[entity_id] = None
+        entries = await self._shared.get(list(map(self._keys.fragment, asked)))
+        for entity_id, entry in zip(asked, entries, strict=True):
+            fragment = _usable(entry, token)
+            if fragment is not None:
+                known[entity_id] = fragment
+                memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+        return [entity_id for entity_id in ids if entity_id not in known]
+
+    async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
+        """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses."""
+        known, token = reading.fragments, reading.token
+        joined = {} if token else {i: flight for i in ids if (flight := self._flights.to_join(i)) is not None}
+        own = [entity_id for entity_id in ids if entity_id not in joined]
+        begun = None
+        if own:
+            # With a token it may fail where others would be answered.
+            begun = self._flights.begin(
+                [] if token else own, lambda ticket: self._fill(own, levels, token, ticket)
+            )
+        for entity_id, flight in joined.items():
+            loaded = await flight.landed()
+            reading.add(loaded)
+            # That alone: the flight may have been overtaken for its others.
+            if entity_id in loaded.fragments:
+                known[entity_id] = loaded.fragments[entity_id]
+        if begun is not None:
+            loaded = await begun.landed()
+            reading.add(loaded)
+            known.update(loaded.fragments)
+            reading.known.update(loaded.fragments)
+
+    async def _fill(self, ids: list[int], levels: int, token: int, ticket: Ticket) -> Loaded:
+        loaded = Loaded(token=token)
+        await self._read(ids, levels, loaded, ticket)
+        self._remember(loaded, ticket)
+        return loaded
+
+    def _remember(self, loaded: Loaded, ticket: Ticket) -> None:
+        """Keep what is verified, and not overtaken, in the process."""
+        if loaded.verified:
+            for entity_id, fragment in loaded.fragments.items():
+                if self._memory.peek(entity_id) is not fragment:
+                    self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+
+    @staticmethod
+    def _take(entry: bytes | None, entity_id: int, loaded: Loaded) -> bool:
+        fragment = _usable(entry, loaded.token)
+        if fragment is None:
+            return False
+        loaded.fragments[entity_id] = fragment
+        return True
+
+    async def _read(self, ids: list[int], levels: int, loaded: Loaded, ticket: Ticket) -> None:
+        keys = [self._keys.fragment(entity_id) for entity_id in ids]
+        found = dict(zip(ids, await self._shared.lease(keys), strict=True))
+        # Somebody else's fill may have landed meanwhile.
+        ids = [i for i in ids if not self._take(found[i].entry, i, loaded)]
+        if not ids:
+            return
+        below = await self._read_leased(ids, found, levels, loaded, ticket)
+        if below:
+            # Its group has moved on since: with the lease that it has now, as any other.
+            await self._read_leased(list(below), below, 0, loaded, ticket)
+
+    async def _read_leased(
+        self, ids: list[int], found: Mapping[int, Found], levels: int, loaded: Loaded, ticket: Ticket
+    ) -> dict[int, Found]:
+        """Read these and what is below them, and store it; returns what is below and has to be read again."""
+        keys = {i: self._keys.fragment(i) for i in ids}
+        leases = {i: found[i].lease for i in ids}
+        reach = await self._shared.reach(list(keys.values()), [found[i] for i in ids])
+        await self._hooks.reach("between-position-and-data")
+        ask = graph_queries.graph(ids, levels=levels, max_nodes=self._budget, max_edges=self._budget)
+        read = await self._source.read(ask, reach.position, token=loaded.token)
+        now = self._clock.epoch_s()
+        fragments = {
+            row["id"]: codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
+            for row in read.result
+        }
+        if levels:
+            for root in ids:
+                if root in fragments:
+                    fragments[root] = codec.with_hint(fragments[root], fragments)
+        loaded.asked_postgres = True
+        loaded.verified &= read.verified
+        loaded.bypassed |= None in leases.values()
+        if not read.verified:
+            loaded.fragments.update(fragments)
+            return {}
+        holds_all = read.on_primary or reach.of_primary
+        stale = await self._lease_below(
+            fragments, leases, loaded, position=read.position, holds_all=holds_all
+        )
+        fills = []
+        for entity_id, fragment in fragments.items():
+            if entity_id in stale or entity_id in loaded.fragments:
+                continue
+            loaded.fragments[entity_id] = fragment
+            lease = leases.get(entity_id)
+            if lease is not None:
+                fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
+        # Before it is in Redis: who asks meanwhile needs neither that nor this flight.
+        self._remember(loaded, ticket)
+        if fills:
+            await self._hooks.reach("between-data-and-store")
+            loaded.stored &= await self._shared.fill(fills)
+        return stale
+
+    async def _lease_below(
+        self,
+        fragments: Mapping[int, Fragment],
+        leases: dict[int, bytes | None],
+        loaded: Loaded,
+        *,
+        position: int,
+        holds_all: bool,
+    ) -> dict[int, Found]:
+        """Plant leases for what was read at `position` before it had any, and add them to `leases`.
+
+        A read that has reached the group's mark as it is after the lease is as good as one that begins now. What has
+        not is returned. Where the cache can't be asked, a read that held every commit (`holds_all`) will do.
+        """
+        below = [i for i in fragments if i not in leases]
+        if not below:
+            return {}
+        keys = [self._keys.fragment(i) for i in below]
+        stale: dict[int, Found] = {}
+        found = await self._shared.lease(keys)
+        unmarked = [(k, f) for k, f in zip(keys, found, strict=True) if f.mark_lease is not None]
+        floor = None
+        if unmarked:
+            floor = (await self._shared.reach([k for k, _ in unmarked], [f for _, f in unmarked])).position
+        for entity_id, item in zip(below, found, strict=True):
+            if self._take(item.entry, entity_id, loaded):
+                continue
+            mark = item.mark if item.mark_lease is None else floor
+            if mark is None:
+                loaded.bypassed = True
+                if not holds_all:
+                    stale[entity_id] = Found()
+            elif mark > position:
+                stale[entity_id] = replace(item, mark=mark, mark_lease=None)
+            else:
+                leases[entity_id] = item.lease
+        return stale
+
+
+def _usable(entry: bytes | None, token: int) -> Fragment | None:
+    fragment = None if entry is None else codec.decode(entry)
+    return fragment if fragment is not None and fragment.position >= token else None

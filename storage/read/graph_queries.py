@@ -1,0 +1,88 @@
+"""The reads of the graph as questions to one connection.
+
+Each answers with its result and two positions of the server: one read before the data's snapshot was taken, which
+the result has reached, and one read after it. Where the server has not reached `least`, the answer is None.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import asyncpg
+import orjson
+
+from app.core.models import EntityKey
+from storage.cache.lookups import json_literal
+from storage.postgres.pools import Connection
+from storage.postgres.queries import query
+
+T = TypeVar("T")
+
+
+class Reached(NamedTuple, Generic[T]):
+    """A result and the positions around it."""
+
+    result: T
+    before: int
+    after: int
+
+
+Ask = Callable[[Connection, int], Awaitable[Reached[T] | None]]
+
+
+def graph(roots: Sequence[int], *, levels: int, max_nodes: int, max_edges: int) -> Ask[list[asyncpg.Record]]:
+    """Rows for storage.cache.fragments.from_row of the roots that exist and of what can be reached within `levels`."""
+
+    async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
+        rows = await connection.fetch(query("graph"), roots, levels, max_nodes, max_edges, least)
+        last = rows.pop()
+        return None if last["after"] is None else Reached(rows, last["before"], last["after"])
+
+    return ask
+
+
+def id_of(key: EntityKey) -> Ask[list[int]]:
+    """The id of one entity, or none."""
+    return _ids("id_by_key", key.type, key.reference)
+
+
+def ids_with(path: str, value: str, *, after: int, limit: int) -> Ask[list[int]]:
+    """Ids, in order and greater than `after`, whose property at `path` (canonical) is `value`.
+
+    The value is the JSON string, or the JSON number, boolean or null that it spells.
+    """
+    field, *inner = path.split(".")
+    segments: Final = [field, "value", *inner]
+    as_string = orjson.dumps(value).decode()
+    as_literal = json_literal(value) or as_string
+    return _ids(
+        "ids_by_property",
+        _pattern(segments, as_string),
+        segments,
+        _pattern(segments, as_literal),
+        as_string,
+        as_literal,
+        after,
+        limit,
+    )
+
+
+def _ids(name: str, *arguments: Any) -> Ask[list[int]]:
+    async def ask(connection: Connection, least: int) -> Reached[list[int]] | None:
+        before = await position(connection)
+        if before < least:
+            return None
+        rows = await connection.fetch(query(name), *arguments)
+        return Reached([row["id"] for row in rows], before, await position(connection))
+
+    return ask
+
+
+async def position(connection: Connection) -> int:
+    """How far the server is."""
+    found: int = await connection.fetchval(query("wal_position"))
+    return found
+
+
+def _pattern(segments: Sequence[str], leaf: str) -> str:
+    opening = "".join(f"{{{orjson.dumps(segment).decode()}:" for segment in segments)
+    return f"{opening}{leaf}{'}' * len(segments)}"

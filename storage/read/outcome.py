@@ -1,0 +1,47 @@
+"""What one request, or one fill, has read, and where it came from."""
+
+from dataclasses import dataclass, field
+
+from app.ports import CacheOutcome
+from storage.cache.fragments import Fragment
+
+
+@dataclass(slots=True, kw_only=True)
+class ReadOutcome:
+    """The worst of all parts: what `Cache-Status` says."""
+
+    asked_postgres: bool = False
+    bypassed: bool = False  # the cache could not be asked
+    stored: bool = True
+    verified: bool = True
+
+    def add(self, other: "ReadOutcome") -> None:
+        self.asked_postgres |= other.asked_postgres
+        self.bypassed |= other.bypassed
+        self.stored &= other.stored
+        self.verified &= other.verified
+
+    @property
+    def outcome(self) -> CacheOutcome:
+        if not self.asked_postgres:
+            return "hit"
+        return "bypass" if self.bypassed else "miss"
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading(ReadOutcome):
+    """The fragments of one request; those in `known` were asked for, whether or not they exist.
+
+    `token`: a position that every part has to have reached (rule 8). `upper` and `read_at` are the answer's.
+    """
+
+    token: int = 0
+    fragments: dict[int, Fragment] = field(default_factory=dict)
+    known: set[int] = field(default_factory=set)
+    upper: int = 0
+    read_at: float = float("inf")
+
+    def note(self, upper: int, read_at: float) -> None:
+        """A part of the answer has these."""
+        self.upper = max(self.upper, upper)
+        self.read_at = min(self.read_at, read_at)

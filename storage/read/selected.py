@@ -1,0 +1,134 @@
+"""Trees of a selection: put together from the same fragments as whole trees, each cut down first.
+
+Properties are parsed as names and raw values, so that no digit is lost. What comes out is not kept: it would need room
+for each combination of parameters.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+import orjson
+
+from app.core.dates import to_text
+from app.core.selection import Fields, Selection
+from storage.cache.fragments import Fragment
+from storage.cache.keyspace import FORMAT_VERSION
+from storage.cache.series import Series
+from storage.read.fragment_loader import FragmentLoader
+from storage.read.outcome import Reading
+from storage.read.tree import Tree
+
+_STUB_END: Final = b',"repeated":true}'
+
+
+class _Head(msgspec.Struct):
+    properties: dict[str, msgspec.Raw]
+    created_at: msgspec.Raw
+    updated_at: msgspec.Raw
+
+
+_HEAD: Final = msgspec.json.Decoder(_Head)
+_KEY: Final = msgspec.json.Decoder(str)
+
+
+async def bodies(
+    load: FragmentLoader,
+    roots: Sequence[int],
+    reading: Reading,
+    *,
+    depth: int,
+    budget: int,
+    since: bytes | None,
+    selection: Selection,
+) -> list[bytes | None]:
+    """The trees of these roots, in order; None where there is no such entity."""
+    depth = depth if selection.follows else 0
+    trees = [SelectedTree(root, depth=depth, budget=budget, fields=selection.fields) for root in roots]
+    chosen: dict[int, Fragment] = {}
+    while not all(tree.done for tree in trees):
+        frontier = {node for tree in trees for node in tree.frontier}
+        wanted = frontier - reading.known
+        if wanted:
+            levels = max(tree.levels_left for tree in trees)
+            await load.load(sorted(wanted), max(0, levels), reading)
+        for node in frontier - chosen.keys():
+            fragment = reading.fragments.get(node)
+            if fragment is not None:
+                chosen[node] = choose(fragment, selection)
+        for tree in trees:
+            tree.advance(chosen)
+    for fragment in chosen.values():
+        reading.note(fragment.upper, fragment.read_at)
+    return [tree.render(chosen, since) for tree in trees]
+
+
+def etag(body: bytes, depth: int, since: bytes | None, selection: Selection) -> str:
+    """Of the bytes and what was asked."""
+    asked = f"{FORMAT_VERSION} {depth} {since!r} {selection.canonical}\n".encode()
+    return blake2b(asked + body, digest_size=12).hexdigest()
+
+
+def choose(fragment: Fragment, selection: Selection) -> Fragment:
+    """The fragment with nothing but what is asked for; its head ends before `edges`, where these are not shown."""
+    fields = selection.fields
+    edges, total = fragment.edges, fragment.edges_total
+    if not selection.follows:
+        edges, total = (), 0
+    elif selection.types is not None:
+        openings = {b'{"type":%b,"entity":' % orjson.dumps(kind) for kind in selection.types}
+        edges = tuple(edge for edge in edges if edge[0] in openings)
+        # Of edges that the fragment has no room for, any may be of these types.
+        total = len(edges) + fragment.edges_total - len(fragment.edges)
+    return msgspec.structs.replace(
+        fragment,
+        head=fragment.head if fields is None else _head(fragment, fields),
+        edges=edges,
+        edges_total=total,
+        temporal=_temporal(fragment.temporal, fields, selection.until),
+    )
+
+
+def _head(fragment: Fragment, fields: Fields) -> bytes:
+    parts = [fragment.stub.removesuffix(_STUB_END)]
+    whole = _HEAD.decode(fragment.head + b"]}")
+    if fields.shows("properties"):
+        members = b",".join(
+            orjson.dumps(name) + b":" + bytes(value)
+            for name, value in whole.properties.items()
+            if fields.has_property(name)
+        )
+        parts.append(b',"properties":{' + members + b"}")
+    if fields.shows("created_at"):
+        parts.append(b',"created_at":' + bytes(whole.created_at))
+    if fields.shows("updated_at"):
+        parts.append(b',"updated_at":' + bytes(whole.updated_at))
+    if fields.shows("edges"):
+        parts.append(b',"edges":[')
+    return b"".join(parts)
+
+
+def _temporal(
+    temporal: tuple[Series, ...], fields: Fields | None, until: datetime | None
+) -> tuple[Series, ...]:
+    if fields is not None:
+        temporal = tuple(s for s in temporal if fields.has_series(_KEY.decode(s.opening.removesuffix(b":["))))
+    if until is None:
+        return temporal
+    last = to_text(until).encode()
+    return tuple(kept for series in temporal if (kept := series.until(last)) is not None)
+
+
+class SelectedTree(Tree):
+    """A tree whose entities show certain members alone."""
+
+    def __init__(self, root: int, *, depth: int, budget: int, fields: Fields | None) -> None:
+        super().__init__(root, depth=depth, budget=budget)
+        self.shows_edges = fields is None or fields.shows("edges")
+        self.shows_temporal = fields is None or fields.shows("temporal_data")
+
+    def render(self, fragments: Mapping[int, Fragment], since: bytes | None) -> bytes | None:
+        """The JSON object with temporal data from `since` on, or None where the root does not exist."""
+        return self.written(fragments).joined(since) if self.root in fragments else None

@@ -1,0 +1,146 @@
+"""Trees of this process's memory, kept as they were walked and as they were answered.
+
+A skeleton holds as long as none of its entities was notified or read anew, and each of its fragments is young enough,
+so it needs no invalidation of its own; where others are there that lead nowhere else, it is renewed. Periods that
+select the same rows share an answer and its tag.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from cachebox import LRUCache
+
+from app.core.clock import Clock
+from app.ports import Answer
+from storage.cache.fragments import Fragment
+from storage.cache.notifications import Memory
+from storage.read.rendered_tree import Skeleton
+
+_OVERHEAD_BYTES: Final = 600
+_ANY_DEPTH: Final = 0
+_TELL_S: Final = 10.0
+_SWEPT_AT_ONCE: Final = 20
+_WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
+
+
+class _KeptAnswer:
+    __slots__ = ("answer", "skeleton")
+
+    def __init__(self, skeleton: Skeleton, answer: Answer) -> None:
+        self.skeleton = skeleton
+        self.answer = answer
+
+
+class KeptTrees:
+    """Skeletons and answers, least recently used, bounded by bytes."""
+
+    def __init__(self, memory: Memory, clock: Clock, *, max_bytes: int) -> None:
+        self._memory = memory
+        self._now = clock.monotonic
+        self._max_entry = max_bytes // 8
+        # Of fragments of before that trees may hold on to, at about the most.
+        self._max_gone = max_bytes // 2
+        self._gone_when_swept = 0
+        self._to_sweep: list[tuple[int, int]] = []
+        self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
+            max_bytes * 3 // 4, getsizeof=lambda _, skeleton: skeleton.size_bytes
+        )
+        self._answers: LRUCache[tuple[int, int | None, int], _KeptAnswer] = LRUCache(
+            max_bytes // 4, getsizeof=_size_of_answer
+        )
+
+    def skeleton(self, root: int, depth: int, token: int) -> Skeleton | None:
+        """One that still holds and whose parts have all reached the token."""
+        whole: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH))
+        is_enough = whole is not None and whole.deepest is not None and whole.deepest <= depth
+        found: Skeleton | None = whole if is_enough else self._skeletons.get((root, depth))
+        if found is None:
+            return None
+        memory = self._memory
+        now = self._now()
+        if found.seen_change != memory.change or now > found.check_at:
+            seen = memory.change
+            if now > found.check_at or memory.stamp(found.places) != found.stamp:
+                held_until = memory.held_until(found.items)
+                if not held_until:
+                    found = self._renewed(found, depth)
+                    held_until = 0.0 if found is None else memory.held_until(found.items)
+                if found is None or not held_until:
+                    return None
+                # Before its end, since memory is to hear now and then what is asked for.
+                found.check_at = min(held_until, now + _TELL_S)
+                found.stamp = memory.stamp(found.places)
+            found.seen_change = seen
+        return found if found.position >= token else None
+
+    def _renewed(self, skeleton: Skeleton, depth: int) -> Skeleton | None:
+        """The same of what is in memory now; None where something is not, or leads elsewhere."""
+        fragments = []
+        for entity_id, _ in skeleton.items:
+            fragment = self._memory.get(entity_id)
+            if not isinstance(fragment, Fragment):
+                return None
+            fragments.append(fragment)
+        renewed = skeleton.renewed(fragments)
+        if renewed is not None:
+            self.keep(renewed, depth)
+        return renewed
+
+    def walked(self, root: int, depth: int) -> Iterable[int]:
+        """What an earlier walk of this root met within so many levels, whether or not it still holds."""
+        found: Skeleton | None = self._skeletons.get((root, _ANY_DEPTH)) or self._skeletons.get((root, depth))
+        return () if found is None else found.within(depth)
+
+    def keep(self, skeleton: Skeleton, depth: int) -> None:
+        """Keep a walk of this depth that met all that its edges lead to.
+
+        Nobody would tell of what it lacks: an entity that a replica had not heard of yet is told of as a change of its
+        own, and not of those that lead to it.
+        """
+        if skeleton.is_whole and skeleton.size_bytes <= self._max_entry:
+            self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Let go, a few at a time, of trees that no longer hold, once they may hold many fragments of before."""
+        if not self._to_sweep:
+            gone = self._memory.gone_bytes
+            if gone - self._gone_when_swept < self._max_gone:
+                return
+            self._gone_when_swept = gone
+            self._to_sweep = list(self._skeletons.keys())
+        for place in self._to_sweep[-_SWEPT_AT_ONCE:]:
+            skeleton: Skeleton | None = self._skeletons.peek(place)
+            if skeleton is not None and not self._memory.holds(skeleton.items):
+                self._skeletons.pop(place, None)
+        del self._to_sweep[-_SWEPT_AT_ONCE:]
+        if not self._to_sweep:
+            for key, kept in list(self._answers.items()):
+                root, depth, _ = key
+                if self._skeletons.peek((root, depth or _ANY_DEPTH)) is not kept.skeleton:
+                    self._answers.pop(key, None)
+
+    def answer(self, skeleton: Skeleton, depth: int, since: datetime | None) -> Answer:
+        """The answer that it gives to this period, made or kept."""
+        first_row = skeleton.first_row(since)
+        key = (skeleton.root, depth if skeleton.deepest is None else None, first_row)
+        kept: _KeptAnswer | None = self._answers.get(key)
+        if kept is not None and kept.skeleton is skeleton:
+            return kept.answer
+        answer = Answer(
+            body=skeleton.body(first_row),
+            cache="hit",
+            etag=skeleton.etag(first_row),
+            upper=skeleton.upper,
+            read_at=skeleton.read_at,
+        )
+        if skeleton.asked_before(first_row, self._now()):
+            kept = _KeptAnswer(skeleton, answer)
+            if _size_of_answer(key, kept) <= self._max_entry:
+                self._answers[key] = kept
+        return answer
+
+
+def _size_of_answer(_: object, kept: _KeptAnswer) -> int:
+    return _OVERHEAD_BYTES + int(_WITH_GZIP * len(kept.answer.body or b""))

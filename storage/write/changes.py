@@ -1,0 +1,79 @@
+"""What a transaction's statements reported, as the input of invalidation."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from app.core.models import Changes, EntityKey, Lookup
+from storage.cache.lookups import lookups_of
+
+_IN_THREAD_FROM: Final = 200  # documents
+
+
+class _Stored(msgspec.Struct):
+    """A property as it is stored; a removed one has no value."""
+
+    reference_date: str
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_PROPERTIES: Final = msgspec.json.Decoder(dict[str, _Stored])
+
+
+@dataclass(slots=True)
+class Effects:
+    """Rows of the statements `insert_missing_entities` and `merge_staged`."""
+
+    created: list[asyncpg.Record] = field(default_factory=list)
+    changed: list[asyncpg.Record] = field(default_factory=list)
+
+
+async def changes_of(effects: Effects, *, position: int) -> Changes:
+    """Everything that these rows make old."""
+    documents = [row["properties"] for row in effects.created]
+    for row in effects.changed:
+        if row["kind"] == "property":
+            documents.append(row["new"])
+            if row["old"] is not None:
+                documents.append(row["old"])
+    if len(documents) < _IN_THREAD_FROM:
+        lookups = lookups_in(documents)
+    else:
+        lookups = await asyncio.to_thread(lookups_in, documents)
+    count = {
+        kind: sum(r["rows"] for r in effects.changed if r["kind"] == kind) for kind in ("edge", "temporal")
+    }
+    return Changes(
+        position=position,
+        entities=frozenset(row["id"] for row in (*effects.created, *effects.changed)),
+        keys=frozenset(EntityKey(row["type"], row["reference"]) for row in effects.created),
+        lookups=lookups,
+        entities_created=len(effects.created),
+        properties_changed=sum(len(_PROPERTIES.decode(document)) for document in _new(effects)),
+        edges_changed=count["edge"],
+        temporal_changed=count["temporal"],
+    )
+
+
+def _new(effects: Effects) -> list[str]:
+    return [row["properties"] for row in effects.created] + [
+        row["new"] for row in effects.changed if row["kind"] == "property"
+    ]
+
+
+def lookups_in(documents: Sequence[str]) -> frozenset[Lookup]:
+    """The look-ups that these properties, `{field: {"value": …, "reference_date": …}}`, answer.
+
+    A removed one answers none.
+    """
+    return frozenset(
+        lookup
+        for document in documents
+        for name, stored in _PROPERTIES.decode(document).items()
+        if stored.value is not msgspec.UNSET
+        for lookup in lookups_of(name, bytes(stored.value).decode())
+    )

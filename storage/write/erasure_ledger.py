@@ -1,0 +1,87 @@
+"""The ledger of erasures: an erased entity stays erased.
+
+What a record tells about an erased entity (an edge: about either end) is dropped where it was told not later than the
+erasure. A flush holds a shared advisory lock and reads the ledger in a statement after the lock is held; an erasure
+holds the exclusive one. So no flush is open across an erasure, and one that comes after it sees the ledger. A flush
+that removes edges holds the exclusive one too, since it dates the removal: what another one wrote before is older.
+
+The ledger holds keyed hashes (BLAKE2b, RFC 7693), counts and dates, and nothing else of whom it is about.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Final
+
+from app.core.errors import FatalError
+from app.core.models import Batch, EntityKey
+from storage.postgres.pools import Connection
+from storage.postgres.queries import query
+
+_MAX_KEY_BYTES: Final = 64
+Erased = Mapping[EntityKey, datetime]
+
+
+class ErasureLedger:
+    """Reads the ledger under one secret key."""
+
+    def __init__(self, secret: str) -> None:
+        # Any length: longer secrets are hashed to the most that BLAKE2b takes.
+        self._key = blake2b(secret.encode(), digest_size=_MAX_KEY_BYTES).digest()
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Tells one key from another, and nothing of the key."""
+        return blake2b(b"fingerprint", key=self._key, digest_size=8).digest()
+
+    def subject(self, key: EntityKey) -> bytes:
+        """The keyed hash of an entity."""
+        return blake2b(f"{key.type}\0{key.reference}".encode(), key=self._key, digest_size=32).digest()
+
+    def subject_of_reference(self, reference: str) -> bytes:
+        """The keyed hash of a reference alone, for what names an entity without its type."""
+        return blake2b(reference.encode(), key=self._key, digest_size=32, person=b"reference").digest()
+
+    def subject_of_id(self, entity_id: int) -> bytes:
+        """The keyed hash of an id. Ids are never given twice."""
+        return blake2b(str(entity_id).encode(), key=self._key, digest_size=32, person=b"id").digest()
+
+    async def require_key(self, connection: Connection) -> None:
+        """Raise FatalError where the ledger was written under another key, since erasures would be forgotten."""
+        if await connection.fetchval(query("foreign_fingerprint"), self.fingerprint):
+            raise FatalError(
+                "The ledger of erasures was written under another key: set PROFILE_ERASURE_KEY to the one of then."
+            )
+
+    async def begin_flush(self, connection: Connection, batch: Batch) -> Batch:
+        """Take the writers' lock for this transaction, and return what is left of the batch."""
+        if batch.removed_edges:
+            await connection.execute(query("begin_erasure"))
+            anything_erased = await connection.fetchval(query("anything_erased"))
+        else:
+            anything_erased = await connection.fetchval(query("begin_flush"))
+        if not anything_erased:
+            return batch
+        subjects = {self.subject(key): key for key in batch.keys}
+        rows = await connection.fetch(query("erased_subjects"), list(subjects))
+        erased = {subjects[row["subject"]]: row["erased_at"] for row in rows}
+        return _surviving(batch, erased) if erased else batch
+
+
+def _surviving(batch: Batch, erased: Erased) -> Batch:
+    def stands(kind: str, reference: str, told_at: datetime) -> bool:
+        erased_at = erased.get(EntityKey(kind, reference))
+        return erased_at is None or told_at > erased_at
+
+    return Batch(
+        entities=[row for row in batch.entities if stands(row.type, row.reference, row.told_at)],
+        properties=[row for row in batch.properties if stands(row.type, row.reference, row.told_at)],
+        edges=[
+            row
+            for row in batch.edges
+            if stands(row.left_type, row.left_reference, row.told_at)
+            and stands(row.right_type, row.right_reference, row.told_at)
+        ],
+        temporal=[row for row in batch.temporal if stands(row.type, row.reference, row.told_at)],
+        removed_edges=batch.removed_edges,
+    )
