@@ -11,7 +11,11 @@ from aiohttp import web
 
 from app.config.settings import Settings
 from app.core.api_keys import Scope
-from web import (
+from web.auth.gate import Gate, Room
+from web.http.deadlines import Deadlines
+from web.http.guard import Bounds, GuardedHandler, expecting, guarded
+from web.http.quotas import Shares, shared
+from web.routes import (
     dead_letters,
     docs,
     erasures,
@@ -24,12 +28,8 @@ from web import (
     provenance,
     writes,
 )
-from web.boundary import Bounds, GuardedHandler, expecting, guarded
-from web.deadlines import Deadlines
-from web.gate import Gate, Room
-from web.page import PAGE, Page
+from web.routes.page import PAGE, Page
 from web.services import GATE, SCOPES, SERVICES, SETTINGS, UNROUTED, WebServices
-from web.shares import Shares, shared
 
 __all__ = ["WebServices", "build"]
 
@@ -79,7 +79,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         expect = expecting(resource.canonical, services, gate, free)
         for method in methods:
             scopes[resource.canonical, method] = needs
-            # aiohttp knows responses of its own alone; see web.tree_response.
+            # aiohttp knows responses of its own alone; see web.http.raw_response.
             resource.add_route(method, cast("Any", surrounded), expect_handler=cast("Any", expect))
 
     read, write, erase, admin = Scope.READ, Scope.WRITE, Scope.ERASE, Scope.ADMIN
@@ -122,7 +122,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     _add_free(partial(add, needs=None, bounds=free), application[PAGE])
     add("/metrics", health.metrics, *_READ, needs=Scope.METRICS, bounds=free)
     add(r"/{unrouted:[\s\S]*}", _unrouted, "*", needs=None, bounds=free)
-    # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.connection.
+    # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.server.connection.
     application[UNROUTED] = cast("Any", guarded(_unrouted, "-", services, gate, free, scope=None))
     return application
 

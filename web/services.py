@@ -24,7 +24,7 @@ from app.ports import (
     ProvenanceReader,
 )
 from web.auth.api_key_cache import KeyRing
-from web.gate import Gate
+from web.auth.gate import Gate
 
 Observe = Callable[[str, int, float, str], None]
 

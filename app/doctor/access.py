@@ -12,7 +12,7 @@ from app.core.clock import Clock, SystemClock
 from app.core.errors import FatalError
 from app.core.network import is_loopback
 from web.auth.api_key_cache import KeyRing
-from web.gate import Gate
+from web.auth.gate import Gate
 
 _CREATE: Final = "`python -m app keys create --name N --scope read`"
 _NAMED: Final = 5  # ids in one line

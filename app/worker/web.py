@@ -31,7 +31,7 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
     async def on_start(self) -> None:
         from web.application import WebServices  # noqa: PLC0415 — a role imports its own parts alone
         from web.application import build as build_web  # noqa: PLC0415
-        from web.server import WebServer  # noqa: PLC0415
+        from web.server.server import WebServer  # noqa: PLC0415
 
         worker = self._worker
         conf = worker.app.conf

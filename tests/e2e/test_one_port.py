@@ -1,6 +1,6 @@
 """Several web workers on one port: clients that keep their connections, as balancers do, and some that do not.
 
-On loopback a handshake is never half done, which is what net.ipv4.tcp_migrate_req is needed for (web/server.py).
+On loopback a handshake is never half done, which is what net.ipv4.tcp_migrate_req is needed for (web/server/server.py).
 """
 
 import asyncio

@@ -5,11 +5,11 @@ from typing import Any, Final
 from app.core import validation
 from app.core.consistency_token import HEADER as TOKEN
 from app.core.domain_event import EVENT_TYPES as EVENT_TYPES_OF_FEED
-from web import accesses, parameters
+from web.http import access_log, parameters
 
 Part = dict[str, Any]
 
-REQUEST_ID: Final = str(accesses.REQUEST_ID)  # aiohttp's own kind of text is not JSON's
+REQUEST_ID: Final = str(access_log.REQUEST_ID)  # aiohttp's own kind of text is not JSON's
 
 _DATE: Final = {
     "type": "string",

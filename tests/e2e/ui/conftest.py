@@ -19,7 +19,7 @@ from app.config.settings import Role, Settings
 from tests.e2e.ui.profiles import PROFILE, SERIES, wide_tree
 from tests.e2e.workers import Worker
 from tests.stack import TestStack, application_settings, create_database, drop_database
-from web.page import STATIC
+from web.routes.page import STATIC
 
 FLAGS = [
     "--headless=new",

@@ -18,7 +18,7 @@ from app.core.consistency_token import Tokens
 from app.core.models import Batch
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
-from web.server import WebServer
+from web.server.server import WebServer
 from web.services import SERVICES
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,7 @@ from app.ports import DeadLetter, OutgoingEvent
 from cdc.publisher import KafkaEventSink
 from tests.integration.web.serving import Served, serving
 from tests.rows import edge, prop
-from tests.unit.web.test_events import following
+from tests.unit.web.routes.test_events import following
 
 pytestmark = pytest.mark.integration
 

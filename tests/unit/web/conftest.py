@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 from app.config.settings import Settings
 from tests.unit.web.fakes import World
 from web.application import build
-from web.server import WebServer
+from web.server.server import WebServer
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from app.core.check_results import Finding, Level
 from app.core.errors import FatalError
 from app.doctor.access import access_findings
 from tests.unit.app.key_fakes import START, FakeKeys, StillClock, ring_of
-from web.gate import Gate
+from web.auth.gate import Gate
 
 EVERYWHERE: dict[str, Any] = {"web_host": "0.0.0.0"}
 ALLOWED = EVERYWHERE | {"web_allow_non_loopback": True}

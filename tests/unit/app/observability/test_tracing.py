@@ -20,7 +20,7 @@ def record(*parents: str) -> FakeRecord:
 def test_off_imports_nothing_and_costs_one_object() -> None:
     code = (
         "import sys\n"
-        "import app.ingest.consumer_loop, app.ingest.processor, web.application, web.server\n"
+        "import app.ingest.consumer_loop, app.ingest.processor, web.application, web.server.server\n"
         "assert not [m for m in sys.modules if m.startswith('opentelemetry')]\n"
         "from app.worker.worker import Worker\nfrom app.config.settings import Settings\n"
         "Worker(Settings(_env_file=None))\n"

@@ -1,0 +1,114 @@
+"""DELETE: the receipt, whoever asks for it, and what is logged."""
+
+import json
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from app.config.settings import Settings
+from app.core.errors import TransientError
+from tests.unit.web.fakes import NOW, RECEIPT, TOKENS, World
+from web.bodies.receipts import receipt_of
+
+Client = TestClient[Any, Any]
+
+BY_ID, BY_REFERENCE = "/v1/graph/7", "/v1/graph/by-reference/user/u-7"
+
+
+@pytest.mark.parametrize(("path", "asked"), [(BY_ID, 7), (BY_REFERENCE, ("user", "u-7"))])
+async def test_answers_the_receipt(client: Client, world: World, path: str, asked: object) -> None:
+    world.eraser.checked = replace(RECEIPT, letters=4, letters_checked_at=NOW)
+    response = await client.delete(path)
+    assert response.status == 200
+    assert world.eraser.calls == [asked]
+    assert response.headers["Consistency-Token"] == TOKENS.spell(RECEIPT.position)
+    assert response.headers["Cache-Control"] == "no-store"
+    receipt = await response.json()
+    assert receipt.pop("not_reached")
+    assert receipt == {
+        "ledger_id": "ab" * 32,
+        "erased_at": "2025-10-05T12:00:00.123456Z",
+        "removed": {"entities": 1, "properties": 3, "relationships": 2, "temporal_points": 5},
+        "caches": "invalidated",
+        "dead_letters": {"state": "removed", "removed": 4, "checked_at": "2025-10-05T12:00:00.123456Z"},
+    }
+
+
+async def test_waits_for_the_letters_and_no_longer_than_a_part_of_the_limit(
+    client: Client, world: World
+) -> None:
+    receipt = await (await client.delete(BY_ID)).json()
+    assert world.letters.waits == [pytest.approx(0.05)]  # the limit is 0.2
+    assert receipt["dead_letters"] == {"state": "pending", "removed": 0, "checked_at": None}
+
+
+async def test_what_is_committed_is_answered_when_the_ledger_can_not_be_asked_again(
+    client: Client, world: World
+) -> None:
+    world.eraser.asked_again = TransientError("gone")
+    response = await client.delete(BY_ID)
+    assert response.status == 200
+    assert (await response.json())["dead_letters"]["state"] == "pending"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "problem"),
+    [
+        ("/v1/graph/8", 404, "not-found"),
+        ("/v1/graph/by-reference/user/nobody", 404, "not-found"),
+        ("/v1/graph/x", 400, "invalid-parameter"),
+        ("/v1/graph/by-reference/user/", 400, "invalid-parameter"),
+        ("/v1/graph/sync", 405, "method-not-allowed"),
+    ],
+)
+async def test_problems(client: Client, path: str, status: int, problem: str) -> None:
+    response = await client.delete(path)
+    body = await response.json(content_type=None)
+    assert (response.status, body["type"]) == (status, f"/problems/{problem}")
+
+
+async def test_unavailable_says_to_ask_again(client: Client, world: World) -> None:
+    world.eraser.error = TransientError("connection lost at commit")
+    response = await client.delete(BY_ID)
+    assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+async def test_the_audit_log_has_a_line_without_personal_data(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="audit"):
+        await client.delete(BY_REFERENCE, headers={"X-Request-Id": "r-1"})
+        await client.delete("/v1/graph/8")
+    (record,) = [record for record in caplog.records if record.name == "audit"]
+    assert record.event == "entity_erased"
+    assert record.request_id == "r-1"
+    assert record.ledger_id == "ab" * 32
+    assert record.removed == {"entities": 1, "properties": 3, "relationships": 2, "temporal_points": 5}
+    assert "u-7" not in json.dumps(record.__dict__, default=str)
+
+
+def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
+    settings = Settings(_env_file=None, topic_prefix="t.", backup_retention_days=30)
+    told = {each.what: each for each in receipt_of(RECEIPT, settings).not_reached}
+    assert told["cdc_topic"].names == ["t.user-profile.cdc.all-tables"]
+    assert told["cdc_topic"].until == "2025-10-12T12:00:00.123456Z"
+    assert told["backups"].until == f"{(NOW + timedelta(days=30)).date()}T12:00:00.123456Z"
+    assert "t.payment.events" in told["source_topics"].names
+    for kept in ("source_topics", "normalised_topics", "domain_events", "write_ahead_log"):
+        assert told[kept].until is None
+    unset = receipt_of(RECEIPT, Settings(_env_file=None)).not_reached
+    assert {each.what: each.until for each in unset}["backups"] is None
+
+
+async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: Client, world: World) -> None:
+    world.entities.moved = {8: 7}
+    response = await client.delete("/v1/graph/8", allow_redirects=False)
+    problem = await response.json(content_type=None)
+    assert (response.status, problem["type"], problem["moved_to"]) == (409, "/problems/merged", 7)
+    assert "Location" not in response.headers
+    assert world.eraser.calls == [8]
+    assert (await client.delete("/v1/graph/9")).status == 404

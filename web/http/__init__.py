@@ -1,0 +1,1 @@
+"""What every handler shares: errors, parameters, conditional responses, limits."""

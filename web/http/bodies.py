@@ -1,0 +1,105 @@
+"""JSON bodies of POSTs: content type, size, time, syntax, schema."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from app.core.decoding import schema_error
+from app.core.errors import InvalidError
+from web.http import json_errors
+from web.http.field_paths import join
+from web.http.guard import READING_BODY
+from web.problems import ProblemError
+
+T = TypeVar("T")
+
+_PARSE_IN_THREAD_FROM_BYTES: Final = 64 * 1024
+_BYTE: Final = re.compile(r"\(byte (\d+)\)")
+
+
+async def read(request: web.Request, parse: Callable[[bytes], T]) -> T:
+    """Read and parse a JSON body. Raises ProblemError (400, 408, 415), 413, or InvalidError (422)."""
+    media_type = request.content_type
+    charset = (request.charset or "utf-8").lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    if "Content-Type" not in request.headers or not is_json or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(
+            "unsupported-media-type", "Send the body as UTF-8 with the header Content-Type: application/json."
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        raise ProblemError(
+            "unsupported-media-type",
+            "Send the body as it is, without Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
+    length, most = request.content_length, request.client_max_size
+    if length is not None and length > most:
+        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=length)
+    request[READING_BODY] = True
+    try:
+        body = await request.read()
+    except (web.RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError) as error:
+        raise _unreadable() from error
+    request[READING_BODY] = False
+    if len(body) < _PARSE_IN_THREAD_FROM_BYTES:
+        return parse(body)
+    return await asyncio.to_thread(parse, body)
+
+
+def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a body into its schema. Raises ProblemError (400) or InvalidError naming the field (422)."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise ProblemError(
+            "malformed-request", f"The body is not UTF-8: byte {error.start} can't be read."
+        ) from None
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        _check_syntax(body, text)  # the validator stops at the first field of a wrong type
+        raise schema_error(str(error), whole="The body") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_json(text, error) from None
+
+
+def decode_each(
+    items: Iterable[msgspec.Raw], decoder: msgspec.json.Decoder[T], path: str
+) -> list[T | InvalidError]:
+    """Decode the items of the list at `path` one by one; an item that fails is replaced by its error.
+
+    The errors are those that `decode` raises for a body with the same item.
+    """
+    found: list[T | InvalidError] = []
+    for index, item in enumerate(items):
+        try:
+            found.append(decoder.decode(item))
+        except msgspec.ValidationError as error:  # syntax was checked when the whole was decoded
+            found.append(schema_error(str(error), whole="The body", within=join(path, index)))
+    return found
+
+
+def _check_syntax(body: bytes, text: str) -> None:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _not_json(text, error) from None
+
+
+def _not_json(text: str, error: Exception) -> InvalidError | ProblemError:
+    found = json_errors.explain(text)
+    if found is not None:
+        return found
+    where = _BYTE.search(str(error))
+    return ProblemError(
+        "malformed-request", f"The body is not well-formed JSON{f', at byte {where[1]}' if where else ''}."
+    )
+
+
+def _unreadable() -> ProblemError:
+    return ProblemError("malformed-request", "The body broke off or can't be decoded; send it again.")

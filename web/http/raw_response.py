@@ -1,0 +1,79 @@
+"""An answer to a read of the graph, written in one piece.
+
+aiohttp makes, checks and serialises a dozen headers for each answer, which takes longer than to find the answer. This
+stands in for its response on the busiest routes: it has what aiohttp's RequestHandler.finish_response uses of one,
+and nothing else. tests/unit/web/http/test_raw_response.py holds the wire format, HTTP/1.0, HEAD and closing.
+"""
+
+import time
+from email.utils import formatdate
+from typing import Final, Literal
+
+from aiohttp import HttpVersion10, web
+
+Status = Literal[200, 304]
+
+_LINES: Final = {200: "200 OK", 304: "304 Not Modified"}
+
+
+class _Date:
+    """The header Date, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def now(self) -> str:
+        second = int(time.time())
+        if second != self._second:
+            self._second, self._text = second, formatdate(second, usegmt=True)
+        return self._text
+
+
+DATE: Final = _Date()
+
+
+class TreeResponse:
+    """`headers`: whole lines, each with its CR LF, without Date, Content-Length and Connection.
+
+    Whoever makes them keeps CR and LF out of their values.
+    """
+
+    __slots__ = ("_body", "_headers", "_is_last", "keep_alive", "prepared", "request_id", "status")
+
+    def __init__(self, status: Status, headers: str, body: bytes) -> None:
+        self.status: Status = status
+        self.request_id = ""
+        self.keep_alive: bool | None = None
+        self.prepared = False
+        self._is_last = False
+        self._headers = headers
+        self._body = body
+
+    def force_close(self) -> None:
+        """Tell the client that the connection ends with this answer."""
+        self._is_last = True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write it all. Raises ConnectionError where the client is gone."""
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("The client is gone.")
+        self.prepared = True
+        self.keep_alive = keep_alive = request.keep_alive and not self._is_last
+        connection = ""
+        if request.version == HttpVersion10:
+            connection = "Connection: keep-alive\r\n" if keep_alive else ""
+        elif not keep_alive:
+            connection = "Connection: close\r\n"
+        body = self._body
+        length = "" if self.status == 304 else f"Content-Length: {len(body)}\r\n"  # noqa: PLR2004 - HTTP's
+        head = (
+            f"HTTP/1.1 {_LINES[self.status]}\r\n{self._headers}X-Request-Id: {self.request_id}\r\n"
+            f"{length}{connection}Date: {DATE.now()}\r\n\r\n"
+        ).encode("latin-1")
+        # Whether the client takes it is looked at before the next answer; see web.server.connection.
+        transport.write(head if request.method == "HEAD" else head + body)
+
+    async def write_eof(self) -> None:
+        """Everything was written."""

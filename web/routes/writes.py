@@ -1,0 +1,87 @@
+"""The handlers of writes: committed before they answer 202, all of a request or nothing of it.
+
+With `dry_run=true` they write nothing and answer 200 with what the request would change, without its refused items.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from aiohttp import web
+
+from app.core.consistency_token import HEADER as TOKEN
+from app.core.models import Batch
+from app.core.preview import Preview
+from app.core.provenance import RequestSource
+from web.bodies import dry_run, sync, temporal
+from web.bodies.item_errors import Refusals
+from web.http import bodies, parameters
+from web.http.guard import GIVEN_REQUEST_ID
+from web.services import SERVICES, SETTINGS, WebServices
+
+_ACCEPTED: Final = b'{"status":"sync request accepted for processing"}'
+_HEADERS: Final = {
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+}
+
+
+async def post_sync(request: web.Request) -> web.Response:
+    """Upsert entities, properties and relationships. Safe to repeat: last writer wins by date."""
+    services, settings = request.app[SERVICES], request.app[SETTINGS]
+    refusals = Refusals() if parameters.dry_run(request) else None
+    asked = await bodies.read(
+        request,
+        partial(
+            sync.parse,
+            max_items=settings.web_max_items,
+            max_value_bytes=settings.max_value_bytes,
+            refusals=refusals,
+        ),
+    )
+    batch = Batch()
+    if len(asked):
+        now, types = await asyncio.gather(_now(services, refusals), _types_of(services, asked.untyped))
+        source = RequestSource(request[GIVEN_REQUEST_ID])
+        batch = asked.rows(now=now, types=types, source=source, refusals=refusals)
+    return await _answer(services, batch, refusals)
+
+
+async def post_ingest(request: web.Request) -> web.Response:
+    """Upsert points of time series. Safe to repeat."""
+    services, settings = request.app[SERVICES], request.app[SETTINGS]
+    refusals = Refusals() if parameters.dry_run(request) else None
+    asked = await bodies.read(
+        request,
+        partial(
+            temporal.parse,
+            max_items=settings.web_max_items,
+            max_value_bytes=settings.max_value_bytes,
+            refusals=refusals,
+        ),
+    )
+    batch = asked.rows(now=await _now(services, refusals)) if len(asked) else Batch()
+    return await _answer(services, batch, refusals)
+
+
+async def _now(services: WebServices, refusals: Refusals | None) -> datetime:
+    """The one time of all fields of a request, by the primary's clock."""
+    return await (services.writer if refusals is None else services.preview).now()
+
+
+async def _types_of(services: WebServices, references: list[str]) -> Mapping[str, list[str]]:
+    return await services.directory.types_of(references) if references else {}
+
+
+async def _answer(services: WebServices, batch: Batch, refusals: Refusals | None) -> web.Response:
+    if refusals is None:
+        headers = dict(_HEADERS)
+        if len(batch):
+            changes = await services.writer.write(batch)
+            headers[TOKEN] = services.tokens.spell(changes.position)
+        return web.Response(status=202, body=_ACCEPTED, headers=headers)
+    preview = await services.preview.preview(batch) if len(batch) else Preview()
+    body = await asyncio.to_thread(dry_run.encode, preview, refusals)
+    return web.Response(body=body, headers=_HEADERS)

@@ -1,0 +1,1 @@
+"""The HTTP server: sockets, connections, and the fast path past the framework."""
