@@ -213,7 +213,7 @@ async def _drop(stores: "Stores", slot: str) -> bool:
 
 
 async def _recover(since: datetime | None, *, everything: bool) -> int:
-    from cdc.publisher import KafkaEventSink  # noqa: PLC0415 - see above
+    from cdc.events.publisher import KafkaEventSink  # noqa: PLC0415 - see above
     from cdc.recovery.recovery import Recovery  # noqa: PLC0415 - only this command needs the parts of cdc
 
     settings = Settings()

@@ -14,9 +14,9 @@ from app.ingest.consumer_loop import EX_SOFTWARE, Terminate
 from app.ports import DeadLetterSink, RecordProcessor
 from cdc.connector.client import ConnectClient
 from cdc.connector.watch import ConnectorWatch
-from cdc.processor import CdcProcessor
-from cdc.publisher import KafkaEventSink
-from cdc.repeater import CacheRepeater
+from cdc.events.processor import CdcProcessor
+from cdc.events.publisher import KafkaEventSink
+from cdc.invalidation.repeater import CacheRepeater
 from storage.cache.lookups import lookups_of
 from storage.stores import Stores
 

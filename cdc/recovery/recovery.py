@@ -23,10 +23,10 @@ from app.core.errors import FatalError, TransientError
 from app.core.snapshot import GraphSnapshots
 from app.kafka.reading import read_to_end, unread
 from app.ports import ConnectorPosition, ErasureRegister, EventSink, OutgoingEvent, ReplicationSlots
-from cdc.comparison import Differences
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import RECOVERY_KEY, config_of
-from cdc.published import PublishedView
+from cdc.recovery.comparison import Differences
+from cdc.recovery.published_state import PublishedView
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.config.settings import Settings
 from app.core import dates
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RemovedEdge, TemporalRow
-from cdc.processor import CdcProcessor
+from cdc.events.processor import CdcProcessor
 from storage.stores import Stores
 from tests.integration.cdc.conftest import PARTITIONS
 from tests.unit.cdc import golden

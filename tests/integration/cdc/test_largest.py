@@ -10,8 +10,8 @@ from app.config.settings import Settings
 from app.core.errors import InvalidError
 from app.core.models import Batch
 from app.core.validation import check_json_text
-from cdc.processor import CdcProcessor
-from cdc.publisher import KafkaEventSink
+from cdc.events.processor import CdcProcessor
+from cdc.events.publisher import KafkaEventSink
 from storage.stores import Stores
 from tests.integration.cdc.conftest import read, read_events
 from tests.rows import at, edge, point, prop

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.config.settings import Settings
-from cdc.processor import CdcProcessor
-from cdc.publisher import KafkaEventSink
+from cdc.events.processor import CdcProcessor
+from cdc.events.publisher import KafkaEventSink
 from storage.stores import Stores
 from tests.integration.cdc.conftest import read, read_events
 from tests.unit.cdc.fakes import FakeDeadLetters

@@ -7,8 +7,8 @@ import pytest
 
 from app.config.settings import Settings
 from app.dead_letters.sink import KafkaDeadLetters
-from cdc.processor import CdcProcessor
-from cdc.publisher import KafkaEventSink
+from cdc.events.processor import CdcProcessor
+from cdc.events.publisher import KafkaEventSink
 from storage.stores import Stores
 from tests.e2e.workers import read_all
 from tests.integration.cdc.conftest import read, read_events

@@ -4,7 +4,7 @@ import pytest
 
 from app.core.errors import FatalError, TransientError
 from app.ports import OutgoingEvent
-from cdc.publisher import KafkaEventSink
+from cdc.events.publisher import KafkaEventSink
 from infra.settings import InfraSettings
 from tests.integration.cdc.conftest import ends, read
 

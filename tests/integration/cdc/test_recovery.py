@@ -19,7 +19,7 @@ from app.ports import Record
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import config_of
 from cdc.connector.report import ConnectorReport, look
-from cdc.publisher import KafkaEventSink
+from cdc.events.publisher import KafkaEventSink
 from cdc.recovery.recovery import Recovery
 from infra.settings import InfraSettings
 from storage.stores import Stores

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.config.settings import Settings
 from app.core.models import Changes, Lookup
 from app.ports import Invalidator
-from cdc.repeater import CacheRepeater
+from cdc.invalidation.repeater import CacheRepeater
 from storage.cache.lookups import lookups_of
 from storage.stores import Stores
 from tests.integration.cdc.conftest import PARTITIONS, ends

@@ -15,7 +15,7 @@ from app.dead_letters.sink import KafkaDeadLetters
 from app.feed.log import KafkaEventLog
 from app.kafka.reading import read_to_end
 from app.ports import DeadLetter, OutgoingEvent
-from cdc.publisher import KafkaEventSink
+from cdc.events.publisher import KafkaEventSink
 from tests.integration.web.serving import Served, serving
 from tests.rows import edge, prop
 from tests.unit.web.routes.test_events import following

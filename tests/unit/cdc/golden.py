@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.ports import OutgoingEvent, Record
-from cdc.idempotency import NAMESPACE
+from cdc.events.idempotency import NAMESPACE
 
 PATH: Final = Path(__file__).parent / "samples" / "golden.json"
 # What the seed's examples say.

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
-from cdc.events import events_of
+from cdc.events.events import events_of
 from tests.unit.cdc import golden
 from tests.unit.cdc.golden import ITEMS, LEDA, VERIFIED
 from tests.unit.cdc.schemas import SCHEMAS

@@ -10,8 +10,8 @@ from typing import Any
 
 from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
-from cdc.events import events_of
-from cdc.idempotency import NAMESPACE
+from cdc.events.events import events_of
+from cdc.events.idempotency import NAMESPACE
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.fakes import headers_of
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
-from cdc.events import events_of
+from cdc.events.events import events_of
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.fakes import FakeSink
 from tests.unit.cdc.schemas import SCHEMAS, require_valid

@@ -7,7 +7,7 @@ from typing import Final
 from app.core.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
-from cdc.events import events_of
+from cdc.events.events import events_of
 from tests.unit.cdc import golden
 from tests.unit.cdc.envelopes import captured
 

@@ -12,7 +12,7 @@ from app.core.errors import FatalError, TransientError
 from app.ports import ConnectorPosition, ConnectorState, OutgoingEvent, SlotState
 from cdc.connector.config import RECOVERY_KEY
 from cdc.recovery.recovery import MARGIN, Recovery
-from tests.unit.cdc.test_comparison import U1, Reading, Register, entity
+from tests.unit.cdc.recovery.test_comparison import U1, Reading, Register, entity
 
 if TYPE_CHECKING:
     from cdc.connector.client import ConnectClient

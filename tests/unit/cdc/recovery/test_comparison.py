@@ -16,10 +16,10 @@ from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.core.snapshot import EdgeNow, EntityNow, PointNow
 from app.ports import OutgoingEvent
-from cdc.comparison import RECOVERED, Differences
 from cdc.envelope import EntityChange, EntityRow, Source, TemporalChange, TemporalRow
-from cdc.events import events_of
-from cdc.published import PublishedView, Relationship
+from cdc.events.events import events_of
+from cdc.recovery.comparison import RECOVERED, Differences
+from cdc.recovery.published_state import PublishedView, Relationship
 from tests.unit.app.fakes import FakeRecord
 from tests.unit.docs.published import SCHEMAS, examples
 

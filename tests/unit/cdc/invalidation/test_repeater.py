@@ -7,7 +7,7 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError
 
 from app.core.errors import FatalError
 from app.core.models import EntityKey
-from cdc.repeater import CacheRepeater
+from cdc.invalidation.repeater import CacheRepeater
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
 from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeHooks, FakeInvalidator

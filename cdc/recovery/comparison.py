@@ -8,7 +8,6 @@ from typing import Final
 from app.core.models import EntityKey
 from app.core.snapshot import EdgeNow, EntityNow, GraphReading, PointNow
 from app.ports import ErasureRegister, OutgoingEvent
-from cdc.endings import Endings
 from cdc.envelope import (
     Change,
     EdgeChange,
@@ -19,9 +18,10 @@ from cdc.envelope import (
     TemporalChange,
     TemporalRow,
 )
-from cdc.events import events_of
-from cdc.published import Point, Relationship, Thing, Told
-from cdc.references import PLACEHOLDER_TYPE
+from cdc.events.events import events_of
+from cdc.events.key_cache import PLACEHOLDER_TYPE
+from cdc.recovery.missed_deletions import Endings
+from cdc.recovery.published_state import Point, Relationship, Thing, Told
 
 RECOVERED: Final = ("recovered", b"true")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,7 +33,7 @@ class Differences:
     """Events of a comparison, each with its type.
 
     Everything that is there and was written lately, or was not published, comes as `…_created` with all that it
-    holds now; everything that was published and is not there is ended, last, as cdc.endings says. Their time is that
+    holds now; everything that was published and is not there is ended, last, as cdc.recovery.missed_deletions says. Their time is that
     of the reading, their position its position, and their transaction 0, so that no change has their idempotency keys;
     a second comparison has others.
     """

@@ -11,8 +11,8 @@ import msgspec
 
 from app.core.models import EntityKey, Lookup
 from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
-from cdc.event_fields import is_removed, object_of
-from cdc.events import is_rename
+from cdc.events.events import is_rename
+from cdc.events.fields import is_removed, object_of
 
 LookupsOf = Callable[[str, str], Iterable[Lookup]]
 """(field, JSON text of its value, without the date) → the look-ups that it answers. Pure."""

@@ -5,8 +5,8 @@ from itertools import combinations, pairwise
 import pytest
 
 from app.core.models import EntityKey
-from cdc.names import Continuity
-from cdc.processor import CdcProcessor
+from cdc.events.business_keys import Continuity
+from cdc.events.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
 from tests.unit.cdc.fakes import FakeClock, FakeDeadLetters, FakeDirectory, FakeSink

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOr
 from app.core.errors import FatalError, TransientError
 from app.kafka import producer as durable_producer
 from app.ports import OutgoingEvent
-from cdc.publisher import KafkaEventSink
+from cdc.events.publisher import KafkaEventSink
 from tests.unit.cdc.fakes import FakeHooks
 
 EVENTS = [

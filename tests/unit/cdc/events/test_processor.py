@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from app.core.errors import FatalError, TransientError
 from app.core.models import EntityKey
 from app.dead_letters.policy import DeadLetterPolicy
-from cdc.processor import CdcProcessor
+from cdc.events.processor import CdcProcessor
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.envelopes import FakeRecord
 from tests.unit.cdc.fakes import FakeClock, FakeCommitLog, FakeDeadLetters, FakeDirectory, FakeHooks, FakeSink

@@ -20,9 +20,9 @@ from app.core.log_events import LogEvent
 from app.core.models import Changes
 from app.ports import CommitLog, Invalidator, Record
 from cdc import metrics
-from cdc.affected import Affected, LookupsOf
 from cdc.envelope import Skipped, decode, entity_of_key
-from cdc.processor import age_s
+from cdc.events.processor import age_s
+from cdc.invalidation.invalidated_keys import Affected, LookupsOf
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.ports import OutgoingEvent
 from cdc.envelope import Skipped, decode
-from cdc.events import events_of
-from cdc.idempotency import NAMESPACE, event_id
+from cdc.events.events import events_of
+from cdc.events.idempotency import NAMESPACE, event_id
 from tests.unit.cdc import envelopes as e
 from tests.unit.cdc.fakes import headers_of
 

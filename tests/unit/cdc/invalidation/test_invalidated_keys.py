@@ -5,8 +5,8 @@ import pytest
 
 from app.core.errors import InvalidError
 from app.core.models import EntityKey, Lookup
-from cdc.affected import Affected
 from cdc.envelope import Skipped, decode
+from cdc.invalidation.invalidated_keys import Affected
 from tests.unit.cdc import envelopes as e
 
 

@@ -19,9 +19,9 @@ from cdc.envelope import (
     TemporalChange,
     TemporalRow,
 )
-from cdc.events import events_of
-from cdc.published import Point, Relationship, Thing, Told
-from cdc.references import PLACEHOLDER_TYPE
+from cdc.events.events import events_of
+from cdc.events.key_cache import PLACEHOLDER_TYPE
+from cdc.recovery.published_state import Point, Relationship, Thing, Told
 
 SourceOf = Callable[[str], Source]
 _BATCH: Final = 1_000

@@ -27,9 +27,9 @@ from app.ports import (
 )
 from cdc import metrics
 from cdc.envelope import Change, Skipped, decode
-from cdc.events import events_of, referenced_ids, subjects_of
-from cdc.names import Continuity, Names
-from cdc.references import References
+from cdc.events.business_keys import Continuity, Names
+from cdc.events.events import events_of, referenced_ids, subjects_of
+from cdc.events.key_cache import References
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class CdcProcessor:
     dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
     (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
 
-    An entity is named as it was at that change, as far as the stream tells it (see cdc.names), else as it is now.
+    An entity is named as it was at that change, as far as the stream tells it (see cdc.events.business_keys), else as it is now.
     One that the directory does not know is taken for gone; with a `commit_log` only after the change that names it
     is visible on the primary.
 

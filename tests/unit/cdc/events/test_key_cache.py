@@ -1,5 +1,5 @@
 from app.core.models import EntityKey
-from cdc.references import References
+from cdc.events.key_cache import References
 from tests.unit.cdc.fakes import FakeDirectory
 
 A, B, C = (EntityKey("user", name) for name in "abc")

@@ -1,6 +1,6 @@
 """Changes become domain events: pure, in the order of the changes.
 
-A field of an event is one that changed, `{"old": …, "new": …}` (see cdc.event_fields); where none did, there is none.
+A field of an event is one that changed, `{"old": …, "new": …}` (see cdc.events.fields); where none did, there is none.
 
 Whoever was renamed (a placeholder that got its type, an edge or a temporal row that moved to another entity)
 gives two events: the old one ended and the new one began. Each has an idempotency key of its own, with the
@@ -32,8 +32,8 @@ from cdc.envelope import (
     TemporalRow,
     erased_entity,
 )
-from cdc.event_fields import Fields, changed, fields_of, names_of_created
-from cdc.idempotency import event_id, idempotency_key
+from cdc.events.fields import Fields, changed, fields_of, names_of_created
+from cdc.events.idempotency import event_id, idempotency_key
 
 Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]

@@ -1,0 +1,1 @@
+"""Cache invalidation, repeated from changes."""
