@@ -26,38 +26,42 @@ class Command:
 
 COMMANDS = {
     "postgres": Command(
-        module="load.postgres", summary="users, organisations, devices and their months, by COPY"
+        module="load.generate.postgres", summary="users, organisations, devices and their months, by COPY"
     ),
     "entities-edges": Command(
-        module="load.entities_edges", summary="entities and relationships, to their Kafka topic"
+        module="load.generate.entities_edges", summary="entities and relationships, to their Kafka topic"
     ),
     "entity-properties": Command(
-        module="load.entity_properties", summary="properties, some told twice out of order, to Kafka"
+        module="load.generate.entity_properties", summary="properties, some told twice out of order, to Kafka"
     ),
-    "temporal-data": Command(module="load.temporal_data", summary="time series by month, to Kafka"),
-    "source-events": Command(module="load.source_events", summary="source events for Flink, to Kafka"),
-    "entities-csv": Command(module="load.entities_csv", summary="id,email,cpf of the users, for load tests"),
-    "http": Command(module="load.mix", summary="the k6 mix against a running worker, driven by wrk"),
+    "temporal-data": Command(module="load.generate.temporal_data", summary="time series by month, to Kafka"),
+    "source-events": Command(
+        module="load.generate.source_events", summary="source events for Flink, to Kafka"
+    ),
+    "entities-csv": Command(
+        module="load.generate.entities_csv", summary="id,email,cpf of the users, for load tests"
+    ),
+    "http": Command(module="load.bench.mix", summary="the k6 mix against a running worker, driven by wrk"),
     "bench-ingest": Command(
-        module="load.bench_ingest", summary="records/s of the agents beside a bare consumer loop"
+        module="load.bench.ingest", summary="records/s of the agents beside a bare consumer loop"
     ),
     "bench-provenance": Command(
-        module="load.bench_provenance", summary="what keeping the sources of properties costs a writer"
+        module="load.bench.provenance", summary="what keeping the sources of properties costs a writer"
     ),
     "bench-events": Command(
-        module="load.bench_events", summary="changes/s from a commit to its domain event, and the time of one"
+        module="load.bench.events", summary="changes/s from a commit to its domain event, and the time of one"
     ),
     "bench-jobs": Command(
-        module="load.bench_jobs", summary="time of a record from a source topic through Flink"
+        module="load.bench.jobs", summary="time of a record from a source topic through Flink"
     ),
     "bench-reads": Command(
-        module="load.bench_reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
+        module="load.bench.reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),
     "screenshots": Command(
-        module="load.screenshots", summary="pictures of the page's views, of a running worker"
+        module="load.generate.screenshots", summary="pictures of the page's views, of a running worker"
     ),
     "bench-sizes": Command(
-        module="load.bench_sizes", summary="latency, memory and plans as the database grows"
+        module="load.bench.sizes", summary="latency, memory and plans as the database grows"
     ),
     "demo": Command(module="load.demo.command", summary="the main job from source events to answers"),
 }

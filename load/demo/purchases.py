@@ -3,8 +3,8 @@
 import argparse
 from dataclasses import dataclass
 
-from load import source_events
-from load.purchases import Totals, UserPeriod, by_month, overall
+from load.generate import source_events
+from load.generate.purchases import Totals, UserPeriod, by_month, overall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import aiohttp
 import msgspec
 
 from load.demo.console import DemoError
-from load.purchases import Totals, UserPeriod, overall
+from load.generate.purchases import Totals, UserPeriod, overall
 
 CONCURRENCY = 16
 

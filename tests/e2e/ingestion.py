@@ -17,9 +17,9 @@ from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.config.settings import Role, Settings
 from app.core.models import Batch
-from load import messages
-from load.sending import Message, send
-from load.world import World
+from load.generate import messages
+from load.generate.sending import Message, send
+from load.generate.world import World
 from storage.stores import Stores
 from tests.e2e.workers import Worker, fingerprint, offsets
 

@@ -18,10 +18,10 @@ from app.config.settings import Settings
 from app.config.topics import TopicNames
 from infra import flink_jobs
 from infra.settings import InfraSettings
-from load import source_events
 from load.demo.verify import compare, monthly_sums
-from load.purchases import Totals, by_month, overall
-from load.sending import send
+from load.generate import source_events
+from load.generate.purchases import Totals, by_month, overall
+from load.generate.sending import send
 from tests.e2e.workers import ROOT, Worker
 from tests.stack import own_connector
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.config.settings import Role, Settings
 from app.config.topics import TopicNames
-from load.sending import Message, send
+from load.generate.sending import Message, send
 from tests.e2e.workers import Worker
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]

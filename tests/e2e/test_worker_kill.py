@@ -10,7 +10,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.config.topics import TopicNames
-from load.sending import Message, send
+from load.generate.sending import Message, send
 from tests.e2e.ingestion import fill, has_written, ingesting
 from tests.e2e.workers import Worker, committed, fingerprint, read_all
 from tests.stack import TestStack, create_database, drop_database

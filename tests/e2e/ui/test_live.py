@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from app.config.settings import Role, Settings
-from load.sending import Message, send
+from load.generate.sending import Message, send
 from tests.e2e.ui.conftest import Service, url_of
 from tests.e2e.ui.profiles import PROFILE, SERIES, entity, relation
 from tests.e2e.ui.steps import press

@@ -14,8 +14,8 @@ from agents.temporal_data import TemporalData
 from app.config.settings import Settings
 from app.core.models import Batch
 from infra import flink_jobs
-from load import generated, source_events
-from load.purchases import Totals, by_day, by_month, by_year
+from load.generate import generated, source_events
+from load.generate.purchases import Totals, by_day, by_month, by_year
 from tests.integration.flink.conftest import Output, Pipeline, Source
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

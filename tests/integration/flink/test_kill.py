@@ -24,8 +24,8 @@ from app.core.models import Batch
 from infra import stack
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
-from load import generated, source_events
-from load.purchases import by_month
+from load.generate import generated, source_events
+from load.generate.purchases import by_month
 from storage.stores import Stores
 from tests.integration.flink.conftest import QUIET_S, RUNNING, Output, Pipeline, started
 from tests.stack import TestStack, application_settings, own_database

@@ -8,7 +8,7 @@ import pytest
 from app.config.settings import Settings
 from cdc.connector.client import ConnectClient
 from infra.settings import InfraSettings
-from load import bench_events
+from load.bench import events
 from tests.e2e.workers import environment
 
 pytestmark = pytest.mark.integration
@@ -22,18 +22,18 @@ async def test_each_way_is_measured_and_the_connector_is_gone_afterwards(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PROFILE_CONNECT_URL", connect_stack.connect_url)
     parser = argparse.ArgumentParser()
-    bench_events.add_arguments(parser)
+    events.add_arguments(parser)
     options = {"changes": 6_000, "transaction": 50, "rate": 50, "seconds": 2, "rounds": 1}
     args = parser.parse_args([text for name, value in options.items() for text in (f"--{name}", str(value))])
-    found = await bench_events.measure(args)
-    assert set(found) == {"warm-up", *bench_events.MEASUREMENTS}
+    found = await events.measure(args)
+    assert set(found) == {"warm-up", *events.MEASUREMENTS}
     for (measured,) in found.values():
         assert measured.events_per_s > 0
         assert 0 < measured.p50_s <= measured.p99_s
         assert measured.cpu_s["workers"] > 0
         assert measured.cpu_s.keys() >= {"connect", "broker", "commits", "decoding", "replicas"}
     # Bursts, times to the event, and CPU of all; each with its header.
-    assert bench_events.table(args, found).count("\n| ") == 3 + 2 * len(found)
+    assert events.table(args, found).count("\n| ") == 3 + 2 * len(found)
 
     names = await ConnectClient(connect_stack.connect_url).names()
     assert not [name for name in names if name.startswith("bench-")]

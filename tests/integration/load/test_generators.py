@@ -8,11 +8,11 @@ from aiokafka import AIOKafkaConsumer
 
 from app.config.settings import Settings
 from app.config.topics import TopicNames
-from load import entities_csv, messages
 from load.errors import LoadError
-from load.postgres import fill
-from load.sending import Message, send
-from load.world import World
+from load.generate import entities_csv, messages
+from load.generate.postgres import fill
+from load.generate.sending import Message, send
+from load.generate.world import World
 
 pytestmark = pytest.mark.integration
 

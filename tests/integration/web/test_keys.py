@@ -14,7 +14,7 @@ from app.config.settings import Settings
 from app.core.api_keys import digest_of
 from app.core.clock import SystemClock
 from app.core.errors import TransientError
-from load.web_worker import web_worker
+from load.measure.web_worker import web_worker
 from storage.stores import Stores
 from tests.integration.web.serving import Served, serving
 from web.auth.api_key_cache import KeyRing

@@ -23,8 +23,8 @@ from app.core.models import Batch
 from app.dead_letters.sink import dead_letter, headers_of
 from app.ports import Record
 from cdc.envelope import Skipped, decode
-from load import generated, source_events
-from load.sending import Message
+from load.generate import generated, source_events
+from load.generate.sending import Message
 from tests.unit.app.fakes import FakeRecord
 from tests.unit.cdc import envelopes
 from tests.unit.cdc.fakes import headers_of as event_headers

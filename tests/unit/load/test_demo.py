@@ -12,7 +12,7 @@ from load.demo.console import DemoError
 from load.demo.show import laid_out
 from load.demo.verify import compare
 from load.demo.worker import DemoWorker
-from load.purchases import Totals
+from load.generate.purchases import Totals
 
 JANUARY = ("user-1", "1997-01")
 

@@ -4,7 +4,7 @@ import pytest
 
 from infra.errors import InfraError
 from load.demo.purchases import expected_purchases
-from load.purchases import Totals
+from load.generate.purchases import Totals
 
 
 def test_cdnow_has_its_published_sums() -> None:
