@@ -1,6 +1,6 @@
 -- What all jobs share: settings, the shape of a source topic, the three normalised topics, the dead letters.
 -- The placeholders @BROKERS@ and @PREFIX@ (of topics, consumer groups and transactional ids) are filled in by
--- infra/flink_jobs.py, which also names each job and its checkpoints.
+-- infra/flink/jobs.py, which also names each job and its checkpoints.
 
 SET 'execution.runtime-mode' = 'streaming';
 -- Periods are those of UTC. Without this, casts to TIMESTAMP_LTZ follow the zone of the machine.
@@ -43,7 +43,7 @@ CREATE TABLE source_events (
 -- Of the sinks below:
 -- A transaction that is left open, by a cluster that was killed, is the broker's to abort after its timeout; what it holds
 -- of a completed checkpoint is lost to a job that goes on from that checkpoint. So it is a day (the broker's
--- transaction.max.timeout.ms must allow it), and infra/flink_jobs.py goes back further after half of that.
+-- transaction.max.timeout.ms must allow it), and infra/flink/jobs.py goes back further after half of that.
 -- Kafka's own limit of a request, 1 MiB before compression, is below what a source may send: the record would fail the job
 -- again at each restart. The jobs pass on values of up to 524,288 bytes, which give no record of over twice that, and
 -- as dead letters all that a broker takes.

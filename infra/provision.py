@@ -78,7 +78,7 @@ def register_connector(
 
 def submit_jobs(settings: InfraSettings, application: Settings, *, in_containers: bool = False) -> None:
     """Submit the Flink jobs that do not run."""
-    from infra.flink_jobs import submit  # noqa: PLC0415 - see above
+    from infra.flink.jobs import submit  # noqa: PLC0415 - see above
 
     submit(settings, topic_prefix=application.topic_prefix, in_containers=in_containers)
 
@@ -87,6 +87,6 @@ def deploy_jobs(
     settings: InfraSettings, application: Settings, *, in_containers: bool = False, anew: bool = False
 ) -> list[str]:
     """Upgrade the running Flink jobs; return the names of what was started."""
-    from infra.flink_deploy import deploy  # noqa: PLC0415 - see above
+    from infra.flink.deploy import deploy  # noqa: PLC0415 - see above
 
     return deploy(settings, topic_prefix=application.topic_prefix, in_containers=in_containers, anew=anew)

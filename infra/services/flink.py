@@ -18,7 +18,7 @@ _REQUIREMENTS: Final = POM.with_name("flink-requirements.txt")
 
 
 class FlinkService(Service):
-    """The cluster alone; jobs are submitted by `infra.flink_jobs`, and again after a restart."""
+    """The cluster alone; jobs are submitted by `infra.flink.jobs`, and again after a restart."""
 
     name: ClassVar[str] = "flink"
 

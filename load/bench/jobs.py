@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from app.config.topics import TopicNames
 from app.kafka.admin import create_topics
-from infra import flink_jobs
+from infra.flink import jobs
 from infra.settings import InfraSettings
 from load.bench.events_pipeline import paced
 from load.errors import LoadError
@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
     specs = topics.specs(partitions=_PARTITIONS, source_partitions=_PARTITIONS)
     asyncio.run(create_topics([stack.kafka_broker], specs))
     try:
-        flink_jobs.submit(stack, topic_prefix=prefix)
+        jobs.submit(stack, topic_prefix=prefix)
         found = asyncio.run(_measure(stack.kafka_broker, topics, args))
     finally:
-        flink_jobs.cancel(stack, topic_prefix=prefix)
+        jobs.cancel(stack, topic_prefix=prefix)
         asyncio.run(delete_topics([stack.kafka_broker], {spec.name for spec in specs}))
     print(table(args, found), flush=True)
     return 0

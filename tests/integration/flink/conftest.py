@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from app.config.topics import TopicNames
 from app.kafka.admin import create_topics
-from infra import flink_jobs
+from infra.flink import jobs
 from infra.settings import InfraSettings
 
 ACCOUNT_WAIT_S = 8
@@ -68,7 +68,7 @@ class Pipeline:
 
     def submit(self) -> list[str]:
         stack = self.stack.model_copy(update={"kafka_port": self._jobs_broker_port})
-        return flink_jobs.submit(stack, topic_prefix=self.prefix)
+        return jobs.submit(stack, topic_prefix=self.prefix)
 
     async def send(self, topic: str, records: Sequence[Source], *, partition: int | None = None) -> None:
         """Send one after the other, so that the records of a partition keep this order."""
@@ -156,16 +156,16 @@ def started(
         yield pipeline
     finally:
         RUNNING.remove(pipeline)
-        flink_jobs.cancel(stack, topic_prefix=pipeline.prefix)
+        jobs.cancel(stack, topic_prefix=pipeline.prefix)
         asyncio.run(_delete(stack, [spec.name for spec in pipeline.specs]))
 
 
 @pytest.fixture
 def sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the SQL that may be changed, with the payments job alone; `parents[1]` holds the rest."""
-    shutil.copytree(flink_jobs.SQL_DIR, tmp_path / "flink")
-    monkeypatch.setattr(flink_jobs, "SQL_DIR", tmp_path / "flink")
-    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
+    shutil.copytree(jobs.SQL_DIR, tmp_path / "flink")
+    monkeypatch.setattr(jobs, "SQL_DIR", tmp_path / "flink")
+    monkeypatch.setattr(jobs, "JOBS", ("payments",))
     return tmp_path / "flink" / "jobs" / "payments.sql"
 
 

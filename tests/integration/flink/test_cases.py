@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.flink_jobs import JOBS
+from infra.flink.jobs import JOBS
 from tests.integration.flink.conftest import Output, Pipeline
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra import flink_deploy, flink_jobs
 from infra.errors import InfraError
+from infra.flink import deploy, jobs
 from infra.settings import InfraSettings
 from tests.integration.flink.conftest import Pipeline, started
 from tests.integration.flink.test_jobs import payment
@@ -36,14 +36,12 @@ async def _sums(pipeline: Pipeline, count: int) -> list[tuple[str, int, int]]:
 
 
 async def _deploy(pipeline: Pipeline, *, anew: bool = False) -> list[str]:
-    return await asyncio.to_thread(
-        flink_deploy.deploy, pipeline.stack, topic_prefix=pipeline.prefix, anew=anew
-    )
+    return await asyncio.to_thread(deploy.deploy, pipeline.stack, topic_prefix=pipeline.prefix, anew=anew)
 
 
 async def test_an_upgrade_goes_on_from_a_savepoint(job: Pipeline, sql: Path) -> None:
     """Nothing is lost or written twice: what was counted before it, what came while it went on, and what came after."""
-    source, name = job.topics.sources[0], flink_jobs.job_name(job.prefix, "payments")
+    source, name = job.topics.sources[0], jobs.job_name(job.prefix, "payments")
     await job.send(source, [ONE])
     assert await _sums(job, 1) == [("payments", 1, 1)]
     assert await _deploy(job) == []  # the same SQL
@@ -59,17 +57,17 @@ async def test_an_upgrade_that_does_not_fit_leaves_what_runs_unless_it_starts_an
     job: Pipeline, sql: Path
 ) -> None:
     """Refused while it is planned, or when it can't go on from the savepoint: the SQL before goes on then."""
-    source, name = job.topics.sources[0], flink_jobs.job_name(job.prefix, "payments")
+    source, name = job.topics.sources[0], jobs.job_name(job.prefix, "payments")
     await job.send(source, [ONE])
     await _sums(job, 1)
     await _upgrade(job, sql)  # so that what is gone back to is not what was submitted first
 
     # What can't be planned touches nothing.
     upgraded = _change(sql, {"SUM(quantity) OVER w": "SUM(no_such_column) OVER w"})
-    running = flink_jobs.running_ids(job.stack)[name]
+    running = jobs.running_ids(job.stack)[name]
     with pytest.raises(InfraError, match="no_such_column"):
         await _deploy(job)
-    assert flink_jobs.running_ids(job.stack)[name] == running
+    assert jobs.running_ids(job.stack)[name] == running
 
     # Another shape.
     _restore(sql, upgraded)

@@ -13,7 +13,7 @@ from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.config.settings import Settings
 from app.core.models import Batch
-from infra import flink_jobs
+from infra.flink import jobs
 from load.generate import generated, source_events
 from load.generate.purchases import Totals, by_day, by_month, by_year
 from tests.integration.flink.conftest import Output, Pipeline, Source
@@ -377,4 +377,4 @@ async def test_generated_events_give_exact_sums_that_the_agents_accept(pipeline:
 
 def test_what_runs_is_not_submitted_again(pipeline: Pipeline) -> None:
     assert pipeline.submit() == []
-    assert flink_jobs.submit(pipeline.stack, topic_prefix=pipeline.prefix) == []
+    assert jobs.submit(pipeline.stack, topic_prefix=pipeline.prefix) == []

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from infra import flink_jobs, stack
+from infra import stack
+from infra.flink import jobs
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 from tests.integration.flink.conftest import RUNNING, Output, Pipeline, started
@@ -41,7 +42,7 @@ def test_what_a_checkpoint_was_to_commit_is_written_again(
         asyncio.run(_aborted(pipeline))
         proxy.holding = False
         stack.up(pipeline.stack, ["flink"])
-        assert pipeline.submit() == [flink_jobs.job_name(pipeline.prefix, "payments")]
+        assert pipeline.submit() == [jobs.job_name(pipeline.prefix, "payments")]
         _send(pipeline, 3)
         output = asyncio.run(pipeline.read(until=lambda o: (3, 111) in _sums(o, pipeline)))
         assert _sums(output, pipeline) == {(1, 1), (2, 11), (3, 111)}

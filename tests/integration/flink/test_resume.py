@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from infra import flink_jobs
+from infra.flink import jobs
 from infra.rest import request
 from tests.integration.flink.conftest import Pipeline, Source
 from tests.integration.flink.test_jobs import payment
@@ -29,7 +29,7 @@ async def test_a_job_goes_on_from_its_last_checkpoint(pipeline: Pipeline) -> Non
     # It comes while the job is away, once more what was counted, and what was not.
     await pipeline.send(source, [_told(2), _told(3)])
 
-    name = flink_jobs.job_name(pipeline.prefix, "payments")
+    name = jobs.job_name(pipeline.prefix, "payments")
     assert await asyncio.to_thread(pipeline.submit) == [name]
     await pipeline.send(source, [_told(1), _told(4)])
     output = await pipeline.read(until=lambda o: len(o.bodies(target, REFERENCE)) >= 12)
@@ -43,7 +43,7 @@ async def test_a_job_goes_on_from_its_last_checkpoint(pipeline: Pipeline) -> Non
 
 def _stop(pipeline: Pipeline, job: str) -> None:
     """Cancel a job but leave its checkpoints, of which the newest covers what its readers have seen."""
-    url, name = pipeline.stack.flink_url, flink_jobs.job_name(pipeline.prefix, job)
+    url, name = pipeline.stack.flink_url, jobs.job_name(pipeline.prefix, job)
     _, overview = request("GET", f"{url}/jobs/overview")
     (job_id,) = [each["jid"] for each in overview["jobs"] if each["name"] == name]
     request("PATCH", f"{url}/jobs/{job_id}?mode=cancel")

@@ -7,7 +7,7 @@ import pytest
 
 from app.config.topics import TopicNames
 from infra.errors import InfraError
-from infra.flink_jobs import JOBS, SQL_DIR, job_name, render, rendered_jobs, script
+from infra.flink.jobs import JOBS, SQL_DIR, job_name, render, rendered_jobs, script
 
 PREFIX = "t-1."
 INFRA = SQL_DIR.parent / "infra"
@@ -147,7 +147,7 @@ def test_another_text_has_other_checkpoints(tmp_path: Path, monkeypatch: pytest.
         changed = text + "\n-- changed" if job == "crm" else text
         (tmp_path / "jobs" / f"{job}.sql").write_text(changed)
     (tmp_path / "tables.sql").write_text((SQL_DIR / "tables.sql").read_text())
-    monkeypatch.setattr("infra.flink_jobs.SQL_DIR", tmp_path)
+    monkeypatch.setattr("infra.flink.jobs.SQL_DIR", tmp_path)
     differing = {name for name, place in places().items() if place != before[name]}
     assert differing == {job_name("", "crm")}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.flink_checkpoints import Checkpoint, resume_point, transaction_timeout_s
+from infra.flink.checkpoints import Checkpoint, resume_point, transaction_timeout_s
 
 TIMEOUT_S = 100.0
 

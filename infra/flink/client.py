@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from infra import compose
 from infra.errors import InfraError
-from infra.flink_checkpoints import Checkpoint
+from infra.flink.checkpoints import Checkpoint
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 

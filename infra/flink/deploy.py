@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from infra.errors import InfraError
-from infra.flink_client import FlinkClient
-from infra.flink_jobs import (
+from infra.flink.client import FlinkClient
+from infra.flink.jobs import (
     SUBMITTED,
     Job,
     await_running,

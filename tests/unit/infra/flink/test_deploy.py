@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from infra import flink_deploy, flink_jobs
 from infra.errors import InfraError
-from infra.flink_checkpoints import Checkpoint
+from infra.flink import deploy, jobs
+from infra.flink.checkpoints import Checkpoint
 from infra.settings import InfraSettings
 
 OLD_SQL = "EXECUTE STATEMENT SET BEGIN the old END;"
@@ -62,7 +62,7 @@ class Cluster:
     def call(self, _: InfraSettings, method: str, path: str, payload: Any = None) -> Any:
         parts = path.strip("/").split("/")
         if path == "/jobs/overview":
-            name = flink_jobs.job_name("", "payments")
+            name = jobs.job_name("", "payments")
             return {"jobs": [{"name": name, "jid": each, "state": "RUNNING"} for each in self.jobs]}
         if parts[-1] == "checkpoints":
             return {"latest": {"completed": {"external_path": f"file:{self.jobs[parts[1]]}/x/chk-1"}}}
@@ -85,9 +85,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     fake = Cluster()
     fake.jobs = {"id-0": "/c/old"}
     fake.files["/c/old/submitted.sql"] = OLD_SQL
-    monkeypatch.setattr(flink_jobs, "JOBS", ("payments",))
-    monkeypatch.setattr(flink_jobs, "NativeClient", lambda _: fake)
-    for module in (flink_jobs, flink_deploy):
+    monkeypatch.setattr(jobs, "JOBS", ("payments",))
+    monkeypatch.setattr(jobs, "NativeClient", lambda _: fake)
+    for module in (jobs, deploy):
         monkeypatch.setattr(module, "call", fake.call)
     return fake
 
@@ -98,7 +98,7 @@ def settings(tmp_path: Path) -> InfraSettings:
 
 
 def _new() -> str:
-    _, (job,) = flink_jobs.rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    _, (job,) = jobs.rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
     return job.checkpoints
 
 
@@ -106,17 +106,17 @@ def test_an_upgrade_plans_first_and_starts_from_the_savepoint(
     cluster: Cluster, settings: InfraSettings
 ) -> None:
     """The savepoint stands where a restart of the cluster would look for the new job's state."""
-    assert flink_deploy.deploy(settings) == [flink_jobs.job_name("", "payments")]
+    assert deploy.deploy(settings) == [jobs.job_name("", "payments")]
     own = f"{_new()}/savepoints/savepoint-1"
     assert cluster.copied == [("/c/old/savepoints/savepoint-1", own)]
     assert cluster.steps == ["plan", "savepoint", f"start new from {own}"]
-    assert flink_deploy.deploy(settings) == []
+    assert deploy.deploy(settings) == []
 
 
 def test_sql_that_cannot_be_planned_touches_nothing(cluster: Cluster, settings: InfraSettings) -> None:
     cluster.bad_plan = True
     with pytest.raises(InfraError, match="no such column"):
-        flink_deploy.deploy(settings)
+        deploy.deploy(settings)
     assert cluster.steps == ["plan"]
     assert cluster.jobs == {"id-0": "/c/old"}
 
@@ -125,14 +125,14 @@ def test_state_that_does_not_fit_lets_the_old_sql_go_on(cluster: Cluster, settin
     """From the savepoint, not from the checkpoint before it, and without traces of the new."""
     cluster.bad_state = "payments_parsed"
     with pytest.raises(InfraError, match=r"was not upgraded.*--anew.*Cannot map state"):
-        flink_deploy.deploy(settings)
+        deploy.deploy(settings)
     assert cluster.steps[-1] == "start old from /c/old/savepoints/savepoint-1"
     assert list(cluster.jobs.values()) == ["/c/old"]
     assert cluster.removed[-1] == _new()
 
 
 def test_anew_forgets_the_state(cluster: Cluster, settings: InfraSettings) -> None:
-    flink_deploy.deploy(settings, anew=True)
+    deploy.deploy(settings, anew=True)
     assert cluster.steps == ["plan", "cancel", "start new from nothing"]
 
 
@@ -146,5 +146,5 @@ def test_a_start_after_a_long_outage_goes_back_further(
     cluster.checkpoints_kept = [
         Checkpoint(path=f"/c/job/chk-{number}", completed_at=last - 9 + number) for number in (9, 8, 7)
     ]
-    assert flink_deploy.deploy(settings) == [flink_jobs.job_name("", "payments")]
+    assert deploy.deploy(settings) == [jobs.job_name("", "payments")]
     assert cluster.steps == [f"start new from /c/job/{resumed}"]

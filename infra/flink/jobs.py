@@ -1,7 +1,7 @@
 """Submits the SQL jobs of `flink/` to the session cluster, and cancels them.
 
 A session cluster forgets its jobs when it restarts: each is submitted again from the newest checkpoint that
-it kept, or from one before where it was away for long (`infra.flink_checkpoints`). Checkpoints lie under the
+it kept, or from one before where it was away for long (`infra.flink.checkpoints`). Checkpoints lie under the
 fingerprint of a job's SQL, so that a changed job does not meet a state that it can't read: it starts from the
 beginning of its topics, and its results win by their versions and dates.
 """
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.errors import InfraError
-from infra.flink_checkpoints import outlived, resume_point, transaction_timeout_s
-from infra.flink_client import ContainerClient, FlinkClient, NativeClient
+from infra.flink.checkpoints import outlived, resume_point, transaction_timeout_s
+from infra.flink.client import ContainerClient, FlinkClient, NativeClient
 from infra.locking import file_lock
 from infra.rest import request
 from infra.settings import InfraSettings

@@ -1,0 +1,1 @@
+"""Flink jobs: submit, upgrade, cancel."""
