@@ -45,9 +45,9 @@ class CdcProcessor:
     dead-lettered with its envelope and does not stop the others. Tombstones, truncates, snapshot reads
     (unless `publish_snapshot`) and changes of which no event speaks are counted and passed over.
 
-    An entity is named as it was at that change, as far as the stream tells it (see cdc.events.business_keys), else as it is now.
-    One that the directory does not know is taken for gone; with a `commit_log` only after the change that names it
-    is visible on the primary.
+    An entity is named as it was at that change, as far as the stream tells it (see cdc.events.business_keys), else as
+    it is now. One that the directory does not know is taken for gone; with a `commit_log` only after the change that
+    names it is visible on the primary.
 
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
     Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are

@@ -33,9 +33,9 @@ class Differences:
     """Events of a comparison, each with its type.
 
     Everything that is there and was written lately, or was not published, comes as `…_created` with all that it
-    holds now; everything that was published and is not there is ended, last, as cdc.recovery.missed_deletions says. Their time is that
-    of the reading, their position its position, and their transaction 0, so that no change has their idempotency keys;
-    a second comparison has others.
+    holds now; everything that was published and is not there is ended, last, as cdc.recovery.missed_deletions says.
+    Their time is that of the reading, their position its position, and their transaction 0, so that no change has
+    their idempotency keys; a second comparison has others.
     """
 
     reading: GraphReading

@@ -25,7 +25,7 @@ from infra.settings import InfraSettings
 
 logger = logging.getLogger(__name__)
 
-SQL_DIR: Final = Path(__file__).parents[1] / "flink"
+SQL_DIR: Final = Path(__file__).parents[2] / "flink"
 JOBS: Final = ("payments", "accounts", "crm", "cdp", "metrics")
 SLOTS_NEEDED: Final = len(JOBS)  # at parallelism 1; the cluster offers `flink_task_slots`
 

@@ -22,7 +22,7 @@ from load.measure.fetching import fetch
 from load.measure.thresholds import judge
 from load.measure.wrk_run import MixResult, run_wrk
 
-_URLS_SCRIPT: Final = Path(__file__).parent / "k6" / "urls.js"
+_URLS_SCRIPT: Final = Path(__file__).parents[1] / "k6" / "urls.js"
 _BASELINE_SECONDS: Final = 10
 _BASELINE_TURNS: Final = 3
 _BASELINE_BODIES: Final = 500

@@ -1,7 +1,8 @@
 """`bench-sizes`: latency and memory as the database grows, and the plan of each statement on a hot path.
 
 For each size a database of its own is made, filled by COPY and dropped again. A worker with the web role reads it:
-each tree once, cold, then again. Then everything that asks PostgreSQL is run with auto_explain (load.bench.hot_statements).
+each tree once, cold, then again. Then everything that asks PostgreSQL is run with auto_explain
+(load.bench.hot_statements).
 """
 
 import argparse

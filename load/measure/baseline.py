@@ -1,7 +1,7 @@
 """A bare aiohttp handler that returns given bodies: what the framework alone can do.
 
-Run in a process of its own by load.measure.bare_server. Bodies come from a JSON file, an array of strings taken from the
-real service, and go round in order; each is sent with the headers that the checks want. With `--source redis` they
+Run in a process of its own by load.measure.bare_server. Bodies come from a JSON file, an array of strings taken from
+the real service, and go round in order; each is sent with the headers that the checks want. With `--source redis` they
 are stored in the Redis Cluster of the settings for an hour, and each request gets its body from there over the
 connections that the service has; with `--source redis-py` over those of the package redis, as one would write it.
 Prints its port when it listens.

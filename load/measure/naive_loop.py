@@ -1,7 +1,8 @@
 """The naive way: a getmany loop and one upsert for each row, sent with executemany in a transaction of the fetch.
 
-Run in a process of its own by `bench-ingest`, as `python -m load.measure.naive_loop <role>`. It has the same rules (newer
-date wins), and neither comparison, staging, fold nor invalidation. It writes to the same tables. Ends on SIGTERM.
+Run in a process of its own by `bench-ingest`, as `python -m load.measure.naive_loop <role>`. It has the same rules
+(newer date wins), and neither comparison, staging, fold nor invalidation. It writes to the same tables. Ends on
+SIGTERM.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """Statements about random users to `entity-properties`, at a steady rate, until it is stopped.
 
-Run in a process of its own, as `python -m load.measure.steady_writes <records per second>`, with the settings of a worker in
-the environment. Each statement is newer than all before it and changes the field `last_seen`.
+Run in a process of its own, as `python -m load.measure.steady_writes <records per second>`, with the settings of a
+worker in the environment. Each statement is newer than all before it and changes the field `last_seen`.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ from typing import Final
 from load.errors import LoadError
 from load.measure.cores import pinned
 
-SCRIPT: Final = Path(__file__).parent / "wrk" / "mix.lua"
+SCRIPT: Final = Path(__file__).parents[1] / "wrk" / "mix.lua"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

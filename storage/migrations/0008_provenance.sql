@@ -1,5 +1,5 @@
 -- Where the statement behind each property came from: {field: source}, of those that were told with one; see
--- storage/postgres/stored_sources.py. It is written with the property that wins and never without it, so that a replay, which has other
+-- storage/sources.py. It is written with the property that wins and never without it, so that a replay, which has other
 -- offsets, changes no row. Change data capture leaves this column out (column.exclude.list of the connector).
 SET LOCAL lock_timeout = '10s';
 ALTER TABLE entities ADD COLUMN sources jsonb;

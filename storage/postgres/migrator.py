@@ -15,7 +15,7 @@ import asyncpg
 from app.core.errors import FatalError, TransientError
 from storage.postgres.errors import translated
 
-DIRECTORY: Final = Path(__file__).parent / "migrations"
+DIRECTORY: Final = Path(__file__).parents[1] / "migrations"
 _LOCK: Final = 0x7570_6D69_6772
 _POLL_S: Final = 0.1
 _WAIT_S: Final = 120.0

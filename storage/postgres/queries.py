@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-DIRECTORY: Final = Path(__file__).parent / "sql"
+DIRECTORY: Final = Path(__file__).parents[1] / "sql"
 _NAME: Final = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-import storage.writer
-
+import storage.write.writer
 from agents.entities_edges import EntitiesEdges
 from app import app
 from app.worker.bulk_transport import Fetch
@@ -21,7 +20,7 @@ MESSAGE = "as if it quoted a record"
 
 _PLACES: dict[str, tuple[Any, str]] = {
     "decode": (EntitiesEdges, "add"),
-    "fold": (storage.writer, "folded"),
+    "fold": (storage.write.writer, "folded"),
     "flush": (PostgresWriter, "write"),
     "ack": (Fetch, "ack"),
 }

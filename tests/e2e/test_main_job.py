@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer
 
 from app.config.settings import Settings
 from app.config.topics import TopicNames
-from infra.flink import jobs
+from infra.flink import jobs as flink_jobs
 from infra.settings import InfraSettings
 from load.demo.verify import compare, monthly_sums
 from load.generate import source_events
@@ -44,9 +44,9 @@ async def connector(
 @pytest.fixture
 def jobs(flink_stack: InfraSettings, topics: TopicNames) -> Iterator[None]:
     """The Flink jobs on the test's topics."""
-    jobs.submit(flink_stack, topic_prefix=topics.prefix)
+    flink_jobs.submit(flink_stack, topic_prefix=topics.prefix)
     yield
-    jobs.cancel(flink_stack, topic_prefix=topics.prefix)
+    flink_jobs.cancel(flink_stack, topic_prefix=topics.prefix)
 
 
 def _events() -> tuple[source_events.Events, dict[tuple[str, str], Totals]]:

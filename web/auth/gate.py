@@ -1,7 +1,7 @@
 """The one gate of all requests: who asks, what they may, how often, and how many at once.
 
-The usual way (web.http.guard) and the way from memory (web.server.fast_path) both come here. Where it is open, nobody is asked for
-a key, and what a stranger's page may have sent is refused (web.auth.origins). Keys are known from memory;
+The usual way (web.http.guard) and the way from memory (web.server.fast_path) both come here. Where it is open, nobody
+is asked for a key, and what a stranger's page may have sent is refused (web.auth.origins). Keys are known from memory;
 web.auth.api_key_cache says how old that memory may be.
 """
 

@@ -15,7 +15,7 @@ from web.problems import ProblemError
 
 logger = logging.getLogger(__name__)
 
-STATIC: Final = Path(__file__).parent / "static"
+STATIC: Final = Path(__file__).parents[1] / "static"
 BUILD_IT: Final = "The page was not built: run `make ui` and start the worker again."
 
 # Nothing from elsewhere, nothing inline. The answers of the API are data to the page, never code.

@@ -2,7 +2,8 @@
 
 What never becomes a request, or escapes the application, is answered as a problem too. No answer is made while the
 client has not taken those before it: of what it does not read, a connection holds the transport's high-water mark and
-one answer at most, and not for long (web.server.slow_clients). Where much arrives at once, it waits for its turn (web.server.fair_share).
+one answer at most, and not for long (web.server.slow_clients). Where much arrives at once, it waits for its turn
+(web.server.fair_share).
 """
 
 import asyncio

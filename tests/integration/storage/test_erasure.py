@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import storage.eraser
 from pydantic import SecretStr
 
+import storage.erasure.eraser
 from app.config.settings import Settings
 from app.core.errors import FatalError, InvalidError
 from app.core.failpoints import Hooks
@@ -126,7 +126,9 @@ async def test_an_erasure_whose_commit_was_not_heard_of_is_told_when_asked_again
     entity_id = await db.fetchval("SELECT id FROM entities WHERE reference = 'a'")
     with monkeypatch.context() as patched:
         patched.setattr(
-            storage.eraser, "query", lambda name: "COMMIT_LOST" if name == "flush_position" else query(name)
+            storage.erasure.eraser,
+            "query",
+            lambda name: "COMMIT_LOST" if name == "flush_position" else query(name),
         )
         with pytest.raises(FatalError):
             await stores.eraser.erase_id(entity_id)
@@ -357,7 +359,9 @@ async def test_caches_are_told_when_only_the_commit_was_heard_of(
     await stores.writer.write(everything(datetime.now(UTC) - HOUR))
     await cache_everything(stores)
     monkeypatch.setattr(
-        storage.eraser, "query", lambda name: "SELECT 1 / 0" if name == "flush_position" else query(name)
+        storage.erasure.eraser,
+        "query",
+        lambda name: "SELECT 1 / 0" if name == "flush_position" else query(name),
     )
     with pytest.raises(InvalidError):
         await stores.eraser.erase(user("a"))

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-import storage.erasure_transfer
 from pydantic import SecretStr
 
+import storage.erasure.transfer
 from app.config.settings import Settings
 from app.core.erasure import LedgerEntry, Taken
 from app.core.errors import FatalError
@@ -179,8 +179,8 @@ async def test_who_was_made_after_the_erasure_is_kept_unless_a_replay_made_them(
 async def test_many_in_batches_and_broken_off_between(
     worlds: Worlds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage.erasure_transfer, "_BATCH", 3)
-    monkeypatch.setattr(storage.erasure_transfer, "_PAGE", 4)
+    monkeypatch.setattr(storage.erasure.transfer, "_BATCH", 3)
+    monkeypatch.setattr(storage.erasure.transfer, "_PAGE", 4)
     names = [f"u{number}" for number in range(20)]
     told = Batch(properties=[prop(name, "f", "1", told_at=OLD) for name in names])
     for stores in (worlds.lost, worlds.restored):
@@ -253,7 +253,7 @@ async def test_caches_are_told_when_only_the_commit_was_heard_of(
     entries = await ledger(worlds.lost)
     with monkeypatch.context() as patched:
         patched.setattr(
-            storage.erasure_transfer,
+            storage.erasure.transfer,
             "query",
             lambda name: "COMMIT_LOST" if name == "flush_position" else query(name),
         )

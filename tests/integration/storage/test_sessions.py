@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-import storage.pools
+import storage.postgres.pools
 from app.config.settings import Settings
 from app.core.models import Batch, EntityKey
 from storage.stores import Stores
@@ -26,13 +26,13 @@ _LEFT = (
 async def pools(monkeypatch: pytest.MonkeyPatch) -> list[asyncpg.Pool]:
     """Those that are opened from now on."""
     opened: list[asyncpg.Pool] = []
-    open_ = storage.pools._open
+    open_ = storage.postgres.pools._open
 
     async def noted(*args: Any) -> asyncpg.Pool:
         opened.append(await open_(*args))
         return opened[-1]
 
-    monkeypatch.setattr(storage.pools, "_open", noted)
+    monkeypatch.setattr(storage.postgres.pools, "_open", noted)
     return opened
 
 
@@ -84,7 +84,7 @@ async def test_a_read_is_one_statement_and_no_more(
     stores = await Stores.open(settings)
     try:
         for pool in pools:
-            async with storage.pools.asked(pool, 5.0) as connection:
+            async with storage.postgres.pools.asked(pool, 5.0) as connection:
                 pid = await connection.fetchval("SELECT pg_backend_pid()")
             told = await db.fetchval("SELECT query FROM pg_stat_activity WHERE pid = $1", pid)
             # None on a replica, which has statistics of its own.

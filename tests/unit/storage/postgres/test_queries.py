@@ -6,7 +6,7 @@ import pytest
 import storage
 from storage.postgres.queries import DIRECTORY, load, query
 
-SOURCES = "".join(path.read_text() for path in Path(storage.__file__).parent.glob("*.py"))
+SOURCES = "".join(path.read_text() for path in Path(storage.__file__).parent.rglob("*.py"))
 
 
 @pytest.mark.parametrize("name", sorted(load()))

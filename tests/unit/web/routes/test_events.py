@@ -393,7 +393,7 @@ async def test_a_watch_of_a_merged_entity_leads_on(client: Client, world: World)
 
 
 def test_the_types_are_those_of_the_schemas() -> None:
-    schemas = Path(__file__).parents[3] / "cdc/schemas"
+    schemas = Path(__file__).parents[4] / "cdc/schemas"
     assert set(EVENT_TYPES) == {path.stem for path in schemas.glob("*.json")}
 
 
