@@ -13,8 +13,8 @@ from app.config.settings import Settings
 from app.core.decoding import decode_record, told_at_of
 from app.core.errors import InvalidError
 from app.core.models import Batch, EdgeRow, EntityRow
+from app.core.records import Record
 from app.core.validation import MAX_RELATIONSHIP_BYTES, check_json_text, check_name
-from app.ports import Record
 
 
 class EdgeIn(msgspec.Struct, frozen=True):

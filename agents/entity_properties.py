@@ -12,10 +12,9 @@ from agents.names import check_entity
 from app.config.settings import Settings
 from app.core.dates import parse, to_text
 from app.core.decoding import decode_record, told_at_of
-from app.core.models import Batch, PropertyRow
-from app.core.provenance import RecordSource
+from app.core.models import Batch, PropertyRow, RecordSource
+from app.core.records import Record
 from app.core.validation import MAX_FIELD_BYTES, check_json_text, check_name
-from app.ports import Record
 
 
 class PropertyIn(msgspec.Struct, frozen=True):

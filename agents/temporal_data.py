@@ -14,8 +14,8 @@ from app.config.settings import Settings
 from app.core.dates import granularity, parse, period_of
 from app.core.decoding import decode_record, told_at_of
 from app.core.models import Batch, TemporalRow
+from app.core.records import Record
 from app.core.validation import MAX_KEY_BYTES, check_json_text, check_name
-from app.ports import Record
 
 Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 

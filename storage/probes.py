@@ -6,7 +6,7 @@ from typing import Final
 import asyncpg
 
 from app.core.errors import TransientError
-from app.ports import DependencyState
+from app.ports.health import DependencyState
 from storage.postgres.queries import query
 from storage.redis.cluster import RedisNodes
 

@@ -9,28 +9,17 @@ from typing import Final, Self
 import asyncpg
 
 from app.config.settings import Role, Settings
-from app.core.api_keys import KeyStore
 from app.core.clock import Clock, SystemClock
 from app.core.failpoints import NO_HOOKS, Hooks
-from app.core.snapshot import GraphSnapshots
 from app.observability.store_state import StoreFigures
-from app.ports import (
-    Auditor,
-    CommitLog,
-    EntityDirectory,
-    EntityIndex,
-    ErasureRegister,
-    ErasureTransfer,
-    GraphReader,
-    PlaceholderMerger,
-    Probe,
-    ProfileEraser,
-    ProfileExporter,
-    ProfilePreview,
-    ProfileWriter,
-    ProvenanceReader,
-    ReplicationSlots,
-)
+from app.ports.api_keys import KeyStore
+from app.ports.caching import Auditor, CommitLog
+from app.ports.capture import ReplicationSlots
+from app.ports.erasure import ErasureRegister, ErasureTransfer, ProfileEraser
+from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
+from app.ports.health import Probe
+from app.ports.snapshots import GraphSnapshots
+from app.ports.writing import PlaceholderMerger, ProfilePreview, ProfileWriter
 from storage.audit.auditor import CacheAuditor
 from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.cache.invalidation import CacheInvalidator, PendingInvalidations

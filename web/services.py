@@ -9,20 +9,12 @@ from app.config.settings import Settings
 from app.core.api_keys import Scope
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
-from app.ports import (
-    EntityDirectory,
-    EntityIndex,
-    EventFeed,
-    GraphReader,
-    LetterBox,
-    LetterSweeper,
-    Probe,
-    ProfileEraser,
-    ProfileExporter,
-    ProfilePreview,
-    ProfileWriter,
-    ProvenanceReader,
-)
+from app.ports.dead_letters import LetterBox
+from app.ports.erasure import LetterSweeper, ProfileEraser
+from app.ports.events import EventFeed
+from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
+from app.ports.health import Probe
+from app.ports.writing import ProfilePreview, ProfileWriter
 from web.auth.api_key_cache import KeyRing
 from web.auth.gate import Gate
 

@@ -8,9 +8,7 @@ import asyncio
 import sys
 
 from app.config.settings import Settings
-from app.core.audit import AuditReport
-from app.core.audit_text import line_of
-from app.worker.audit_watch import GRACE_S
+from app.core.audit import GRACE_S, AuditReport, line_of
 
 _DESCRIPTION = """\
 Compares cached fragments and look-ups, chosen by chance, with the primary. An entry is stale when it differs and is

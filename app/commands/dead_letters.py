@@ -12,10 +12,11 @@ from typing import Final
 from app.config.settings import Settings
 from app.core.dates import parse, to_epoch_ms
 from app.core.errors import InvalidError
+from app.core.records import StoredLetter
+from app.core.text import printable
 from app.dead_letters.filter import LetterFilter
-from app.dead_letters.letter import StoredLetter
 from app.dead_letters.store import DeadLetterStore
-from app.dead_letters.text import line_of, page_of, printable
+from app.dead_letters.text import line_of, page_of
 
 _REPLAY: Final = """\
 Sends the records of dead letters to their topics again, byte for byte, with their keys and timestamps and a header

@@ -15,12 +15,13 @@ from typing import Final
 
 from app.commands.common import account
 from app.config.settings import Settings
-from app.core.api_keys import ApiKey, KeyStore, Rate, Scope, digest_of, id_of, new_text
+from app.core.api_keys import ApiKey, Rate, Scope, digest_of, id_of, new_text
 from app.core.dates import parse, to_text
 from app.core.errors import InvalidError
 from app.core.log_events import LogEvent
-from app.dead_letters.text import printable
+from app.core.text import printable
 from app.observability import logs
+from app.ports.api_keys import KeyStore
 
 audit = logging.getLogger("audit")
 

@@ -4,6 +4,7 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 """
 
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -314,3 +315,10 @@ def problems_of(error: ValidationError) -> list[str]:
         f"PROFILE_{str(problem['loc'][0]).upper()}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False)
     ]
+
+
+def publisher_groups(settings: Settings) -> frozenset[str]:
+    """Those of all sets of roles that have cdc: whichever of them runs publishes domain events, and nobody else."""
+    others = [role for role in Role if role is not Role.CDC]
+    sets = (rest for size in range(len(others) + 1) for rest in combinations(others, size))
+    return frozenset(settings.model_copy(update={"roles": [Role.CDC, *rest]}).group_id for rest in sets)

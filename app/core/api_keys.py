@@ -8,11 +8,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
@@ -88,30 +88,3 @@ def id_of(text: str) -> str | None:
 def digest_of(text: str) -> bytes:
     """What is stored of it (BLAKE2b, 256 bits)."""
     return hashlib.blake2b(text.encode(), digest_size=32, person=b"api-key").digest()
-
-
-class KeySource(Protocol):
-    """Where keys are read."""
-
-    async def all(self) -> Sequence[ApiKey]:
-        """Every key that was ever made, the newest last; revoked ones stay. Raises TransientError or FatalError."""
-        ...
-
-
-class KeyStore(KeySource, Protocol):
-    """Where keys are kept. Each call raises TransientError or FatalError."""
-
-    async def add(
-        self,
-        *,
-        key_id: str,
-        digest: bytes,
-        name: str,
-        scopes: frozenset[Scope],
-        expires_at: datetime | None,
-        rate: Rate | None,
-    ) -> None: ...
-
-    async def revoke(self, key_id: str) -> bool:
-        """Whether there is such a key; the date of the first revocation stays."""
-        ...

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
+
+from app.core.dates import to_text
+from app.core.text import printable
 
 Kind = Literal["fragment", "property", "reference"]
 Level = Literal["redis", "memory"]
+GRACE_S: Final = 1.0  # from a commit until every worker has heard of it, with much to spare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,3 +36,11 @@ class AuditReport:
     checked: Mapping[Kind, int]
     mismatches: list[Mismatch]
     repaired: bool = False
+
+
+def line_of(mismatch: Mismatch) -> str:
+    """One line without a value; a path is what a stranger asked for."""
+    return (
+        f"{mismatch.kind} {printable(mismatch.subject)} in {mismatch.level}: cached at {mismatch.cached_position}, "
+        f"read {to_text(mismatch.read_at)}; primary at {mismatch.primary_position}"
+    )

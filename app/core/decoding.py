@@ -8,7 +8,7 @@ import msgspec
 
 from app.core.dates import from_epoch_ms
 from app.core.errors import InvalidError
-from app.ports import Record
+from app.core.records import Record
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
-    from app.ports import Record
+    from app.core.records import Record
 
 EVENT_TYPES: Final = (
     "entity_created",

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from app.core.provenance import Source
+from app.core.models import Source
 
 
 class Entity(msgspec.Struct, frozen=True, tag_field="kind", tag="entity"):

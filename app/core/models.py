@@ -11,9 +11,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from app.core.provenance import Source
+import msgspec
 
 Granularity = Literal["instant", "day", "week", "month", "quarter", "year"]
+
+
+class RecordSource(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="record"):
+    """A record of a topic."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class RequestSource(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag="request"):
+    """An HTTP request, by the id that its answer and the log bear."""
+
+    request_id: str
+
+
+Source = RecordSource | RequestSource  # where a statement came from; it decides nothing
 
 
 class EntityKey(NamedTuple):

@@ -1,10 +1,6 @@
 """A consistent reading of the whole graph, row by row: what a recovery compares with what was published."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 from app.core.models import EntityKey
 
@@ -46,32 +42,3 @@ class PointNow:
     value: str  # jsonb text
     idempotency_key: str
     recent: bool
-
-
-class GraphReading(Protocol):
-    """All of it at one moment, in any order; each may be read once."""
-
-    @property
-    def position(self) -> int: ...
-
-    @property
-    def at(self) -> datetime:
-        """The primary's clock."""
-        ...
-
-    def entities(self) -> AsyncIterator[EntityNow]: ...
-
-    def edges(self) -> AsyncIterator[EdgeNow]: ...
-
-    def points(self) -> AsyncIterator[PointNow]: ...
-
-
-class GraphSnapshots(Protocol):
-    """Opens readings on the primary."""
-
-    def open(self, *, since: datetime | None) -> AbstractAsyncContextManager[GraphReading]:
-        """A reading that sees every transaction that had begun before this call.
-
-        `since` None: everything counts as recent. Raises TransientError or FatalError.
-        """
-        ...

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

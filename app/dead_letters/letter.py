@@ -1,36 +1,8 @@
 """A dead letter as it lies in its topic: the inverse of `app.dead_letters.sink`."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from app.config.topics import DLQ_SUFFIX
-
-if TYPE_CHECKING:
-    from app.ports import Record
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredLetter:
-    """What a dead-letter topic tells of one record; `value` None is a tombstone."""
-
-    stored_key: bytes  # removes the letter from its topic
-    topic: str  # the original one
-    timestamp_ms: int  # the original record's
-    key: bytes | None  # the original record's
-    value: bytes | None
-    error: str  # the InvalidError's code, `?` where no header tells it
-    reason: str
-    headers: tuple[tuple[str, bytes], ...]
-
-    @property
-    def id(self) -> str:
-        """`topic/partition/offset` of the original record."""
-        return id_of(self.stored_key)
-
-
-def id_of(stored_key: bytes) -> str:
-    """The key of a dead letter, as people name it."""
-    return stored_key.decode(errors="backslashreplace")
+from app.core.errors import InvalidError
+from app.core.records import DeadLetter, Record, StoredLetter
 
 
 def read_letter(record: "Record") -> StoredLetter:
@@ -61,3 +33,39 @@ def _integer(content: bytes | None, *, otherwise: int) -> int:
         return otherwise if content is None else int(content)
     except ValueError:
         return otherwise
+
+
+def dead_letter(record: Record, error: InvalidError) -> DeadLetter:
+    """The letter of a record that can't be processed."""
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key,
+        value=record.value,
+        error=error.code,
+        reason=str(error),
+    )
+
+
+def headers_of(letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """Provenance and reason; `dlq.tombstone` marks a record that had no value."""
+    headers = [
+        ("dlq.topic", letter.topic.encode()),
+        ("dlq.partition", str(letter.partition).encode()),
+        ("dlq.offset", str(letter.offset).encode()),
+        ("dlq.timestamp", str(letter.timestamp_ms).encode()),
+        ("dlq.error", letter.error.encode()),
+        ("dlq.reason", letter.reason.encode()),
+    ]
+    if letter.key is not None:
+        headers.append(("dlq.key", letter.key))
+    if letter.value is None:
+        headers.append(("dlq.tombstone", b"true"))
+    return headers
+
+
+def key_of(letter: DeadLetter) -> bytes:
+    """Unique, so that a compacted topic keeps each and one can be removed."""
+    return f"{letter.topic}/{letter.partition}/{letter.offset}".encode()

@@ -8,14 +8,15 @@ from typing import Final
 from app.core.errors import BusyError, FatalError, TransientError
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.store import DeadLetterStore, Selection
-from app.ports import LetterPage
+from app.ports.dead_letters import LetterPage
 
 _AT_A_TIME: Final = 2  # each reads its topics from the beginning
 _TURN_S: Final = 2.0
 
 
 class KafkaLetterBox:
-    """Implements app.ports.LetterBox; `topics` are the original ones, in the order in which letters are told."""
+    """Implements app.ports.dead_letters.LetterBox; `topics` are the original ones, in the order in which letters are
+    told."""
 
     def __init__(self, topics: Sequence[str], store: Callable[[], DeadLetterStore]) -> None:
         self._topics = list(topics)

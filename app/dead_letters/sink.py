@@ -5,49 +5,15 @@ from collections.abc import Sequence
 from aiokafka.errors import KafkaError
 
 from app.config.topics import DLQ_SUFFIX
-from app.core.errors import InvalidError, TransientError
+from app.core.errors import TransientError
+from app.core.records import DeadLetter
+from app.dead_letters.letter import headers_of, key_of
 from app.kafka.producer import DurableProducer, Outgoing
-from app.ports import DeadLetter, Record
-
-
-def dead_letter(record: Record, error: InvalidError) -> DeadLetter:
-    """The letter of a record that can't be processed."""
-    return DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        error=error.code,
-        reason=str(error),
-    )
-
-
-def headers_of(letter: DeadLetter) -> list[tuple[str, bytes]]:
-    """Provenance and reason; `dlq.tombstone` marks a record that had no value."""
-    headers = [
-        ("dlq.topic", letter.topic.encode()),
-        ("dlq.partition", str(letter.partition).encode()),
-        ("dlq.offset", str(letter.offset).encode()),
-        ("dlq.timestamp", str(letter.timestamp_ms).encode()),
-        ("dlq.error", letter.error.encode()),
-        ("dlq.reason", letter.reason.encode()),
-    ]
-    if letter.key is not None:
-        headers.append(("dlq.key", letter.key))
-    if letter.value is None:
-        headers.append(("dlq.tombstone", b"true"))
-    return headers
-
-
-def key_of(letter: DeadLetter) -> bytes:
-    """Unique, so that a compacted topic keeps each and one can be removed."""
-    return f"{letter.topic}/{letter.partition}/{letter.offset}".encode()
 
 
 class KafkaDeadLetters:
-    """Implements app.ports.DeadLetterSink. Letters that arrived before a failure come again under the same key."""
+    """Implements app.ports.dead_letters.DeadLetterSink. Letters that arrived before a failure come again under the
+    same key."""
 
     def __init__(self, brokers: Sequence[str]) -> None:
         self._producer = DurableProducer(brokers)

@@ -22,8 +22,9 @@ from aiokafka.errors import (
 from app.config.kafka import client_options
 from app.config.topics import DLQ_SUFFIX
 from app.core.errors import FatalError, InvalidError, TransientError
+from app.core.records import StoredLetter, id_of
 from app.dead_letters.filter import LetterFilter
-from app.dead_letters.letter import StoredLetter, id_of, read_letter
+from app.dead_letters.letter import read_letter
 from app.kafka.client import unreachable
 from app.kafka.producer import DurableProducer, Outgoing
 

@@ -3,7 +3,8 @@
 import msgspec
 
 from app.core.dates import from_epoch_ms, to_text
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
+from app.core.text import printable
 
 
 def line_of(letter: StoredLetter) -> str:
@@ -22,11 +23,6 @@ def page_of(letter: StoredLetter) -> str:
     return "\n".join([*lines, "", _value_of(letter.value)])
 
 
-def printable(text: str) -> str:
-    """The text with control characters and the like escaped, so on one line."""
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
-
-
 def _value_of(value: bytes | None) -> str:
     if value is None:
         return "(no value: a tombstone)"
@@ -43,7 +39,3 @@ def _time_of(milliseconds: int) -> str:
         return to_text(from_epoch_ms(milliseconds))
     except OverflowError:  # a producer that counts in microseconds is a good reason for a dead letter
         return f"{milliseconds} ms"
-
-
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape", "backslashreplace").decode("ascii")

@@ -6,8 +6,9 @@ Published first: an erasure that commits after the question finds the letter in 
 from collections.abc import Sequence
 from typing import Protocol
 
+from app.core.records import DeadLetter
 from app.erasure.mentions import names_of
-from app.ports import DeadLetter, ErasureRegister
+from app.ports.erasure import ErasureRegister
 
 
 class Letters(Protocol):
@@ -19,7 +20,7 @@ class Letters(Protocol):
 
 
 class ErasureAwareLetters:
-    """Implements app.ports.DeadLetterSink for the normalised topics."""
+    """Implements app.ports.dead_letters.DeadLetterSink for the normalised topics."""
 
     def __init__(self, letters: Letters, register: ErasureRegister) -> None:
         self._letters = letters

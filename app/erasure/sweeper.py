@@ -14,9 +14,9 @@ from typing import Final, NoReturn, Protocol
 
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
 from app.erasure.mentions import names_of
-from app.ports import ErasureRegister
+from app.ports.erasure import ErasureRegister
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,8 @@ class Letters(Protocol):
 
 
 class LetterSweep:
-    """Implements app.ports.LetterSweeper. `topics` are the original topics and whether their records name types."""
+    """Implements app.ports.erasure.LetterSweeper. `topics` are the original topics and whether their records name
+    types."""
 
     def __init__(
         self,

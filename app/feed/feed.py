@@ -20,7 +20,7 @@ from app.feed.log import Bounds, EventLog, Fetched
 from app.feed.ring import EventRing
 from app.feed.tail import EventTail
 from app.observability import metrics
-from app.ports import EventStream, StreamEndedError
+from app.ports.events import EventStream, StreamEndedError
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _READY_S: Final = 5.0
 
 
 class ChangeFeed:
-    """Implements app.ports.EventFeed."""
+    """Implements app.ports.events.EventFeed."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class ChangeFeed:
 
 
 class _Stream:
-    """Implements app.ports.EventStream."""
+    """Implements app.ports.events.EventStream."""
 
     def __init__(
         self, topic: str, tail: EventTail, log: Callable[[], EventLog], turns: asyncio.Semaphore

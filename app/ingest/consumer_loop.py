@@ -7,26 +7,26 @@ the process ends without committing, and the records come again to the next one.
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn, Protocol
 
 from app.core.clock import Clock
 from app.core.errors import FatalError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
+from app.core.process import EX_SOFTWARE, Terminate
+from app.core.records import Record
 from app.core.retry import RetryPolicy
 from app.ingest.window import Cause, TumblingWindow, WindowLimits
 from app.observability import tracing
 from app.observability.metrics import FLUSH_RETRIES, FLUSH_SECONDS, RECORDS, UNACKED_SECONDS, WINDOWS
-from app.ports import DependencyState, Record, RecordProcessor
+from app.ports.health import DependencyState
+from app.ports.processing import RecordProcessor
 
 logger = logging.getLogger(__name__)
 
-EX_SOFTWARE: Final = 70
 # All attempts at one window: below Faust's rebalance timeout of 60 s, and SIGTERM waits no longer.
 _WINDOW_LIMIT_S: Final = 45.0
-
-Terminate = Callable[[int], NoReturn]
 
 
 class Fetch(Protocol):

@@ -9,11 +9,13 @@ from typing import Protocol
 
 from app.core.errors import InvalidError
 from app.core.models import Batch, Changes
+from app.core.records import DeadLetter, Record
+from app.dead_letters.letter import dead_letter
 from app.dead_letters.policy import DeadLetterPolicy
-from app.dead_letters.sink import dead_letter
 from app.observability import tracing
 from app.observability.metrics import DEAD_LETTERS, ROWS_CHANGED, ROWS_UNCHANGED
-from app.ports import DeadLetter, DeadLetterSink, ProfileWriter, Record
+from app.ports.dead_letters import DeadLetterSink
+from app.ports.writing import ProfileWriter
 
 
 class Decoder(Protocol):
@@ -25,7 +27,7 @@ class Decoder(Protocol):
 
 
 class IngestProcessor:
-    """Implements app.ports.RecordProcessor for one of the normalised topics."""
+    """Implements app.ports.processing.RecordProcessor for one of the normalised topics."""
 
     def __init__(
         self,

@@ -6,31 +6,13 @@ Pure logic: the transport tells the offsets, a clock the time. Nothing here asks
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from app.core.clock import Clock
-from app.ports import DependencyState
+from app.core.records import Offsets, Partition
+from app.ports.health import DependencyState
 
 _SAMPLE_S: Final = 1.0
-
-
-class Partition(NamedTuple):
-    """A partition that is assigned to this process."""
-
-    topic: str
-    number: int
-
-
-class Offsets(NamedTuple):
-    """`acked`: the position after the acknowledged prefix; `end`: the position after what can be read by now."""
-
-    acked: int
-    end: int
-
-    @property
-    def lag(self) -> int:
-        """Offsets that are not acknowledged, transaction markers and compacted ones among them."""
-        return max(0, self.end - self.acked)
 
 
 @dataclass(slots=True)

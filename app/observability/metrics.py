@@ -8,12 +8,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from app.observability.http_times import ExpressTimes, HttpTimes
-from app.observability.lockfree import Counts, Times
+from app.observability.lockfree import Counts, ExpressTimes, HttpTimes, Times
 from app.observability.store_state import StoreState
 
 if TYPE_CHECKING:
-    from app.ingest.progress import Offsets, Partition
+    from app.core.records import Offsets, Partition
 
 RECORDS: Final = Counter("profile_records", "Records whose effects are durable", ["topic"])
 WINDOWS: Final = Counter("profile_windows", "Windows flushed, by what closed them", ["agent", "cause"])

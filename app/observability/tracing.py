@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-    from app.ports import Record
+    from app.core.records import Record
 
 TRACEPARENT: Final = "traceparent"
 MAX_CONTEXTS: Final = 64  # of one window; a span is made for each

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from faust.transport.consumer import ConsumerMessage
 from faust.transport.drivers import aiokafka as driver
 
-from app.ingest.progress import Offsets, Partition
+from app.core.records import Offsets, Partition
 
 _ALL_PAUSED_POLL_S: Final = 0.002
 

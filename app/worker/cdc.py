@@ -9,9 +9,10 @@ from app.config.settings import Settings
 from app.core.clock import Clock
 from app.core.failpoints import Hooks
 from app.core.log_events import LogEvent
+from app.core.process import EX_SOFTWARE, Terminate
 from app.dead_letters.policy import DeadLetterPolicy
-from app.ingest.consumer_loop import EX_SOFTWARE, Terminate
-from app.ports import DeadLetterSink, RecordProcessor
+from app.ports.dead_letters import DeadLetterSink
+from app.ports.processing import RecordProcessor
 from cdc.connector.client import ConnectClient
 from cdc.connector.watch import ConnectorWatch
 from cdc.events.processor import CdcProcessor

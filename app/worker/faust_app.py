@@ -21,7 +21,7 @@ from app.config.kafka import KafkaSecurity
 from app.config.settings import Settings
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
-from app.ingest.consumer_loop import EX_SOFTWARE
+from app.core.process import EX_SOFTWARE
 from app.observability import logs
 from app.worker.bulk_transport import BulkTransport
 

@@ -10,7 +10,7 @@ from app.core.clock import SystemClock
 from app.core.consistency_token import Tokens
 from app.core.errors import FatalError
 from app.core.log_events import LogEvent
-from app.ingest.consumer_loop import EX_SOFTWARE
+from app.core.process import EX_SOFTWARE
 from app.observability import metrics
 from app.worker.faust_app import FAUST_WEB_PORT, terminate
 

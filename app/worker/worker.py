@@ -18,6 +18,8 @@ from app.core.clock import SystemClock
 from app.core.errors import FatalError
 from app.core.failpoints import Hooks
 from app.core.log_events import LogEvent
+from app.core.process import EX_SOFTWARE, Terminate
+from app.core.records import Offsets, Partition
 from app.core.retry import RetryPolicy
 from app.dead_letters.policy import DeadLetterPolicy
 from app.dead_letters.queue import KafkaLetterBox
@@ -27,17 +29,16 @@ from app.erasure.guarded_sink import ErasureAwareLetters
 from app.erasure.sweeper import LetterSweep
 from app.feed.feed import ChangeFeed
 from app.feed.log import KafkaEventLog
-from app.ingest.consumer_loop import EX_SOFTWARE, ConsumerLoop, Terminate
+from app.ingest.consumer_loop import ConsumerLoop
 from app.ingest.processor import IngestProcessor
-from app.ingest.progress import Offsets, Partition, ProgressWatch
+from app.ingest.progress import ProgressWatch
 from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
 from app.observability import metrics, tracing
-from app.ports import Probe, RecordProcessor
+from app.ports.health import Probe
 from app.worker import gc_tuning
-from app.worker.audit_watch import AuditWatch
+from app.worker.background import AuditWatch, PlaceholderWatch
 from app.worker.faust_app import ProfileApp, build, terminate
-from app.worker.placeholder_watch import PlaceholderWatch
 from app.worker.web import WebService
 from storage.postgres.migrator import require_current
 from storage.stores import Stores
@@ -45,6 +46,7 @@ from storage.write.group_commit import SharedWriter
 from web.auth.api_key_cache import KeyRing
 
 if TYPE_CHECKING:
+    from app.ports.processing import RecordProcessor
     from app.worker.cdc import CdcParts
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import aiohttp
 
 from app.core.errors import FatalError, TransientError
-from app.core.tls import tls_context
-from app.ports import ConnectorPosition, ConnectorState, TaskState
+from app.core.network import tls_context
+from app.ports.capture import ConnectorPosition, ConnectorState, TaskState
 
 _CONFLICTS: Final = 50  # a rebalancing worker asks to be called again
 _CONFLICT_PAUSE_S: Final = 0.2
@@ -28,7 +28,7 @@ class NoConnectorError(FatalError):
 
 
 class ConnectClient:
-    """Implements app.ports.ConnectorAdmin. Every call may be repeated.
+    """Implements app.ports.capture.ConnectorAdmin. Every call may be repeated.
 
     Each raises TransientError where Connect does not answer or fails, FatalError with Connect's words where it
     refuses, and NoConnectorError where the connector is not there.

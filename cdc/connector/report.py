@@ -6,7 +6,7 @@ from typing import Final
 
 from app.core.clock import Clock
 from app.core.dates import from_epoch_ms
-from app.ports import ConnectorAdmin, ConnectorPosition, ConnectorState, ReplicationSlots, SlotState
+from app.ports.capture import ConnectorAdmin, ConnectorPosition, ConnectorState, ReplicationSlots, SlotState
 from cdc.connector.config import RECOVERY_KEY
 
 RECOVER: Final = "`python -m app connector recover` makes good what was missed"

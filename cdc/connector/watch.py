@@ -10,7 +10,8 @@ from app.core.clock import Clock
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
 from app.observability import metrics
-from app.ports import ConnectorAdmin, DependencyState, ReplicationSlots
+from app.ports.capture import ConnectorAdmin, ReplicationSlots
+from app.ports.health import DependencyState
 from cdc.connector.report import ConnectorReport, look
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ does not depend on where windows end. Changes of the entity itself bear it, befo
 from collections.abc import MutableMapping, Sequence
 
 from app.core.models import EntityKey
-from app.ports import Record
+from app.core.records import Record
 from cdc.envelope import Change, EntityChange, EntityRow
 
 

@@ -20,7 +20,7 @@ import msgspec
 
 from app.core.dates import from_epoch_ms
 from app.core.models import EntityKey
-from app.ports import OutgoingEvent
+from app.core.records import OutgoingEvent
 from cdc.envelope import (
     Change,
     EdgeChange,

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from app.core.models import EntityKey
-from app.ports import EntityDirectory
+from app.ports.graph import EntityDirectory
 
 PLACEHOLDER_TYPE: Final = "unknown"  # of an entity whose type nobody told yet; it gets another one later
 

@@ -13,18 +13,14 @@ from app.core.errors import InvalidError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import EntityKey
+from app.core.records import DeadLetter, OutgoingEvent, Record
+from app.dead_letters.letter import dead_letter
 from app.dead_letters.policy import DeadLetterPolicy
-from app.dead_letters.sink import dead_letter
 from app.observability import metrics as app_metrics
-from app.ports import (
-    CommitLog,
-    DeadLetter,
-    DeadLetterSink,
-    EntityDirectory,
-    EventSink,
-    OutgoingEvent,
-    Record,
-)
+from app.ports.caching import CommitLog
+from app.ports.dead_letters import DeadLetterSink
+from app.ports.events import EventSink
+from app.ports.graph import EntityDirectory
 from cdc import metrics
 from cdc.envelope import Change, Skipped, decode
 from cdc.events.business_keys import Continuity, Names

@@ -12,8 +12,8 @@ from aiokafka.errors import (
 
 from app.core.errors import FatalError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.records import OutgoingEvent
 from app.kafka.producer import DurableProducer, Outgoing
-from app.ports import OutgoingEvent
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 

@@ -18,7 +18,8 @@ from app.core.errors import InvalidError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import Changes
-from app.ports import CommitLog, Invalidator, Record
+from app.core.records import Record
+from app.ports.caching import CommitLog, Invalidator
 from cdc import metrics
 from cdc.envelope import Skipped, decode, entity_of_key
 from cdc.events.processor import age_s

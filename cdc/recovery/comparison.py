@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.core.models import EntityKey
-from app.core.snapshot import EdgeNow, EntityNow, GraphReading, PointNow
-from app.ports import ErasureRegister, OutgoingEvent
+from app.core.records import OutgoingEvent
+from app.core.snapshot import EdgeNow, EntityNow, PointNow
+from app.ports.erasure import ErasureRegister
+from app.ports.snapshots import GraphReading
 from cdc.envelope import (
     Change,
     EdgeChange,

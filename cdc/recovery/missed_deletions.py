@@ -8,7 +8,8 @@ from typing import Final
 from app.core.dates import from_epoch_ms
 from app.core.erasure import Named
 from app.core.models import EntityKey
-from app.ports import ErasureRegister, OutgoingEvent
+from app.core.records import OutgoingEvent
+from app.ports.erasure import ErasureRegister
 from cdc.envelope import (
     Change,
     EdgeChange,

@@ -8,7 +8,7 @@ import msgspec
 
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
-from app.ports import Record
+from app.core.records import Record
 
 _ENDS = frozenset({"entity_deleted", "relationship_deleted", "temporal_data_deleted"})
 _BEGINS = frozenset({"entity_created", "relationship_created", "temporal_data_created"})

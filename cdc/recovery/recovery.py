@@ -14,19 +14,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from app.config.consumer_groups import publisher_groups
-from app.config.settings import Settings
+from app.config.settings import Settings, publisher_groups
 from app.core.dates import parse, to_text
 from app.core.errors import FatalError, TransientError
-from app.core.snapshot import GraphSnapshots
 from app.kafka.reading import read_to_end, unread
-from app.ports import ConnectorPosition, ErasureRegister, EventSink, OutgoingEvent, ReplicationSlots
+from app.ports.capture import ConnectorPosition, ReplicationSlots
+from app.ports.erasure import ErasureRegister
+from app.ports.events import EventSink
+from app.ports.snapshots import GraphSnapshots
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import RECOVERY_KEY, config_of
 from cdc.recovery.comparison import Differences
 from cdc.recovery.published_state import PublishedView
+
+if TYPE_CHECKING:
+    from app.core.records import OutgoingEvent
 
 logger = logging.getLogger(__name__)
 

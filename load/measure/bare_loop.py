@@ -15,8 +15,7 @@ from aiokafka import AIOKafkaConsumer
 from app.config.kafka import client_options
 from app.config.settings import Role, Settings
 from app.core import dates
-from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
-from app.core.provenance import RecordSource
+from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, RecordSource, TemporalRow
 from storage.stores import Stores
 
 _FIELD = "date"

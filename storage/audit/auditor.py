@@ -47,7 +47,7 @@ class _Verdict:
 
 
 class CacheAuditor:
-    """Implements app.ports.Auditor.
+    """Implements app.ports.caching.Auditor.
 
     `node_budget` is that of the readers, since a fragment holds so many edges at most.
     """

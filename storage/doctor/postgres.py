@@ -11,7 +11,7 @@ from app.config.settings import Settings
 from app.core.api_keys import ApiKey
 from app.core.check_results import Finding, Level, failed, judged, unreachable
 from app.core.errors import FatalError, ProfileError, TransientError
-from app.ports import ReplicationSlots
+from app.ports.capture import ReplicationSlots
 from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.errors import translated
 from storage.postgres.migrator import require_current

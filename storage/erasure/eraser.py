@@ -17,7 +17,7 @@ from storage.write.placeholders import merged
 
 
 class PostgresEraser:
-    """Implements app.ports.ProfileEraser."""
+    """Implements app.ports.erasure.ProfileEraser."""
 
     def __init__(
         self,

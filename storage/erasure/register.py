@@ -12,7 +12,7 @@ from storage.write.erasure_ledger import ErasureLedger
 
 
 class PostgresErasureRegister:
-    """Implements app.ports.ErasureRegister on the primary."""
+    """Implements app.ports.erasure.ErasureRegister on the primary."""
 
     def __init__(self, pool: asyncpg.Pool, ledger: ErasureLedger, *, acquire_timeout_s: float) -> None:
         self._pool = pool

@@ -28,7 +28,7 @@ _PREFETCH: Final = 1_000
 
 
 class PostgresErasureTransfer:
-    """Implements app.ports.ErasureTransfer on the primary."""
+    """Implements app.ports.erasure.ErasureTransfer on the primary."""
 
     def __init__(
         self,

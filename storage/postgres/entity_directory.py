@@ -15,7 +15,7 @@ _POLL_S: Final = 0.005
 
 
 class PostgresDirectory:
-    """Implements app.ports.EntityDirectory."""
+    """Implements app.ports.graph.EntityDirectory."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool
@@ -35,7 +35,7 @@ class PostgresDirectory:
 
 
 class PostgresCommitLog:
-    """Implements app.ports.CommitLog."""
+    """Implements app.ports.caching.CommitLog."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

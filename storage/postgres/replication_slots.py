@@ -3,13 +3,13 @@
 import asyncpg
 
 from app.core.errors import FatalError, TransientError
-from app.ports import SlotState
+from app.ports.capture import SlotState
 from storage.postgres.errors import translated
 from storage.postgres.queries import query
 
 
 class PostgresSlots:
-    """Implements app.ports.ReplicationSlots."""
+    """Implements app.ports.capture.ReplicationSlots."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from zlib import crc32
 
-from app.core.models import PropertyRow
-from app.core.provenance import RecordSource, RequestSource, Source
+from app.core.models import PropertyRow, RecordSource, RequestSource, Source
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 

@@ -6,7 +6,7 @@ from hashlib import blake2b
 import asyncpg
 import orjson
 
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.cache.fragments import visible
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.postgres.pools import Connection
@@ -16,7 +16,7 @@ from storage.read.graph_queries import Ask, Reached, position
 
 
 class PostgresEntityIndex:
-    """Implements app.ports.EntityIndex. A replica answers that has reached what the primary has on disk now."""
+    """Implements app.ports.graph.EntityIndex. A replica answers that has reached what the primary has on disk now."""
 
     def __init__(self, source: ReadSource) -> None:
         self._source = source

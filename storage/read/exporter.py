@@ -27,7 +27,7 @@ _STORED: Final = msgspec.json.Decoder(_Stored)
 
 
 class PostgresExporter:
-    """Implements app.ports.ProfileExporter. Of each table a page of rows is in memory at a time."""
+    """Implements app.ports.graph.ProfileExporter. Of each table a page of rows is in memory at a time."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from app.ports import CacheOutcome
+from app.ports.graph import CacheOutcome
 from storage.cache.fragments import Fragment
 
 

@@ -7,9 +7,8 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from app.core.models import EntityKey
-from app.core.provenance import Source
-from app.ports import Answer
+from app.core.models import EntityKey, Source
+from app.ports.graph import Answer
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.postgres import stored_sources
 from storage.postgres.replicas import ReadSource
@@ -41,7 +40,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class PostgresProvenance:
-    """Implements app.ports.ProvenanceReader. A replica answers that has reached what the primary has on disk now."""
+    """Implements app.ports.graph.ProvenanceReader. A replica answers that has reached what the primary has on disk
+    now."""
 
     def __init__(self, source: ReadSource) -> None:
         self._source = source

@@ -12,7 +12,7 @@ from app.core.clock import Clock
 from app.core.dates import to_text
 from app.core.models import EntityKey
 from app.core.selection import Selection
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.cache import lookups
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS
@@ -31,7 +31,7 @@ Matches = Callable[[str], bool]
 
 
 class CachedGraphReader:
-    """Implements app.ports.GraphReader. A tree is not one snapshot: each of its fragments is fresh."""
+    """Implements app.ports.graph.GraphReader. A tree is not one snapshot: each of its fragments is fresh."""
 
     def __init__(
         self,

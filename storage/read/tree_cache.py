@@ -12,7 +12,7 @@ from typing import Final
 from cachebox import LRUCache
 
 from app.core.clock import Clock
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.notifications import Memory
 from storage.read.rendered_tree import Skeleton

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from app.config.settings import Settings
-from app.core.tls import tls_context
+from app.core.network import tls_context
 from storage.redis.connection import Command
 
 

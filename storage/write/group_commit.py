@@ -16,7 +16,7 @@ from functools import partial
 
 from app.core.errors import InvalidError, TransientError
 from app.core.models import Batch, Changes
-from app.ports import ProfileWriter
+from app.ports.writing import ProfileWriter
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class _Flush:
 
 
 class SharedWriter:
-    """Implements app.ports.ProfileWriter on another one, for many callers with few rows each.
+    """Implements app.ports.writing.ProfileWriter on another one, for many callers with few rows each.
 
     Each request is all or nothing, with an outcome of its own. A `write` that is cancelled while it waits writes
     nothing; one that is being written goes on for as long as anybody waits for the same transaction.

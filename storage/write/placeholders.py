@@ -22,7 +22,7 @@ UNKNOWN: Final = "unknown"
 
 
 class PostgresPlaceholderMerger:
-    """Implements app.ports.PlaceholderMerger."""
+    """Implements app.ports.writing.PlaceholderMerger."""
 
     def __init__(
         self, pool: asyncpg.Pool, invalidations: PendingInvalidations, *, acquire_timeout_s: float

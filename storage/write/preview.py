@@ -28,7 +28,8 @@ R = TypeVar("R", bound=NamedTuple)
 
 
 class PostgresPreview:
-    """Implements app.ports.ProfilePreview on the primary's pool of reads, whose sessions have no staging tables."""
+    """Implements app.ports.writing.ProfilePreview on the primary's pool of reads, whose sessions have no staging
+    tables."""
 
     def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
         self._pool = pool

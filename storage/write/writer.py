@@ -30,7 +30,7 @@ _PARTITIONS_AHEAD: Final = timedelta(days=366)
 
 
 class PostgresWriter:
-    """Implements app.ports.ProfileWriter. The caller retries TransientError with the same batch."""
+    """Implements app.ports.writing.ProfileWriter. The caller retries TransientError with the same batch."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.config.settings import Settings
-from app.ingest.consumer_loop import EX_SOFTWARE
+from app.core.process import EX_SOFTWARE
 from infra.settings import InfraSettings
 from tests.e2e.ingestion import (
     SMALL_WINDOWS,

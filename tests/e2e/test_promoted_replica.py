@@ -14,7 +14,7 @@ from app.config.settings import Role, Settings
 from app.core.consistency_token import Tokens
 from app.core.errors import TransientError
 from app.core.models import Batch
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.postgres.timeline import WATCH_S
 from storage.stores import Stores
 from tests.e2e.own_stack import OwnStack

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from app.core.api_keys import ApiKey, KeySource, Rate, Scope, id_of
+from app.core.api_keys import ApiKey, Rate, Scope, id_of
 from app.core.clock import Clock
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
+from app.ports.api_keys import KeySource
 from web.auth.token_bucket import TokenBucket
 
 logger = logging.getLogger(__name__)

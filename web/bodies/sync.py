@@ -13,8 +13,7 @@ import msgspec
 
 from app.core import dates
 from app.core.errors import InvalidError
-from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow
-from app.core.provenance import Source
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, Source
 from app.core.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web.bodies.item_errors import Refusals, decoded, judging
 from web.bodies.references import check_relationship, check_type, resolve

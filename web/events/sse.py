@@ -13,7 +13,7 @@ from aiohttp import web
 
 from app.config.settings import Settings
 from app.core.errors import TransientError
-from app.ports import EventStream, StreamEndedError
+from app.ports.events import EventStream, StreamEndedError
 from web.events.filters import Interest
 from web.http import parameters, security_headers
 from web.http.access_log import REQUEST_ID

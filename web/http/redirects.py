@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import replace
 
-from app.ports import Answer
+from app.ports.graph import Answer
 from web.services import WebServices
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])

@@ -17,7 +17,7 @@ from multidict import istr
 from app.core.clock import Clock
 from app.core.consistency_token import HEADER as TOKEN
 from app.core.consistency_token import Tokens
-from app.ports import Answer
+from app.ports.graph import Answer
 from web.http import security_headers
 from web.http.guard import CACHE_OUTCOME, SERVER_NAME
 from web.http.raw_response import TreeResponse

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from app.core.dates import from_epoch_ms, to_text
 from app.core.errors import InvalidError
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
 from web.http import cursors, parameters
 from web.problems import ProblemError
 from web.routes.graph import next_page

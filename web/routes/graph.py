@@ -9,7 +9,7 @@ from aiohttp import web
 
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
-from app.ports import Answer
+from app.ports.graph import Answer
 from web.http import bodies, consistency, cursors, parameters, redirects, selection
 from web.http.raw_response import TreeResponse
 from web.http.responses import respond, unless_known

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.ports import DependencyState, Probe
+from app.ports.health import DependencyState, Probe
 from web.services import SERVICES
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from typing import Final
 from aiohttp import web
 
 from app.core.consistency_token import HEADER as TOKEN
-from app.core.models import Batch
+from app.core.models import Batch, RequestSource
 from app.core.preview import Preview
-from app.core.provenance import RequestSource
 from web.bodies import dry_run, sync, temporal
 from web.bodies.item_errors import Refusals
 from web.http import bodies, parameters

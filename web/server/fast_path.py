@@ -18,7 +18,7 @@ from multidict import CIMultiDictProxy, istr
 from app.core.api_keys import Scope
 from app.core.errors import InvalidError
 from app.observability import tracing
-from app.ports import Answer
+from app.ports.graph import Answer
 from web.auth.api_key_cache import Grant
 from web.auth.gate import Gate
 from web.http import parameters

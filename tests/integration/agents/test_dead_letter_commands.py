@@ -17,13 +17,13 @@ from app.__main__ import main
 from app.config.settings import Settings
 from app.config.topics import DLQ_SUFFIX, TopicNames
 from app.core.errors import TransientError
+from app.core.records import DeadLetter
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.policy import DeadLetterPolicy
 from app.dead_letters.sink import KafkaDeadLetters
 from app.dead_letters.store import DeadLetterStore
 from app.ingest.processor import IngestProcessor
 from app.kafka.producer import DurableProducer, Outgoing
-from app.ports import DeadLetter
 from storage.stores import Stores
 
 pytestmark = pytest.mark.integration

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from app.core.errors import FatalError, TransientError
-from app.ports import OutgoingEvent
+from app.core.records import OutgoingEvent
 from cdc.events.publisher import KafkaEventSink
 from infra.settings import InfraSettings
 from tests.integration.cdc.conftest import ends, read

@@ -14,8 +14,8 @@ from app.config.settings import Role, Settings
 from app.config.topics import TopicNames
 from app.core.clock import SystemClock
 from app.core.errors import FatalError
+from app.core.records import Record
 from app.kafka.reading import read_to_end
-from app.ports import Record
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import config_of
 from cdc.connector.report import ConnectorReport, look

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.config.settings import Settings
 from app.core.models import Changes, Lookup
-from app.ports import Invalidator
+from app.ports.caching import Invalidator
 from cdc.invalidation.repeater import CacheRepeater
 from storage.cache.lookups import lookups_of
 from storage.stores import Stores

@@ -14,7 +14,7 @@ from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.config.settings import Settings
 from app.core.models import Batch, Changes
-from app.ports import ProfileWriter
+from app.ports.writing import ProfileWriter
 from tests.integration.storage.ingestion_model import (
     Edge,
     Entity,

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from app.config.settings import Role, Settings
 from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, RemovedEdge, TemporalRow
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 

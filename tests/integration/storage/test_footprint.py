@@ -10,8 +10,7 @@ import pytest
 
 import storage.stores
 from app.config.settings import Settings
-from app.core.models import Batch, PropertyRow
-from app.core.provenance import RecordSource
+from app.core.models import Batch, PropertyRow, RecordSource
 from storage.postgres.pools import Prepare, open_writer
 from storage.stores import Stores
 from tests.rows import edge, entity, point, prop

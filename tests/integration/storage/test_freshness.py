@@ -15,7 +15,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.models import Batch, Changes
-from app.ports import Answer
+from app.ports.graph import Answer
 from infra.locking import file_lock
 from infra.settings import InfraSettings
 from storage.cache.invalidation import PendingInvalidations

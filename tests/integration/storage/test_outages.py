@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from app.config.settings import Settings
 from app.core.errors import TransientError
 from app.core.models import Batch
-from app.ports import Answer
+from app.ports.graph import Answer
 from infra.settings import InfraSettings
 from storage.stores import Stores
 from tests.proxy import Proxy, proxied

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from app.config.settings import Settings
 from app.core.errors import InvalidError
 from app.core.export import Property
-from app.core.models import Batch, PropertyRow
-from app.core.provenance import RecordSource, RequestSource, Source
+from app.core.models import Batch, PropertyRow, RecordSource, RequestSource, Source
 from storage.postgres.stored_sources import SourceTopics
 from storage.stores import Stores
 from tests.integration.storage.delivery import waiting, write_at_once

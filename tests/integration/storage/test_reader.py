@@ -10,7 +10,7 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.models import Batch, EntityKey, EntityRow
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, point, prop, user
 

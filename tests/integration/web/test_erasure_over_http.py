@@ -13,13 +13,13 @@ from agents.entity_properties import EntityProperties
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from app.core.dates import parse, to_epoch_ms
+from app.core.records import DeadLetter
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.policy import DeadLetterPolicy
 from app.dead_letters.sink import KafkaDeadLetters
 from app.dead_letters.store import DeadLetterStore
 from app.erasure.guarded_sink import ErasureAwareLetters
 from app.ingest.processor import IngestProcessor
-from app.ports import DeadLetter
 from tests.integration.web.serving import Client, Served, serving
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from app.core.models import Batch
+from app.core.records import DeadLetter, OutgoingEvent
 from app.dead_letters.sink import KafkaDeadLetters
 from app.feed.log import KafkaEventLog
 from app.kafka.reading import read_to_end
-from app.ports import DeadLetter, OutgoingEvent
 from cdc.events.publisher import KafkaEventSink
 from tests.integration.web.serving import Served, serving
 from tests.rows import edge, prop

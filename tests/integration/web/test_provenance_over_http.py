@@ -8,8 +8,7 @@ import jsonschema
 import pytest
 
 from app.config.settings import Settings
-from app.core.models import Batch
-from app.core.provenance import RecordSource
+from app.core.models import Batch, RecordSource
 from tests.integration.web.serving import Served, serving
 from tests.rows import prop
 from web.openapi.document import document

@@ -11,9 +11,8 @@ from agents.entity_properties import EntityProperties
 from agents.temporal_data import TemporalData
 from app.config.settings import Settings
 from app.core.errors import InvalidError
-from app.core.models import Batch, EntityRow, PropertyRow
-from app.core.provenance import RecordSource
-from app.ports import Record
+from app.core.models import Batch, EntityRow, PropertyRow, RecordSource
+from app.core.records import Record
 from tests.unit.app.fakes import FakeRecord
 
 SETTINGS = Settings(max_value_bytes=500, max_edges_per_record=3)

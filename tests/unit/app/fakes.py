@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from app.core.models import Batch, Changes
-from app.ports import DeadLetter
+from app.core.records import DeadLetter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from app.core.errors import TransientError
 from app.core.failpoints import Hook, Hooks
 from app.core.models import Changes, EntityKey
-from app.ports import DeadLetter, OutgoingEvent
+from app.core.records import DeadLetter, OutgoingEvent
 from tests.unit.cdc.schemas import require_valid
 
 

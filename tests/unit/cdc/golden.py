@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.ports import OutgoingEvent, Record
+from app.core.records import OutgoingEvent, Record
 from cdc.events.idempotency import NAMESPACE
 
 PATH: Final = Path(__file__).parent / "samples" / "golden.json"

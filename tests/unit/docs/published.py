@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from app.core.models import EntityKey
-from app.ports import OutgoingEvent
+from app.core.records import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events.events import events_of
 from tests.unit.cdc import golden

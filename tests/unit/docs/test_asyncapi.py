@@ -20,8 +20,8 @@ from app.config.topics import TopicNames, TopicSpec
 from app.core import dates
 from app.core.errors import InvalidError
 from app.core.models import Batch
-from app.dead_letters.sink import dead_letter, headers_of
-from app.ports import Record
+from app.core.records import Record
+from app.dead_letters.letter import dead_letter, headers_of
 from cdc.envelope import Skipped, decode
 from load.generate import generated, source_events
 from load.generate.sending import Message

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from aiohttp.test_utils import TestClient
 
-from app.core.provenance import RequestSource
+from app.core.models import RequestSource
 from tests.seed_bodies import SEED_INGEST
 
 JSON: Final = {"Content-Type": "application/json"}

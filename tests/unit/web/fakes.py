@@ -14,10 +14,12 @@ from app.core.errors import InvalidError
 from app.core.export import ExportLine
 from app.core.models import Batch, Changes, EntityKey
 from app.core.preview import Difference, Preview
+from app.core.records import StoredLetter
 from app.core.selection import Selection
-from app.dead_letters.letter import StoredLetter
 from app.feed.feed import ChangeFeed
-from app.ports import Answer, DependencyState, LetterPage
+from app.ports.dead_letters import LetterPage
+from app.ports.graph import Answer
+from app.ports.health import DependencyState
 from tests.unit.app.feed.event_log import Topic
 from web.auth.api_key_cache import KeyRing
 from web.services import WebServices

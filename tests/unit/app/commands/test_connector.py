@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.__main__ import main
-from app.ports import ConnectorPosition, ConnectorState, SlotState, TaskState
+from app.ports.capture import ConnectorPosition, ConnectorState, SlotState, TaskState
 from cdc.connector.report import ConnectorReport
 
 NOW = datetime(2025, 1, 15, tzinfo=UTC)

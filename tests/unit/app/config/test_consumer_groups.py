@@ -1,5 +1,4 @@
-from app.config.consumer_groups import publisher_groups
-from app.config.settings import Role, Settings
+from app.config.settings import Role, Settings, publisher_groups
 
 
 def test_each_set_of_roles_with_cdc_is_a_publisher_and_no_other_group() -> None:

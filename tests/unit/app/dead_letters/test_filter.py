@@ -1,7 +1,7 @@
 import pytest
 
+from app.core.records import StoredLetter
 from app.dead_letters.filter import LetterFilter
-from app.dead_letters.letter import StoredLetter
 
 LETTER = StoredLetter(
     stored_key=b"t/3/42",

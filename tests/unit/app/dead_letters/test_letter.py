@@ -1,6 +1,5 @@
-from app.dead_letters.letter import read_letter
-from app.dead_letters.sink import headers_of, key_of
-from app.ports import DeadLetter
+from app.core.records import DeadLetter
+from app.dead_letters.letter import headers_of, key_of, read_letter
 from tests.unit.app.fakes import FakeRecord
 
 LETTER = DeadLetter(

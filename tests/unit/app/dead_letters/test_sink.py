@@ -5,9 +5,10 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, NotLeaderForPartitionError
 
 from app.core.errors import TransientError
-from app.dead_letters.sink import KafkaDeadLetters, headers_of, key_of
+from app.core.records import DeadLetter
+from app.dead_letters.letter import headers_of, key_of
+from app.dead_letters.sink import KafkaDeadLetters
 from app.kafka import producer as durable_producer
-from app.ports import DeadLetter
 
 LETTER = DeadLetter(
     topic="t",

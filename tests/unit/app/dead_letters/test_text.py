@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
 from app.dead_letters.text import line_of, page_of
 
 LETTER = StoredLetter(

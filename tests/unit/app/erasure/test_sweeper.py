@@ -15,10 +15,9 @@ from app.core.dates import to_epoch_ms
 from app.core.erasure import Named
 from app.core.errors import TransientError
 from app.core.models import EntityKey
-from app.dead_letters.letter import StoredLetter
+from app.core.records import DeadLetter, StoredLetter
 from app.erasure.guarded_sink import ErasureAwareLetters
 from app.erasure.sweeper import LetterSweep
-from app.ports import DeadLetter
 
 ERASED_AT = datetime(2025, 6, 1, tzinfo=UTC)
 MARIA = EntityKey("user", "maria")

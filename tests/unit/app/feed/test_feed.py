@@ -10,7 +10,7 @@ from app.core.domain_event import DomainEvent
 from app.core.errors import BusyError, InvalidError, TransientError
 from app.feed import cursor as event_cursor
 from app.feed.feed import ChangeFeed
-from app.ports import EventStream, StreamEndedError
+from app.ports.events import EventStream, StreamEndedError
 from tests.unit.app.feed.event_log import Topic
 
 

@@ -7,10 +7,10 @@ from prometheus_client import REGISTRY
 
 from app.core.clock import SystemClock
 from app.core.errors import FatalError, TransientError
+from app.core.records import Record
 from app.core.retry import RetryPolicy
 from app.ingest.consumer_loop import ConsumerLoop
 from app.ingest.window import WindowLimits
-from app.ports import Record
 from tests.unit.app.fakes import FakeRecord, Terminated, terminate
 
 

@@ -7,9 +7,9 @@ from prometheus_client import REGISTRY
 
 from app.core.errors import FatalError, InvalidError, TransientError
 from app.core.models import Batch, Changes, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
+from app.core.records import Record
 from app.dead_letters.policy import DeadLetterPolicy
 from app.ingest.processor import IngestProcessor
-from app.ports import Record
 from tests.unit.app.fakes import FakeDeadLetters, FakeRecord, FakeWriter
 
 TOLD_AT: Final = datetime(2025, 1, 15, tzinfo=UTC)

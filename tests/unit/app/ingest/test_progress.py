@@ -2,9 +2,10 @@ import asyncio
 
 import pytest
 
+from app.core.records import Offsets, Partition
 from app.ingest import progress
-from app.ingest.progress import Offsets, Partition, ProgressWatch
-from app.ports import DependencyState
+from app.ingest.progress import ProgressWatch
+from app.ports.health import DependencyState
 from tests.unit.app.fakes import FakeClock
 
 A, B, C = Partition("a", 0), Partition("a", 1), Partition("b", 0)

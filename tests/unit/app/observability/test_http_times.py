@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from app.observability.http_times import HttpTimes
+from app.observability.lockfree import HttpTimes
 
 
 def test_buckets_are_cumulative_and_bounds_inclusive() -> None:

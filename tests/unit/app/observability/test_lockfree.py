@@ -5,8 +5,7 @@ import math
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.observability.http_times import ExpressTimes, HttpTimes
-from app.observability.lockfree import Counts, Times
+from app.observability.lockfree import Counts, ExpressTimes, HttpTimes, Times
 from app.observability.store_state import PoolFigures, ReplicaFigures, StoreFigures, StoreState
 
 

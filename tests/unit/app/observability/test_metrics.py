@@ -9,9 +9,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import app.observability.metrics
 import cdc.metrics
-from app.ingest.progress import Offsets, Partition
-from app.observability.http_times import ExpressTimes, HttpTimes
-from app.observability.lockfree import Counts, Times
+from app.core.records import Offsets, Partition
+from app.observability.lockfree import Counts, ExpressTimes, HttpTimes, Times
 from app.observability.metrics import ConsumerLag, exposition
 from app.observability.store_state import StoreState
 

@@ -14,7 +14,7 @@ from faust.transport.consumer import ConsumerMessage
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from app.ingest.progress import Offsets
+from app.core.records import Offsets
 from app.worker.bulk_transport import BulkConsumer, BulkTransport, Fetch, ReadCommittedThread
 from tests.unit.app.fakes import FakeRecord
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from app.core.errors import FatalError, TransientError
-from app.ports import ConnectorPosition
+from app.ports.capture import ConnectorPosition
 from cdc.connector.client import ConnectClient, NoConnectorError, cause_of
 from infra.connector import ConnectClient as SyncClient
 from infra.errors import InfraError

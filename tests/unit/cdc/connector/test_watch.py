@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.core.errors import TransientError
-from app.ports import ConnectorPosition, ConnectorState, SlotState, TaskState
+from app.ports.capture import ConnectorPosition, ConnectorState, SlotState, TaskState
 from cdc.connector.config import RECOVERY_KEY
 from cdc.connector.watch import ConnectorWatch
 from tests.unit.app.fakes import FakeClock

@@ -8,7 +8,7 @@ import pytest
 
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
-from app.ports import OutgoingEvent
+from app.core.records import OutgoingEvent
 from cdc.envelope import Skipped, decode
 from cdc.events.events import events_of
 from cdc.events.idempotency import NAMESPACE, event_id

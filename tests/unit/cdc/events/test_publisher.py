@@ -7,8 +7,8 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from app.core.errors import FatalError, TransientError
+from app.core.records import OutgoingEvent
 from app.kafka import producer as durable_producer
-from app.ports import OutgoingEvent
 from cdc.events.publisher import KafkaEventSink
 from tests.unit.cdc.fakes import FakeHooks
 

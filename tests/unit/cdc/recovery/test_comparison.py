@@ -14,8 +14,8 @@ import pytest
 from app.core.erasure import Named
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
+from app.core.records import OutgoingEvent
 from app.core.snapshot import EdgeNow, EntityNow, PointNow
-from app.ports import OutgoingEvent
 from cdc.envelope import EntityChange, EntityRow, Source, TemporalChange, TemporalRow
 from cdc.events.events import events_of
 from cdc.recovery.comparison import RECOVERED, Differences

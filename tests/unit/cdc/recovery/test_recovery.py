@@ -9,7 +9,8 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.errors import FatalError, TransientError
-from app.ports import ConnectorPosition, ConnectorState, OutgoingEvent, SlotState
+from app.core.records import OutgoingEvent
+from app.ports.capture import ConnectorPosition, ConnectorState, SlotState
 from cdc.connector.config import RECOVERY_KEY
 from cdc.recovery.recovery import MARGIN, Recovery
 from tests.unit.cdc.recovery.test_comparison import U1, Reading, Register, entity

@@ -4,7 +4,7 @@ import pytest
 
 from app.core.clock import SystemClock
 from app.core.models import Changes
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.read.reader import CachedGraphReader
 from storage.read.tree_cache import KeptTrees
 from tests.unit.storage.read.fake_reads import KEYSPACE, World

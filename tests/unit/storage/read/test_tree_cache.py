@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.ports import Answer
+from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import AGING_S, LIFETIME_S, MemoryCache
 from storage.read.rendered_tree import Skeleton

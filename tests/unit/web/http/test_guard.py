@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from app.core.errors import FatalError, InvalidError, TransientError
-from app.ports import DependencyState
+from app.ports.health import DependencyState
 from tests.unit.web.fakes import FakeProbe, World
 from web import problems
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from app.core.errors import BusyError, TransientError
-from app.dead_letters.letter import StoredLetter
+from app.core.records import StoredLetter
 from tests.unit.web.fakes import World
 
 Client = TestClient[Any, Any]

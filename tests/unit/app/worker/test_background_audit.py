@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import REGISTRY
 
-from app.core.audit import AuditReport, Mismatch
-from app.core.audit_text import line_of
+from app.core.audit import AuditReport, Mismatch, line_of
 from app.core.errors import TransientError
-from app.worker.audit_watch import AuditWatch
+from app.worker.background import AuditWatch
 
 STALE = Mismatch(
     kind="property",

@@ -1,19 +1,19 @@
-"""The audit that a web worker does all the while, a few entries at a time."""
+"""What workers do all the while in the background: audit caches, merge placeholders."""
 
 import asyncio
 import logging
 from typing import Final, NoReturn
 
-from app.core.audit_text import line_of
+from app.core.audit import GRACE_S, line_of
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
 from app.observability import metrics
-from app.ports import Auditor
+from app.ports.caching import Auditor
+from app.ports.writing import PlaceholderMerger
 
 logger = logging.getLogger(__name__)
 
 SAMPLE: Final = 20  # of each level
-GRACE_S: Final = 1.0  # from a commit until every worker has heard of it, with much to spare
 
 
 class AuditWatch:
@@ -50,4 +50,36 @@ class AuditWatch:
     def _note_failure(self, reason: str) -> None:
         if not self._failed:
             logger.warning("The cache is not audited for now: %s", reason)
+        self._failed = True
+
+
+class PlaceholderWatch:
+    """Merges until nothing is left, then rests. Several workers may do so; one at a time has something to do."""
+
+    def __init__(self, merger: PlaceholderMerger, *, interval_s: float) -> None:
+        self._merger = merger
+        self._interval_s = interval_s
+        self._failed = False
+
+    async def run(self) -> NoReturn:
+        """Merge until cancelled."""
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.merge()
+
+    async def merge(self) -> None:
+        """Merge what can be merged now. Never raises; the next round tries again."""
+        try:
+            while merged := await self._merger.merge():
+                logger.info("%d placeholders were merged into the entities of their references", merged)
+        except TransientError as error:
+            self._note_failure(str(error))
+        except Exception as error:  # noqa: BLE001 - nothing depends on it; its message may quote a row
+            self._note_failure(type(error).__name__)
+        else:
+            self._failed = False
+
+    def _note_failure(self, reason: str) -> None:
+        if not self._failed:
+            logger.warning("Placeholders are not merged for now: %s", reason)
         self._failed = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.core.errors import TransientError
-from app.worker.placeholder_watch import PlaceholderWatch
+from app.worker.background import PlaceholderWatch
 
 
 @dataclass

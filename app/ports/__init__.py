@@ -1,0 +1,1 @@
+"""What agents, web, cdc and storage ask of one another: Protocols, one file for each consumer."""

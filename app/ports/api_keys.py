@@ -1,0 +1,34 @@
+"""Where API keys are read and kept."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from app.core.api_keys import ApiKey, Rate, Scope
+
+
+class KeySource(Protocol):
+    """Where keys are read."""
+
+    async def all(self) -> Sequence[ApiKey]:
+        """Every key that was ever made, the newest last; revoked ones stay. Raises TransientError or FatalError."""
+        ...
+
+
+class KeyStore(KeySource, Protocol):
+    """Where keys are kept. Each call raises TransientError or FatalError."""
+
+    async def add(
+        self,
+        *,
+        key_id: str,
+        digest: bytes,
+        name: str,
+        scopes: frozenset[Scope],
+        expires_at: datetime | None,
+        rate: Rate | None,
+    ) -> None: ...
+
+    async def revoke(self, key_id: str) -> bool:
+        """Whether there is such a key; the date of the first revocation stays."""
+        ...

@@ -1,0 +1,75 @@
+"""Erasures, the ledger of them, and what happens to copies outside of the database."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from app.core.erasure import ErasureReceipt, LedgerEntry, Named, Taken
+from app.core.models import EntityKey
+
+
+class ProfileEraser(Protocol):
+    """Erases entities."""
+
+    async def erase(self, key: EntityKey) -> ErasureReceipt | None:
+        """Delete the entity, its edges on both sides and its points, in one transaction.
+
+        Records about it that were told not later than this are dropped from now on. Caches are told after the
+        commit. Where there is no such entity, the receipt of its erasure, or None where there was none either. Raises
+        TransientError (it may have been erased: ask again) or FatalError.
+        """
+        ...
+
+    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+        """The same by id."""
+        ...
+
+    async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
+        """What the ledger says now of an erasure."""
+        ...
+
+
+class ErasureRegister(Protocol):
+    """What the ledger says of copies outside of the database. Raises TransientError or FatalError."""
+
+    async def unchecked(self) -> Mapping[str, datetime]:
+        """The erasures, by ledger id, whose dead letters have not been removed yet, and their dates."""
+        ...
+
+    async def erased_among(self, named: Sequence[Named]) -> list[frozenset[str]]:
+        """For each the ledger ids of those that it is about and that were erased not before it was told."""
+        ...
+
+    async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
+        """The dead letters of these erasures, as `unchecked` told them, are removed, so many of each."""
+        ...
+
+
+class ErasureTransfer(Protocol):
+    """Carries the ledger into a database that was restored from before. Raises TransientError or FatalError.
+
+    Both databases have to be under the same PROFILE_ERASURE_KEY.
+    """
+
+    def entries(self, *, since: datetime | None = None) -> AsyncIterator[LedgerEntry]:
+        """The ledger, in one snapshot of the primary, by the date of the erasure; `since`: not those before."""
+        ...
+
+    def take(
+        self, entries: Sequence[LedgerEntry], *, made_since: datetime | None = None
+    ) -> AsyncIterator[Sequence[Taken]]:
+        """Note the entries that the ledger lacks, or has with an older date, and erase whom they are about.
+
+        In batches, each in one transaction in which no flush is open, and told when it has committed; caches are told
+        by then. So what breaks off may be repeated, and what the ledger has already is left alone. `made_since`: erase
+        as well whoever was made since then, though it was after the erasure, and though the ledger has the entry.
+        """
+        ...
+
+
+class LetterSweeper(Protocol):
+    """Removes the dead letters about erased entities."""
+
+    async def swept(self, *, wait_s: float) -> None:
+        """Begin now what is due; return when it was tried, or after so long. Never raises."""
+        ...

@@ -1,0 +1,52 @@
+"""Writes of the graph, as agents and web ask for them."""
+
+from datetime import datetime
+from typing import Protocol
+
+from app.core.models import Batch, Changes
+from app.core.preview import Preview
+
+
+class ProfileWriter(Protocol):
+    """Writes one batch in one transaction, then invalidates caches."""
+
+    async def write(self, batch: Batch) -> Changes:
+        """Commit the batch and return what changed.
+
+        Idempotent and independent of order: the last writer by reference date wins, against what is stored
+        too. A failure of the cache never fails a write. Raises TransientError (nothing committed, or it is
+        not known whether it was; write it again), InvalidError (PostgreSQL refuses a value: split the batch
+        to find it) or FatalError.
+        """
+        ...
+
+    async def now(self) -> datetime:
+        """The primary's clock, in UTC."""
+        ...
+
+
+class ProfilePreview(Protocol):
+    """Tells what a write would change. Writes nothing: no row, no WAL, no sequence value."""
+
+    async def preview(self, batch: Batch) -> Preview:
+        """What ProfileWriter.write would do with the batch, against one snapshot of the primary.
+
+        Raises as `write` does: TransientError, InvalidError (PostgreSQL refuses a value) or FatalError.
+        """
+        ...
+
+    async def now(self) -> datetime:
+        """The primary's clock, in UTC."""
+        ...
+
+
+class PlaceholderMerger(Protocol):
+    """Merges placeholders of type `unknown` into the one typed entity of their reference."""
+
+    async def merge(self) -> int | None:
+        """Merge a bounded number, in one transaction, and return it; None while another process does.
+
+        A placeholder whose reference several types bear, or none, stays. Idempotent: nothing to do writes nothing.
+        Caches are told after the commit. Raises TransientError or FatalError.
+        """
+        ...
