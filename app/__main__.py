@@ -9,12 +9,12 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from app.commands import audit, connector, dead_letters, doctor, erasures, keys, placeholders
 from app.config.settings import Settings, problems_of
 from app.core.errors import ProfileError
+from app.kafka.client import KafkaError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,8 +25,8 @@ from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
 from storage.cache.keyspace import Keyspace
 from storage.cache.leases import SharedLevel
-from storage.cache.memory import MemoryCache
-from storage.cache.notifications import Memory, Notifications
+from storage.cache.memory import Memory, MemoryCache
+from storage.cache.notifications import Notifications
 from storage.cache.refresh_ahead import Renewal
 from storage.cache.shared import CacheLevel, NoCache, RedisCache
 from storage.erasure.eraser import PostgresEraser

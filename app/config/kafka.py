@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, overload
+from typing import Final, Literal, overload
 
 from app.core.network import tls_context
 
@@ -66,19 +66,3 @@ class Brokers(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._addresses)
-
-
-def client_options(brokers: Sequence[str]) -> dict[str, Any]:
-    """Keywords of every client of aiokafka. Raises FatalError where a file can't be used."""
-    security = brokers.security if isinstance(brokers, Brokers) else PLAINTEXT
-    options: dict[str, Any] = {"bootstrap_servers": list(brokers)}
-    if security.protocol == "PLAINTEXT":
-        return options
-    options |= {"security_protocol": security.protocol, "ssl_context": security.tls()}
-    if security.uses_sasl:
-        options |= {
-            "sasl_mechanism": security.mechanism,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": security.password,
-        }
-    return options

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from aiokafka.errors import KafkaError
-
 from app.config.topics import DLQ_SUFFIX
 from app.core.errors import TransientError
 from app.core.records import DeadLetter
 from app.dead_letters.letter import headers_of, key_of
+from app.kafka.client import KafkaError
 from app.kafka.producer import DurableProducer, Outgoing
 
 

@@ -11,21 +11,22 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import (
-    InvalidTimestampError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
-
-from app.config.kafka import client_options
 from app.config.topics import DLQ_SUFFIX
 from app.core.errors import FatalError, InvalidError, TransientError
 from app.core.records import StoredLetter, id_of
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.letter import read_letter
-from app.kafka.client import unreachable
+from app.kafka.client import (
+    AIOKafkaConsumer,
+    ConsumerRecord,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicPartition,
+    client_options,
+    unreachable,
+)
 from app.kafka.producer import DurableProducer, Outgoing
 
 REPLAYED_FROM: Final = "dlq.replayed-from"

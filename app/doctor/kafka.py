@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
-
-from app.config.kafka import client_options
 from app.config.settings import Settings
 from app.config.topics import TopicSpec
 from app.core.check_results import Finding, Level, failed, judged
 from app.core.errors import ProfileError
-from app.kafka.client import unreachable
+from app.kafka.client import (
+    AIOKafkaAdminClient,
+    ConfigResource,
+    ConfigResourceType,
+    KafkaError,
+    client_options,
+    unreachable,
+)
 from cdc.connector.report import ConnectorReport
 
 

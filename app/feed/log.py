@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, Protocol, Self
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-
-from app.config.kafka import client_options
 from app.core.domain_event import DomainEvent, read_event
 from app.core.errors import FatalError, TransientError
-from app.kafka.client import unreachable
+from app.kafka.client import (
+    AIOKafkaConsumer,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicPartition,
+    client_options,
+    unreachable,
+)
 from app.kafka.reading import partitions_of
 
 _ANSWER_S: Final = 5.0

@@ -8,10 +8,9 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, for_code
 
-from app.config.kafka import client_options
 from app.config.topics import TopicSpec
 from app.core.errors import FatalError, TransientError
-from app.kafka.client import unreachable
+from app.kafka.client import client_options, unreachable
 
 logger = logging.getLogger(__name__)
 

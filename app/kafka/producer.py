@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from app.config.kafka import client_options
+from app.kafka.client import client_options
 from app.kafka.partitioner import partition_of
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from app.config.kafka import client_options
 from app.core.errors import FatalError, TransientError
-from app.kafka.client import unreachable
+from app.kafka.client import client_options, unreachable
 
 _POLL_MS = 1_000
 _STALL_S = 30.0

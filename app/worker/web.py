@@ -6,66 +6,49 @@ from typing import TYPE_CHECKING, Any
 
 from mode import Service
 
-from app.core.clock import SystemClock
-from app.core.consistency_token import Tokens
+from app.config.settings import Settings
 from app.core.errors import FatalError
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE
-from app.observability import metrics
-from app.worker.faust_app import FAUST_WEB_PORT, terminate
+from app.worker.faust_app import FAUST_WEB_PORT, ProfileApp, terminate
 
 if TYPE_CHECKING:
-    from app.worker.worker import Worker
+    from collections.abc import Awaitable, Callable
+
+    from web.services import WebServices
 
 logger = logging.getLogger(__name__)
 
 
 class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
-    """Our HTTP server as a service of the worker."""
+    """Our HTTP server as a service of the worker. `open_services` gives what its handlers use, once it starts."""
 
-    def __init__(self, worker: "Worker", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        app: ProfileApp,
+        settings: Settings,
+        open_services: "Callable[[], Awaitable[WebServices]]",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self._worker = worker
+        self._app = app
+        self._settings = settings
+        self._open_services = open_services
         self._server: Any = None
 
     async def on_start(self) -> None:
-        from web.application import WebServices  # noqa: PLC0415 — a role imports its own parts alone
-        from web.application import build as build_web  # noqa: PLC0415
+        from web.application import build as build_web  # noqa: PLC0415 — a role imports its own parts alone
         from web.server.server import WebServer  # noqa: PLC0415
 
-        worker = self._worker
-        conf = worker.app.conf
+        conf, told = self._app.conf, self._settings
         # `faust worker -p 8889 -b 127.0.0.1`, or `--web-host`, changes the app's configuration.
-        told = worker.settings
         settings = told.model_copy(
             update={
                 "web_port": told.web_port if conf.web_port == FAUST_WEB_PORT else conf.web_port,
                 "web_host": conf.web_host if conf.web_bind == told.web_host else conf.web_bind,
             }
         )
-        services = WebServices(
-            reader=worker.stores.reader,
-            writer=worker.shared_writer(),
-            preview=worker.stores.preview,
-            eraser=worker.stores.eraser,
-            letters=worker.letter_sweep(),
-            exporter=worker.stores.exporter,
-            directory=worker.stores.directory,
-            entities=worker.stores.entities,
-            provenance=worker.stores.provenance,
-            feed=worker.change_feed(),
-            letter_box=worker.letter_box(),
-            tokens=Tokens(lambda: worker.stores.database),
-            position=worker.stores.position,
-            probes=worker.probes(),
-            clock=SystemClock(),
-            metrics=metrics.exposition,
-            observe=metrics.HTTP_TIMES.observe,
-            keys=await worker.key_ring(),
-            observe_express=metrics.HTTP_TIMES.observe_express,
-            observe_wait=metrics.HTTP_WAIT_SECONDS.observe,
-        )
-        self._server = WebServer.from_settings(build_web(services, settings), settings)
+        self._server = WebServer.from_settings(build_web(await self._open_services(), settings), settings)
         try:
             await self._server.start()
         except FatalError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from app.config.settings import Role, Settings
 from app.core.api_keys import Rate
 from app.core.clock import SystemClock
+from app.core.consistency_token import Tokens
 from app.core.errors import FatalError
 from app.core.failpoints import Hooks
 from app.core.log_events import LogEvent
@@ -48,6 +49,7 @@ from web.auth.api_key_cache import KeyRing
 if TYPE_CHECKING:
     from app.ports.processing import RecordProcessor
     from app.worker.cdc import CdcParts
+    from web.services import WebServices
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Worker:
         app = build(self.settings)
         app.opening, app.draining, app.closing = self._open, self._drain, self._close
         if Role.WEB in roles:
-            app.web_service = WebService(self)
+            app.web_service = WebService(app, self.settings, self._web_services)
         # Reads depend on PostgreSQL and Redis alone.
         app.producer_only = roles == [Role.WEB]
         for role in roles:
@@ -223,7 +225,35 @@ class Worker:
     async def _close(self) -> None:
         await self._resources.aclose()
 
-    def shared_writer(self) -> SharedWriter:
+    async def _web_services(self) -> "WebServices":
+        """What the HTTP handlers use; it closes with the worker's resources, after the server has stopped."""
+        from web.services import WebServices  # noqa: PLC0415 — a role imports its own parts alone
+
+        stores = self.stores
+        return WebServices(
+            reader=stores.reader,
+            writer=self._shared_writer(),
+            preview=stores.preview,
+            eraser=stores.eraser,
+            letters=self._letter_sweep(),
+            exporter=stores.exporter,
+            directory=stores.directory,
+            entities=stores.entities,
+            provenance=stores.provenance,
+            feed=self._change_feed(),
+            letter_box=self._letter_box(),
+            tokens=Tokens(lambda: stores.database),
+            position=stores.position,
+            probes=self._probes(),
+            clock=self._clock,
+            metrics=metrics.exposition,
+            observe=metrics.HTTP_TIMES.observe,
+            keys=await self._key_ring(),
+            observe_express=metrics.HTTP_TIMES.observe_express,
+            observe_wait=metrics.HTTP_WAIT_SECONDS.observe,
+        )
+
+    def _shared_writer(self) -> SharedWriter:
         """A writer for the web, where many callers have few rows each; agents bring whole windows.
 
         It closes before the stores, and after the web server has stopped: what was accepted is written.
@@ -236,7 +266,7 @@ class Worker:
         self._resources.push_async_callback(shared.close)
         return shared
 
-    def letter_sweep(self) -> LetterSweep:
+    def _letter_sweep(self) -> LetterSweep:
         """What removes dead letters about erased entities; it runs until the stores close."""
         settings, names = self.settings, self.settings.topics
         typed = dict.fromkeys((*names.normalised, names.cdc), True)
@@ -248,7 +278,7 @@ class Worker:
         self._resources.callback(sweeping.cancel)
         return sweep
 
-    async def key_ring(self) -> KeyRing:
+    async def _key_ring(self) -> KeyRing:
         """The API keys, read once now and then again and again until the stores close."""
         settings = self.settings
         per_s = settings.web_rate_per_s
@@ -264,7 +294,7 @@ class Worker:
         self._resources.callback(reading.cancel)
         return ring
 
-    def change_feed(self) -> ChangeFeed:
+    def _change_feed(self) -> ChangeFeed:
         """What streams of events come from; it closes before the stores, and after the web server has stopped."""
         settings = self.settings
         topic = settings.topics.domain_events
@@ -277,13 +307,13 @@ class Worker:
         self._resources.push_async_callback(feed.close)
         return feed
 
-    def letter_box(self) -> KafkaLetterBox:
+    def _letter_box(self) -> KafkaLetterBox:
         """The dead letters, for the HTTP API."""
         names = self.settings.topics
         topics = [*names.sources, *names.normalised, names.cdc]
         return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka, topics))
 
-    def probes(self) -> list[Probe]:
+    def _probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
         watches: list[Probe | None] = [self._progress, self._connector]
         return [

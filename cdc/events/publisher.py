@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aiokafka.errors import (
+from app.core.errors import FatalError, TransientError
+from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.records import OutgoingEvent
+from app.kafka.client import (
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
-
-from app.core.errors import FatalError, TransientError
-from app.core.failpoints import NO_HOOKS, Hooks
-from app.core.records import OutgoingEvent
 from app.kafka.producer import DurableProducer, Outgoing
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)

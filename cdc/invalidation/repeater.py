@@ -9,16 +9,19 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-
-from app.config.kafka import client_options
 from app.core.clock import Clock, SystemClock
 from app.core.errors import InvalidError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import Changes
 from app.core.records import Record
+from app.kafka.client import (
+    AIOKafkaConsumer,
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    client_options,
+)
 from app.ports.caching import CommitLog, Invalidator
 from cdc import metrics
 from cdc.envelope import Skipped, decode, entity_of_key

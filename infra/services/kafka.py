@@ -7,9 +7,7 @@ import uuid
 from pathlib import Path
 from typing import ClassVar
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
+from app.kafka.client import AIOKafkaAdminClient, KafkaError
 from infra.errors import NotReadyError
 from infra.install.apt import ensure_programs
 from infra.install.artifacts import maven_jars

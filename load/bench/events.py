@@ -19,9 +19,9 @@ from typing import Any, Final
 import orjson
 from aiokafka import AIOKafkaProducer
 
-from app.config.kafka import client_options
 from app.config.settings import Role
 from app.core import dates
+from app.kafka.client import client_options
 from load.bench.events_pipeline import Pipeline, paced, pipeline
 from load.generate import messages
 from load.generate.options import positive

@@ -11,10 +11,10 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.config.kafka import client_options
 from app.config.settings import Role, Settings
 from app.core.errors import ProfileError
 from app.kafka.admin import create_topics
+from app.kafka.client import client_options
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import config_of
 from load.errors import LoadError

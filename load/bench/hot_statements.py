@@ -17,9 +17,9 @@ from storage.cache.memory import MemoryCache
 from storage.cache.shared import NoCache
 from storage.postgres.entity_directory import PostgresDirectory
 from storage.postgres.pools import open_reader, open_writer
+from storage.postgres.positioned import Ask
 from storage.postgres.queries import query
 from storage.read import graph_queries
-from storage.read.graph_queries import Ask
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
 from storage.write.preview import PostgresPreview

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.config.kafka import client_options
+from app.kafka.client import client_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

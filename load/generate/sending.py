@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from tqdm import tqdm
 
-from app.config.kafka import client_options
+from app.kafka.client import client_options
 from load.errors import LoadError
 
 _IN_FLIGHT = 5_000

@@ -12,10 +12,10 @@ import msgspec
 import uvloop
 from aiokafka import AIOKafkaConsumer
 
-from app.config.kafka import client_options
 from app.config.settings import Role, Settings
 from app.core import dates
 from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, RecordSource, TemporalRow
+from app.kafka.client import client_options
 from storage.stores import Stores
 
 _FIELD = "date"

@@ -15,9 +15,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from app.config.kafka import client_options
 from app.config.settings import Role, Settings
 from app.kafka.admin import create_topics
+from app.kafka.client import client_options
 from load.errors import LoadError
 from load.generate.sending import Message, send
 from load.measure.bare_loop import topic_of

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer
 
-from app.config.kafka import client_options
 from app.config.settings import Settings
 from app.core import dates
+from app.kafka.client import client_options
 from load.generate import messages
 from load.generate.postgres import connect
 from load.generate.sending import Message

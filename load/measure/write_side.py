@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.config.kafka import client_options
 from app.config.settings import Role, Settings
 from app.kafka.admin import create_topics
+from app.kafka.client import client_options
 from load.errors import LoadError
 from load.measure.processes import started
 from load.measure.readers import committed, delete_topics, reader_process, readers

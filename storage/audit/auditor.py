@@ -23,9 +23,9 @@ from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS, IdList
 from storage.cache.invalidation import CacheInvalidator
 from storage.cache.keyspace import CacheKey, Keyspace
+from storage.postgres.positioned import Ask
 from storage.postgres.replicas import ReadSource
 from storage.read import graph_queries
-from storage.read.graph_queries import Ask
 
 _BATCH: Final = 100  # entries that are read, and asked for on the primary, at once
 

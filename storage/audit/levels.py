@@ -9,7 +9,7 @@ from storage.cache import fragments, id_lists
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import IdList
 from storage.cache.keyspace import CacheKey, Keyspace
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory
 from storage.redis.cluster import RedisNodes
 
 Entry = Fragment | IdList

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from app.core.log_events import LogEvent
 from app.core.models import Changes
 from storage.cache.keyspace import CacheKey, Keyspace
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory
 from storage.cache.shared import CacheLevel, keys_of
 
 logger = logging.getLogger(__name__)

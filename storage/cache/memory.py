@@ -13,6 +13,8 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from cachebox import LRUCache
 
 from app.core.clock import Clock
+from storage.cache.fragments import Fragment
+from storage.cache.id_lists import IdList
 
 V = TypeVar("V")
 Key = int | bytes  # an entity's id, or the name of another cache key
@@ -250,3 +252,6 @@ class MemoryCache(Generic[V]):
         """The channel is there."""
         self.forget()
         self.is_on = True
+
+
+Memory = MemoryCache[Fragment | IdList]

@@ -18,10 +18,8 @@ import msgspec
 from app.core.clock import Clock
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
-from storage.cache.fragments import Fragment
-from storage.cache.id_lists import IdList
 from storage.cache.keyspace import CacheKey, Keyspace
-from storage.cache.memory import MemoryCache
+from storage.cache.memory import Memory
 from storage.redis.cluster import RedisNodes
 from storage.redis.node import Address
 from storage.redis.subscription import Subscription
@@ -35,8 +33,6 @@ _TURNS: Final = 8  # of the loop, from the clock's wake to the heartbeat's retur
 _PATIENCE_S: Final = 4.0
 _RETRY_S: Final = 0.2
 EVERYTHING: Final = "*"
-
-Memory = MemoryCache[Fragment | IdList]
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True):

@@ -16,8 +16,7 @@ from storage.cache.fragments import Fragment
 from storage.cache.id_lists import IdList
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.leases import SharedLevel
-from storage.cache.memory import Key, Ticket
-from storage.cache.notifications import Memory
+from storage.cache.memory import Key, Memory, Ticket
 
 _EVERY_S: Final = 0.25
 _AT_ONCE: Final = 100  # keys: a millisecond or two of this process

@@ -18,7 +18,7 @@ from app.core.log_events import LogEvent
 from app.observability.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.postgres.pools import Connection, asked
-from storage.read.graph_queries import Ask, Reached, position
+from storage.postgres.positioned import Ask, Reached, position
 
 logger = logging.getLogger(__name__)
 

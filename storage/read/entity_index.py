@@ -10,9 +10,9 @@ from app.ports.graph import Answer
 from storage.cache.fragments import visible
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.postgres.pools import Connection
+from storage.postgres.positioned import Ask, Reached, position
 from storage.postgres.queries import query
 from storage.postgres.replicas import ReadSource
-from storage.read.graph_queries import Ask, Reached, position
 
 
 class PostgresEntityIndex:

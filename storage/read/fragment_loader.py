@@ -10,8 +10,7 @@ from storage.cache import fragments as codec
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import Keyspace
 from storage.cache.leases import SharedLevel
-from storage.cache.memory import Ticket
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory, Ticket
 from storage.cache.shared import Found
 from storage.cache.single_flight import Flights
 from storage.postgres.replicas import ReadSource

@@ -4,8 +4,8 @@ Each answers with its result and two positions of the server: one read before th
 the result has reached, and one read after it. Where the server has not reached `least`, the answer is None.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 import asyncpg
 import orjson
@@ -13,20 +13,8 @@ import orjson
 from app.core.models import EntityKey
 from storage.cache.lookups import json_literal
 from storage.postgres.pools import Connection
+from storage.postgres.positioned import Ask, Reached, position
 from storage.postgres.queries import query
-
-T = TypeVar("T")
-
-
-class Reached(NamedTuple, Generic[T]):
-    """A result and the positions around it."""
-
-    result: T
-    before: int
-    after: int
-
-
-Ask = Callable[[Connection, int], Awaitable[Reached[T] | None]]
 
 
 def graph(roots: Sequence[int], *, levels: int, max_nodes: int, max_edges: int) -> Ask[list[asyncpg.Record]]:
@@ -75,12 +63,6 @@ def _ids(name: str, *arguments: Any) -> Ask[list[int]]:
         return Reached([row["id"] for row in rows], before, await position(connection))
 
     return ask
-
-
-async def position(connection: Connection) -> int:
-    """How far the server is."""
-    found: int = await connection.fetchval(query("wal_position"))
-    return found
 
 
 def _pattern(segments: Sequence[str], leaf: str) -> str:

@@ -10,11 +10,10 @@ from storage.cache import id_lists
 from storage.cache.id_lists import MAX_CACHED_IDS, IdList
 from storage.cache.keyspace import CacheKey
 from storage.cache.leases import SharedLevel
-from storage.cache.memory import Ticket
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory, Ticket
 from storage.cache.single_flight import Flights
+from storage.postgres.positioned import Ask
 from storage.postgres.replicas import Read, ReadSource
-from storage.read.graph_queries import Ask
 from storage.read.outcome import Reading, ReadOutcome
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from app.core.clock import Clock
 from app.core.errors import ProfileError
 from app.observability.metrics import CACHE_REFILLS
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory
 from storage.read.fragment_loader import FragmentLoader
 
 _OF_ONE_QUESTION: Final = 64  # fragments: some milliseconds of this process

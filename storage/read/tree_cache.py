@@ -14,7 +14,7 @@ from cachebox import LRUCache
 from app.core.clock import Clock
 from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
-from storage.cache.notifications import Memory
+from storage.cache.memory import Memory
 from storage.read.rendered_tree import Skeleton
 
 _OVERHEAD_BYTES: Final = 600

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from web.openapi.links import ROUTES
 from web.problems import PROBLEMS
-from web.routes.index import ROUTES
 
 _JOAO: Final[dict[str, Any]] = {
     "id": 65,

@@ -5,12 +5,12 @@ from typing import Any, Final
 import msgspec
 
 from app.core.api_keys import Scope
+from web.bodies.batch import BatchIn
+from web.bodies.dead_letter import Letter
 from web.bodies.receipts import Receipt
 from web.bodies.sync_body import SyncIn, SyncItems
 from web.bodies.temporal import IngestIn
 from web.problems import PROBLEMS
-from web.routes.dead_letters import Letter
-from web.routes.graph import BatchIn
 
 Schema = dict[str, Any]
 

@@ -12,9 +12,10 @@ from aiohttp import web
 from app.core.dates import from_epoch_ms, to_text
 from app.core.errors import InvalidError
 from app.core.records import StoredLetter
+from web.bodies.dead_letter import Content, Letter
 from web.http import cursors, parameters
+from web.http.paging import next_page
 from web.problems import ProblemError
-from web.routes.graph import next_page
 from web.services import SERVICES
 
 _KEPT: Final = ("topic", "limit", "payload")
@@ -26,30 +27,6 @@ _HEADERS: Final = {
 }
 _ENCODER: Final = msgspec.json.Encoder()
 _UNKNOWN: Final = ("unknown-topic", "no-such-letter")
-
-
-class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Bytes of a record: `text` where they are UTF-8, else `base64`."""
-
-    text: str | None = None
-    base64: str | None = None
-
-
-class Letter(msgspec.Struct, frozen=True):
-    """A record that could not be processed. `topic`, `partition`, `offset`, `timestamp` and `key` are the record's own.
-
-    `payload` is there where it was asked for; it is null for a record without a value, a tombstone.
-    """
-
-    id: str
-    topic: str
-    partition: int | None
-    offset: int | None
-    timestamp: str | None
-    error: str
-    reason: str
-    key: Content | None
-    payload: Content | msgspec.UnsetType | None = msgspec.UNSET
 
 
 async def get_dead_letters(request: web.Request) -> web.Response:

@@ -1,8 +1,6 @@
 """The handlers of reads."""
 
-from collections.abc import Sequence
-from typing import Annotated, Final
-from urllib.parse import urlencode
+from typing import Final
 
 import msgspec
 from aiohttp import web
@@ -10,23 +8,15 @@ from aiohttp import web
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.ports.graph import Answer
+from web.bodies.batch import MAX_BATCH, BatchIn
 from web.http import bodies, consistency, cursors, parameters, redirects, selection
+from web.http.paging import next_page
 from web.http.raw_response import TreeResponse
 from web.http.responses import respond, unless_known
-from web.problems import ProblemError, instance_of
+from web.problems import ProblemError
 from web.services import SERVICES
 
-MAX_BATCH: Final = 100
 _PAGE_PARAMETERS: Final = ("depth", "depthLimit", "period", "startTime", "fields", "types", "as_of", "limit")
-
-
-class BatchIn(msgspec.Struct, frozen=True):
-    """The entities that are asked for."""
-
-    entity_ids: Annotated[
-        list[Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]],
-        msgspec.Meta(extra_json_schema={"maxItems": MAX_BATCH}),
-    ]
 
 
 _BATCH: Final = msgspec.json.Decoder(BatchIn)
@@ -135,10 +125,3 @@ def _parse_batch(body: bytes) -> list[int]:
 
 def _no_entity(what: str) -> ProblemError:
     return ProblemError("not-found", f"There is no entity with {what}.")
-
-
-def next_page(request: web.Request, cursor: str, kept_parameters: Sequence[str]) -> str:
-    """The header Link of a page that another one follows."""
-    query = request.rel_url.query
-    kept = [(name, query[name]) for name in kept_parameters if name in query]
-    return f'<{instance_of(request.rel_url.raw_path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

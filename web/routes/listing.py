@@ -3,9 +3,9 @@
 from aiohttp import web
 
 from web.http import consistency, cursors, parameters
+from web.http.paging import next_page
 from web.http.raw_response import TreeResponse
 from web.http.responses import respond
-from web.routes.graph import next_page
 from web.services import SERVICES
 
 _KEPT = ("type", "limit")

@@ -12,13 +12,14 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
-from app.config.kafka import Brokers, KafkaSecurity, client_options
+from app.config.kafka import Brokers, KafkaSecurity
 from app.config.settings import Role, Settings
 from app.config.topics import TopicSpec
 from app.core.check_results import Level
 from app.core.errors import ProfileError, TransientError
 from app.doctor.kafka import kafka_findings
 from app.kafka.admin import create_topics
+from app.kafka.client import client_options
 from app.kafka.producer import DurableProducer, Outgoing
 from app.kafka.reading import read_to_end
 from app.worker import faust_app

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from app.config.kafka import Brokers, KafkaSecurity, client_options
+from app.config.kafka import Brokers, KafkaSecurity
 from app.config.settings import Settings
 from app.core.errors import FatalError, TransientError
+from app.kafka.client import client_options
 from cdc.connector.client import ConnectClient
 
 

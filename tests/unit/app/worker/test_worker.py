@@ -73,7 +73,7 @@ async def test_what_the_web_accepted_is_written_before_the_stores_close() -> Non
     web._stores = stores
     written_at_close: list[int] = []
     web._resources.callback(lambda: written_at_close.append(len(writer.committed)))
-    writing = asyncio.create_task(web.shared_writer().write(Batch(entities=[entity("a")])))
+    writing = asyncio.create_task(web._shared_writer().write(Batch(entities=[entity("a")])))
     await asyncio.sleep(0)
     closing = asyncio.create_task(web._close())
     await asyncio.sleep(0.01)

@@ -12,8 +12,8 @@ from app.core.errors import TransientError
 from storage.cache import notifications as module
 from storage.cache.id_lists import IdList
 from storage.cache.keyspace import Keyspace
-from storage.cache.memory import MemoryCache
-from storage.cache.notifications import EVERYTHING, SILENCE_S, Memory, Message, Notifications
+from storage.cache.memory import Memory, MemoryCache
+from storage.cache.notifications import EVERYTHING, SILENCE_S, Message, Notifications
 from storage.redis.connection import Command
 from storage.redis.node import Address
 from storage.redis.security import NONE, RedisSecurity

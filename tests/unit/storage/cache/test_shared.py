@@ -13,8 +13,7 @@ from storage.cache.id_lists import IdList
 from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.leases import SharedLevel
-from storage.cache.memory import LIFETIME_S, MemoryCache
-from storage.cache.notifications import Memory
+from storage.cache.memory import LIFETIME_S, Memory, MemoryCache
 from storage.cache.shared import Found, keys_of
 from tests.unit.storage.fakes import ManualClock
 

@@ -9,9 +9,9 @@ import pytest
 
 from app.core.errors import BusyError, FatalError, TransientError
 from storage.postgres import replicas
+from storage.postgres.positioned import Reached
 from storage.postgres.queries import query
 from storage.postgres.replicas import COOLDOWN_S, Read, ReadSource, Replica
-from storage.read.graph_queries import Reached
 from tests.unit.storage.fakes import ManualClock
 
 

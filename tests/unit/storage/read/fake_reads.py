@@ -14,10 +14,11 @@ from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.leases import SharedLevel
 from storage.cache.memory import MemoryCache
+from storage.postgres.positioned import Ask, Reached
 from storage.postgres.queries import query
 from storage.postgres.replicas import Read
 from storage.read.fragment_loader import FragmentLoader
-from storage.read.graph_queries import Ask, Reached, id_of
+from storage.read.graph_queries import id_of
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
 from tests.unit.storage.fakes import ManualClock, MemoryLevel, nothing
