@@ -1,4 +1,4 @@
-"""The Faust application: settings, records, ports and the loop that feeds agents.
+"""The Faust application: core types, ports, Kafka clients, the loop that feeds agents, commands, and the worker.
 
 `app.app` is the Faust app, for `faust -A app worker -l info`; it is built when it is asked for, so that
 `python -m app migrate` builds no worker.
