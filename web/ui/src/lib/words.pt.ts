@@ -1,6 +1,6 @@
-import type { Word } from "./i18n";
+import type { en } from "./words.en";
 
-export const pt: Readonly<Record<Word, string>> = {
+export const pt: Readonly<Record<keyof typeof en, string>> = {
   product: "Profile Explorer",
   skip: "Ir para o conteúdo",
   nav: "Visões",
