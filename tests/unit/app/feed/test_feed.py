@@ -204,7 +204,7 @@ async def test_only_so_many_follow(topic: Topic) -> None:
 
 
 async def test_readers_of_old_events_take_turns(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.feed.feed._TURN_S", 0.05)
+    monkeypatch.setattr("app.feed.stream._TURN_S", 0.05)
     feed = made(topic, max_events=1)
     for n in range(20):
         topic.tell(n)
