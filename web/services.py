@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from app.config.settings import Settings
-from app.core.api_keys import Scope
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
 from app.ports.dead_letters import LetterBox
@@ -58,5 +57,3 @@ SETTINGS = web.AppKey("settings", Settings)
 # Answers what the router takes to no route, and so to no boundary.
 UNROUTED: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] = web.AppKey("unrouted")
 GATE = web.AppKey("gate", Gate)
-# By path template and method; None is for everybody.
-SCOPES: web.AppKey[dict[tuple[str, str], Scope | None]] = web.AppKey("scopes", dict)

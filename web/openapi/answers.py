@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from web.openapi.links import ROUTES
 from web.problems import PROBLEMS
 
 _JOAO: Final[dict[str, Any]] = {
@@ -132,7 +131,6 @@ METRICS: Final = (
     "# TYPE profile_event_streams gauge\n"
     "profile_event_streams 2.0\n"
 )
-INDEX: Final[dict[str, Any]] = ROUTES
 PAGE: Final = '<!doctype html>\n<html lang="en">…</html>\n'
 SCRIPT: Final = "…"
 DESCRIPTION: Final[dict[str, Any]] = {

@@ -3,6 +3,7 @@
 from typing import Final
 
 from web.openapi import answers, parts
+from web.openapi.links import INDEX
 from web.openapi.operation import ANY_ERRORS, Answer, Operation
 from web.openapi.schemas import ref
 
@@ -20,8 +21,6 @@ _FILE: Final = {
 
 DESCRIBING: Final = (
     Operation(
-        method="get",
-        path="/",
         id="getIndex",
         tag="Description",
         summary="The routes",
@@ -30,7 +29,7 @@ DESCRIBING: Final = (
                 description="URI templates; a client that names text/html gets Profile Explorer, where it is built.",
                 schema=ref("Index"),
                 headers=("ETag",),
-                example=answers.INDEX,
+                example=INDEX,
                 html=answers.PAGE,
             ),
             304: Answer(description="The page that If-None-Match names still holds.", headers=("ETag",)),
@@ -38,8 +37,6 @@ DESCRIBING: Final = (
         parameters=(parts.IF_NONE_MATCH,),
     ),
     Operation(
-        method="get",
-        path="/assets/{name}",
         id="getPageAsset",
         tag="Description",
         summary="A script, style or picture of Profile Explorer",
@@ -51,8 +48,6 @@ DESCRIBING: Final = (
         errors=(*ANY_ERRORS, "not-found"),
     ),
     Operation(
-        method="get",
-        path="/openapi.json",
         id="getDescription",
         tag="Description",
         summary="This document",
@@ -68,8 +63,6 @@ DESCRIBING: Final = (
         parameters=(parts.IF_NONE_MATCH,),
     ),
     Operation(
-        method="get",
-        path="/docs",
         id="getDocs",
         tag="Description",
         summary="This document as a page",
@@ -86,8 +79,6 @@ DESCRIBING: Final = (
         parameters=(parts.IF_NONE_MATCH,),
     ),
     Operation(
-        method="get",
-        path="/docs/{asset}",
         id="getDocsAsset",
         tag="Description",
         summary="A script or style of the page",
@@ -99,8 +90,6 @@ DESCRIBING: Final = (
         errors=(*ANY_ERRORS, "not-found"),
     ),
     Operation(
-        method="get",
-        path="/problems/{name}",
         id="getProblem",
         tag="Description",
         summary="What a problem means",

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from app.core.api_keys import Scope, granting
+from app.core.api_keys import granting
 from web.openapi import examples
 from web.openapi.operation import TAGS, Answer, Operation
 from web.openapi.operations import OPERATIONS
@@ -23,8 +23,6 @@ _TOLD: Final = {
     503: ("Retry-After",),
 }
 _KEY: Final = "key"
-_SCOPES: Final = {"Reads": Scope.READ, "Events": Scope.READ, "Writes": Scope.WRITE}
-_ADMIN: Final = "/v1/dead-letters"
 _OF_KEYS: Final = (
     "unauthorized",
     "forbidden",
@@ -57,7 +55,8 @@ def document() -> bytes:
     """The description as JSON."""
     paths: dict[str, Json] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+        route = operation.route
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(operation)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -76,18 +75,6 @@ def document() -> bytes:
     )
 
 
-def scope_of(operation: Operation) -> Scope | None:
-    """What a key needs for it; None is for everybody."""
-    if operation.method == "delete":
-        return Scope.ERASE
-    if operation.path.startswith(_ADMIN):
-        return Scope.ADMIN
-    if operation.path == "/metrics":
-        return Scope.METRICS
-    # An export is told beside erasures.
-    return Scope.READ if operation.path.endswith("/export") else _SCOPES.get(operation.tag)
-
-
 def _operation(operation: Operation) -> Json:
     described: Json = {
         "operationId": operation.id,
@@ -96,7 +83,7 @@ def _operation(operation: Operation) -> Json:
         "parameters": [*operation.parameters, {"$ref": f"#/components/parameters/{REQUEST_ID}"}],
         "responses": _responses(operation),
     }
-    scope = scope_of(operation)
+    scope = operation.route.scope
     if scope is not None:
         described["security"] = [{_KEY: [each]} for each in granting(scope)]
     if operation.description:
@@ -110,7 +97,7 @@ def _operation(operation: Operation) -> Json:
 def _responses(operation: Operation) -> Json:
     responses: Json = {str(status): _answer(answer) for status, answer in operation.answers.items()}
     by_status: dict[int, list[Problem]] = {}
-    for name in (*operation.errors, *(_OF_KEYS if scope_of(operation) is not None else ())):
+    for name in (*operation.errors, *(_OF_KEYS if operation.route.scope is not None else ())):
         by_status.setdefault(PROBLEMS[name].status, []).append(PROBLEMS[name])
     for status, problems in sorted(by_status.items()):
         if str(status) not in responses:

@@ -22,8 +22,6 @@ _ERASING_BY_ID: Final = (
 
 ERASING: Final = (
     Operation(
-        method="delete",
-        path="/v1/graph/{id}",
         id="eraseEntity",
         tag="Erasure",
         summary="Erase one entity",
@@ -33,8 +31,6 @@ ERASING: Final = (
         errors=(*READ_ERRORS, "not-found", "merged"),
     ),
     Operation(
-        method="delete",
-        path="/v1/graph/by-reference/{type}/{reference}",
         id="eraseEntityByReference",
         tag="Erasure",
         summary="Erase one entity by its business key",

@@ -20,8 +20,6 @@ _FOLLOWING: Final = (
 
 FOLLOWING: Final = (
     Operation(
-        method="get",
-        path="/v1/events",
         id="followEvents",
         tag="Events",
         summary="Domain events as they come",
@@ -31,8 +29,6 @@ FOLLOWING: Final = (
         errors=(*READ_ERRORS, "not-found"),
     ),
     Operation(
-        method="get",
-        path="/v1/graph/{id}/watch",
         id="watchEntity",
         tag="Events",
         summary="Domain events about the entities of one tree",

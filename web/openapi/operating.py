@@ -8,8 +8,6 @@ from web.openapi.schemas import array, ref
 
 OPERATING: Final = (
     Operation(
-        method="get",
-        path="/v1/dead-letters",
         id="listDeadLetters",
         tag="Operation",
         summary="Records that could not be processed",
@@ -26,8 +24,6 @@ OPERATING: Final = (
         errors=READ_ERRORS,
     ),
     Operation(
-        method="post",
-        path="/v1/dead-letters/{topic}/{partition}/{offset}/replay",
         id="replayDeadLetter",
         tag="Operation",
         summary="Send a record to its topic again, and remove its letter",
@@ -43,16 +39,12 @@ OPERATING: Final = (
         errors=(*READ_ERRORS, "not-found", "not-replayable"),
     ),
     Operation(
-        method="get",
-        path="/healthz",
         id="getHealth",
         tag="Operation",
         summary="Whether the process answers",
         answers={200: Answer(description="It does.", schema=ref("Alive"), example=answers.ALIVE)},
     ),
     Operation(
-        method="get",
-        path="/readyz",
         id="getReadiness",
         tag="Operation",
         summary="Whether every required dependency is ready",
@@ -62,8 +54,6 @@ OPERATING: Final = (
         },
     ),
     Operation(
-        method="get",
-        path="/metrics",
         id="getMetrics",
         tag="Operation",
         summary="Metrics for Prometheus",

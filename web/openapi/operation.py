@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from web.openapi import answers
 from web.openapi.parts import Part
 from web.openapi.schemas import Schema, ref
+from web.route_table import ROUTE_BY_ID, Route
 
 Tag = Literal["Reads", "Writes", "Erasure", "Events", "Operation", "Description"]
 
@@ -51,10 +52,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path; a GET answers HEAD, too. `errors` are names of problems."""
+    """What the description says of the route with this id. `errors` are names of problems."""
 
-    method: Literal["get", "post", "put", "delete"]
-    path: str
     id: str
     tag: Tag
     summary: str
@@ -63,6 +62,10 @@ class Operation:
     parameters: tuple[Part, ...] = ()
     body: str | None = None  # the schema's name; its example stands in web.openapi.examples
     description: str = ""
+
+    @property
+    def route(self) -> Route:
+        return ROUTE_BY_ID[self.id]
 
 
 MOVED: Final = Answer(

@@ -29,8 +29,6 @@ _TOLD_BY: Final = (
 
 READS: Final = (
     Operation(
-        method="get",
-        path="/v1/graph/{id}",
         id="getEntity",
         tag="Reads",
         summary="The tree of one entity",
@@ -44,8 +42,6 @@ READS: Final = (
         errors=(*READ_ERRORS, "not-found"),
     ),
     Operation(
-        method="get",
-        path="/v1/graph/by-reference/{type}/{reference}",
         id="getEntityByReference",
         tag="Reads",
         summary="The tree of one entity by its business key",
@@ -60,8 +56,6 @@ READS: Final = (
         errors=(*READ_ERRORS, "not-found"),
     ),
     Operation(
-        method="get",
-        path="/v1/graph/by-property/{prop}/value/{value}",
         id="findEntitiesByProperty",
         tag="Reads",
         summary="The trees of all entities with a property of this value",
@@ -87,8 +81,6 @@ READS: Final = (
         errors=READ_ERRORS,
     ),
     Operation(
-        method="post",
-        path="/v1/graph/batch",
         id="getEntities",
         tag="Reads",
         summary="The trees of several entities",
@@ -107,8 +99,6 @@ READS: Final = (
         errors=WRITE_ERRORS,
     ),
     Operation(
-        method="get",
-        path="/v1/entities",
         id="listEntities",
         tag="Reads",
         summary="All entities, or those of a type",
@@ -127,8 +117,6 @@ READS: Final = (
         errors=READ_ERRORS,
     ),
     Operation(
-        method="get",
-        path="/v1/graph/{id}/provenance",
         id="getProvenance",
         tag="Reads",
         summary="Where the properties of one entity came from",
@@ -138,8 +126,6 @@ READS: Final = (
         errors=(*READ_ERRORS, "not-found", "provenance-off"),
     ),
     Operation(
-        method="get",
-        path="/v1/graph/by-reference/{type}/{reference}/provenance",
         id="getProvenanceByReference",
         tag="Reads",
         summary="The same by its business key",
@@ -149,8 +135,6 @@ READS: Final = (
         errors=(*READ_ERRORS, "not-found", "provenance-off"),
     ),
     Operation(
-        method="get",
-        path="/v1/graph/{id}/export",
         id="exportEntity",
         tag="Reads",
         summary="Everything that is held about one entity",

@@ -13,8 +13,6 @@ _ACCEPTED: Final = Answer(
 
 WRITES: Final = (
     Operation(
-        method="post",
-        path="/v1/graph/sync",
         id="syncGraph",
         tag="Writes",
         summary="Write entities and relationships",
@@ -32,8 +30,6 @@ WRITES: Final = (
         errors=(*WRITE_ERRORS, "ambiguous-reference"),
     ),
     Operation(
-        method="post",
-        path="/v1/temporal/ingest",
         id="ingestTemporal",
         tag="Writes",
         summary="Write points of time series",

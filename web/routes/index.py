@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from web.openapi.links import ROUTES
+from web.openapi.links import INDEX
 from web.problems import PROBLEMS, ProblemError
 from web.routes.page import BUILD_IT, PAGE, wants_html
 
@@ -15,8 +15,8 @@ _HEADERS: Final = {
 }
 
 
-_INDEX: Final = msgspec.json.encode(ROUTES)
-_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**ROUTES, "page": BUILD_IT})
+_INDEX: Final = msgspec.json.encode(INDEX)
+_INDEX_WITHOUT_PAGE: Final = msgspec.json.encode({**INDEX, "page": BUILD_IT})
 
 
 async def index(request: web.Request) -> web.Response:

@@ -103,7 +103,7 @@ class Page:
         assert self._index is not None  # noqa: S101 - the caller asked
         return self._index.answer(request)
 
-    async def asset(self, request: web.Request) -> web.Response:
+    def asset(self, request: web.Request) -> web.Response:
         """A file that the page names."""
         found = self._assets.get(request.match_info["name"])
         if found is None:
@@ -125,3 +125,8 @@ def wants_html(accept: str) -> bool:
 
 
 PAGE: Final = web.AppKey("page", Page)
+
+
+async def page_asset(request: web.Request) -> web.Response:
+    """What Profile Explorer is made of."""
+    return request.app[PAGE].asset(request)

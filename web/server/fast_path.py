@@ -26,10 +26,11 @@ from web.http.access_log import Accesses, request_id_of
 from web.http.raw_response import DATE
 from web.http.responses import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
 from web.problems import ProblemError
+from web.route_table import ROUTE_BY_ID
 from web.services import WebServices
 
-BY_ID: Final = "/v1/graph/{id}"
-BY_PROPERTY: Final = "/v1/graph/by-property/{prop}/value/{value}"
+BY_ID: Final = ROUTE_BY_ID["getEntity"].path
+BY_PROPERTY: Final = ROUTE_BY_ID["findEntitiesByProperty"].path
 
 _UNUSUAL: Final = tuple(
     map(istr, ("Expect", "If-None-Match", "Consistency-Token", "Transfer-Encoding", "Content-Length"))

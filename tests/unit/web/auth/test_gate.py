@@ -13,10 +13,10 @@ from app.core.errors import FatalError, TransientError
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from web.application import build
-from web.openapi.document import document, scope_of
-from web.openapi.operations import OPERATIONS
+from web.openapi.document import document
+from web.route_table import ROUTES, Route
 from web.server.server import WebServer
-from web.services import GATE, SCOPES
+from web.services import GATE
 
 Client = TestClient[Any, Any]
 
@@ -29,7 +29,6 @@ OPEN = {
     "/openapi.json",
     "/problems/{name}",
     "/readyz",
-    "/{unrouted}",
 }
 SAMPLES = {
     "id": "7",
@@ -79,46 +78,40 @@ def bearer(text: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
-def routes() -> list[tuple[str, str, Scope | None]]:
-    found = build(World().services(), Settings(_env_file=None))[SCOPES]
-    return [(path, method, scope) for (path, method), scope in found.items()]
-
-
 def test_each_route_stands_in_the_table_with_the_scope_of_its_method() -> None:
-    application = build(World().services(), Settings(_env_file=None))
-    scopes = application[SCOPES]
-    routed = {
-        (route.resource.canonical, route.method) for route in application.router.routes() if route.resource
-    }
-    assert routed == scopes.keys()
-    assert {path for (path, _), scope in scopes.items() if scope is None} == OPEN
-    for (path, method), scope in scopes.items():
-        if path in OPEN:
+    assert {route.path for route in ROUTES if route.scope is None} == OPEN
+    for route in ROUTES:
+        if route.path in OPEN:
             continue
-        if path == "/metrics":
-            assert scope is Scope.METRICS
-        elif path.startswith("/v1/dead-letters"):
-            assert scope is Scope.ADMIN
-        elif method in ("GET", "HEAD") or path == "/v1/graph/batch":
-            assert scope is Scope.READ, path
+        if route.path == "/metrics":
+            assert route.scope is Scope.METRICS
+        elif route.path.startswith("/v1/dead-letters"):
+            assert route.scope is Scope.ADMIN
+        elif route.method == "GET" or route.path == "/v1/graph/batch":
+            assert route.scope is Scope.READ, route.id
         else:
-            assert scope is {"POST": Scope.WRITE, "DELETE": Scope.ERASE}[method], path
+            assert route.scope is {"POST": Scope.WRITE, "DELETE": Scope.ERASE}[route.method], route.id
 
 
-def test_the_description_tells_the_same_scopes() -> None:
-    scopes = {(path, method): scope for path, method, scope in routes()}
-    for operation in OPERATIONS:
-        assert scopes[operation.path, operation.method.upper()] is scope_of(operation), operation.id
+def test_the_description_names_the_scopes_of_the_table() -> None:
+    paths = json.loads(document())["paths"]
+    for route in ROUTES:
+        security = [{"key": [each]} for each in granting(route.scope)] if route.scope else None
+        assert paths[route.path][route.method.lower()].get("security") == security, route.id
 
 
-@pytest.mark.parametrize(("path", "method", "scope"), routes())
+async def test_a_path_of_no_route_is_not_found_without_a_key(guarded: Client) -> None:
+    assert (await guarded.get("/nowhere")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("route", "method"),
+    [pytest.param(route, method, id=f"{route.id}-{method}") for route in ROUTES for method in route.methods],
+)
 async def test_each_route_wants_its_scope_and_no_other_one(
-    guarded: Client, world: World, keys: FakeKeys, *, path: str, method: str, scope: Scope | None
+    guarded: Client, world: World, keys: FakeKeys, *, route: Route, method: str
 ) -> None:
-    if path == "/{unrouted}":
-        assert (await guarded.get("/nowhere")).status == 404
-        return
-    target = path.format(**SAMPLES)
+    target, scope = route.path.format(**SAMPLES), route.scope
     bare = await guarded.request(method, target)
     if scope is None:
         assert bare.status in (200, 404)
