@@ -7,11 +7,12 @@ never fails for it.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from app.core.log_events import LogEvent
 from app.core.models import Changes
+from storage.cache.commit import Commit, Unclear
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.memory import Memory
 from storage.cache.shared import CacheLevel, keys_of
@@ -101,6 +102,7 @@ class PendingInvalidations:
         self._dropping_everything = False
         self._task: asyncio.Task[None] | None = None
         self._unclear: set[asyncio.Task[None]] = set()
+        self._telling: set[asyncio.Task[Changes]] = set()
 
     def __len__(self) -> int:
         return len(self._pending) + len(self._in_flight)
@@ -110,6 +112,11 @@ class PendingInvalidations:
         """Whether the cache may hold entries that this process knows to be old."""
         return bool(len(self) or self._everything or self._dropping_everything)
 
+    @property
+    def settled(self) -> bool:
+        """Whether the caches of all workers have taken all that this process committed."""
+        return not (self.behind or self._telling or self._unclear)
+
     def owes(self, key: CacheKey) -> bool:
         """Whether the entry of this key may be one of them."""
         return (
@@ -118,6 +125,28 @@ class PendingInvalidations:
             or key.name in self._pending
             or key.name in self._in_flight
         )
+
+    @contextlib.asynccontextmanager
+    async def commit(self) -> AsyncIterator[Commit]:
+        """Surrounds a transaction; when it closes, the caches are told of what may have committed.
+
+        A task of its own tells them, so that a cancelled caller takes nothing along. Without a cancellation it is done
+        when this returns. See storage.cache.commit for the steps.
+        """
+        commit = Commit()
+        try:
+            yield commit
+        finally:
+            if (unclear := commit.to_tell) is not None:
+                telling = asyncio.create_task(self._tell(unclear), name="invalidations-of-a-commit")
+                self._telling.add(telling)
+                telling.add_done_callback(self._telling.discard)
+                commit.changes = await asyncio.shield(telling)
+
+    async def _tell(self, unclear: Unclear) -> Changes:
+        changes = await unclear.changes_at(unclear.position)
+        await self.submit(changes)
+        return changes
 
     async def submit(self, changes: Changes) -> None:
         """Drop the entries now, or keep them. Never raises. Of what is kept the order does not matter.
@@ -183,7 +212,8 @@ class PendingInvalidations:
         return await self._invalidator.drop(keys, position, told=told)
 
     async def close(self) -> None:
-        """Stop retrying; CDC repeats what is left."""
+        """Tell what has committed, once, and stop retrying; CDC repeats what is left."""
+        await asyncio.gather(*self._telling, return_exceptions=True)
         for task in self._unclear:
             task.cancel()
         if self._task is not None:

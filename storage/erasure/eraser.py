@@ -1,7 +1,7 @@
 """Erasure: an entity, its edges and its points leave in one transaction, and do not come back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 
 import asyncpg
 
@@ -11,7 +11,7 @@ from storage.cache.invalidation import PendingInvalidations
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
-from storage.write.changes import lookups_in
+from storage.write.changes import changes_at, lookups_in
 from storage.write.erasure_ledger import ErasureLedger
 from storage.write.placeholders import merged
 
@@ -47,10 +47,9 @@ class PostgresEraser:
     async def _erase(
         self, find: str, named: Sequence[object], *, subject: bytes | None = None, by_id: bytes | None = None
     ) -> ErasureReceipt | None:
-        changes = None
-        with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                try:
+        async with self._invalidations.commit() as commit:
+            with translated():
+                async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                     async with connection.transaction():
                         await connection.execute(query("begin_erasure"))
                         found = await connection.fetchrow(query(find), *named)
@@ -60,14 +59,9 @@ class PostgresEraser:
                         placeholders = await connection.fetch(query("placeholder_of_erased"), found["id"])
                         merges = await merged(connection, placeholders) if placeholders else None
                         gone = await self._delete(connection, found)
-                        changes = erased_changes(found, gone, merges)
+                        commit.begins(partial(changes_at, erased_changes(found, gone, merges)))
                     position: int = await connection.fetchval(query("flush_position"))
-                except BaseException:
-                    # It may have committed, and a retry would find nobody whose neighbours it could tell of.
-                    if changes is not None:
-                        await self._invalidations.submit(changes)
-                    raise
-        await self._invalidations.submit(replace(changes, position=position))
+                    commit.reached(position)
         return self._receipt(gone, position)
 
     async def _delete(self, connection: Connection, found: asyncpg.Record) -> asyncpg.Record:
@@ -102,7 +96,7 @@ class PostgresEraser:
             points=noted["points"],
             letters=noted["letters"],
             letters_checked_at=noted["letters_checked_at"],
-            caches_told=not self._invalidations.behind,
+            caches_told=self._invalidations.settled,
             position=position,
         )
 

@@ -8,6 +8,7 @@ every entity is visible, and what was made since is looked through in each batch
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -20,6 +21,7 @@ from storage.erasure.eraser import erased_changes
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
+from storage.write.changes import changes_at, union
 from storage.write.erasure_ledger import ErasureLedger
 
 _BATCH: Final = 200  # entries in a transaction, which keeps writers waiting
@@ -79,7 +81,7 @@ class PostgresErasureTransfer:
     ) -> list[Taken]:
         """One transaction: what became of its entries."""
         changes: list[Changes] = []
-        try:
+        async with self._invalidations.commit() as commit:
             async with connection.transaction():
                 await connection.execute(query("begin_erasure"))
                 await search.go_on()
@@ -98,14 +100,8 @@ class PostgresErasureTransfer:
                     elif row is not None:
                         told = await self._erase(connection, row, subject, told, changes)
                     taken.append(told)
-            position: int = await connection.fetchval(query("flush_position"))
-        except BaseException:
-            # It may have committed, and a repetition would find nobody whose neighbours it could tell of.
-            for each in changes:
-                await self._invalidations.submit(each)
-            raise
-        for each in changes:
-            await self._invalidations.submit(replace(each, position=position))
+                commit.begins(partial(changes_at, union(changes)))
+            commit.reached(await connection.fetchval(query("flush_position")))
         return taken
 
     async def _note(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import asyncpg
@@ -31,9 +31,27 @@ class Effects:
     created: list[asyncpg.Record] = field(default_factory=list)
     changed: list[asyncpg.Record] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        return bool(self.created or self.changed)
 
-async def changes_of(effects: Effects, *, position: int) -> Changes:
-    """Everything that these rows make old."""
+
+def union(changes: Sequence[Changes]) -> Changes:
+    """What any of these made old; the position is not known yet."""
+    return Changes(
+        position=0,
+        entities=frozenset().union(*(each.entities for each in changes)),
+        keys=frozenset().union(*(each.keys for each in changes)),
+        lookups=frozenset().union(*(each.lookups for each in changes)),
+    )
+
+
+async def changes_at(changes: Changes, position: int) -> Changes:
+    """What is known but for the position of its commit."""
+    return replace(changes, position=position)
+
+
+async def changes_of(effects: Effects, position: int) -> Changes:
+    """Everything that these rows, committed at this position, make old."""
     documents = [row["properties"] for row in effects.created]
     for row in effects.changed:
         if row["kind"] == "property":

@@ -6,7 +6,7 @@ something to merge, and for a bounded number. A flush that comes later may make 
 merges it.
 """
 
-from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -16,6 +16,7 @@ from storage.cache.invalidation import PendingInvalidations
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
+from storage.write.changes import changes_at
 
 MAX_AT_ONCE: Final = 200
 UNKNOWN: Final = "unknown"
@@ -32,12 +33,11 @@ class PostgresPlaceholderMerger:
         self._acquire_timeout_s = acquire_timeout_s
 
     async def merge(self) -> int | None:
-        changes = None
-        with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                if not await connection.fetch(query("mergeable_placeholders"), 1):
-                    return 0
-                try:
+        async with self._invalidations.commit() as commit:
+            with translated():
+                async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                    if not await connection.fetch(query("mergeable_placeholders"), 1):
+                        return 0
                     async with connection.transaction():
                         if not await connection.fetchval(query("try_merging")):
                             return None
@@ -46,14 +46,8 @@ class PostgresPlaceholderMerger:
                         rows = await connection.fetch(query("mergeable_placeholders"), MAX_AT_ONCE)
                         if not rows:
                             return 0
-                        changes = await merged(connection, rows)
-                    position: int = await connection.fetchval(query("flush_position"))
-                except BaseException:
-                    # It may have committed, and another round would find nothing to merge.
-                    if changes is not None:
-                        await self._invalidations.submit(changes)
-                    raise
-        await self._invalidations.submit(replace(changes, position=position))
+                        commit.begins(partial(changes_at, await merged(connection, rows)))
+                    commit.reached(await connection.fetchval(query("flush_position")))
         return len(rows)
 
 

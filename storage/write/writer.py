@@ -8,6 +8,7 @@ batch that changes nothing ends at the comparison: no transaction id, no WAL.
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -65,27 +66,22 @@ class PostgresWriter:
             self._topics.forget()
 
     async def write(self, batch: Batch) -> Changes:
-        effects = Effects()
-        with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                await self._ensure_partitions(connection, batch.temporal)
-                topics = await self._topics.of(connection, batch.properties) if self._topics else None
-                try:
+        async with self._invalidations.commit() as commit:
+            with translated():
+                async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                    await self._ensure_partitions(connection, batch.temporal)
+                    topics = await self._topics.of(connection, batch.properties) if self._topics else None
+                    effects = Effects()
                     with ExitStack() as committing:
                         async with connection.transaction():
                             await self._flush(connection, batch, effects, topics)
                             committing.enter_context(span("commit"))
-                    position: int = await connection.fetchval(query("flush_position"))
-                except BaseException:
-                    # It may have committed, and a retry would find nothing changed.
-                    await self._invalidations.submit(await changes_of(effects, position=0))
-                    raise
-        changes = await changes_of(effects, position=position)
-        if changes:
-            await self._hooks.reach("after-commit")
-            with span("invalidate"):
-                await self._invalidations.submit(changes)
-        return changes
+                            commit.begins(partial(changes_of, effects))
+                    commit.reached(await connection.fetchval(query("flush_position")))
+            if effects:
+                await self._hooks.reach("after-commit")
+        assert commit.changes is not None  # noqa: S101 - its transaction has begun to commit
+        return commit.changes
 
     async def _flush(
         self, connection: Connection, batch: Batch, effects: Effects, topics: Mapping[str, int] | None
