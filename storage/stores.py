@@ -28,7 +28,7 @@ from storage.cache.leases import SharedLevel
 from storage.cache.memory import Memory, MemoryCache
 from storage.cache.notifications import Notifications
 from storage.cache.refresh_ahead import Renewal
-from storage.cache.shared import CacheLevel, NoCache, RedisCache
+from storage.cache.shared import CacheLevel, NoCache, RedisCache, UnreadCache
 from storage.erasure.eraser import PostgresEraser
 from storage.erasure.register import PostgresErasureRegister
 from storage.erasure.transfer import PostgresErasureTransfer
@@ -116,26 +116,7 @@ class Stores:
         self.database = str(self._lineage.identity)
         keyspace = Keyspace(f"{settings.cache_prefix}:{self.database}")
         memory: Memory = MemoryCache(clock, max_bytes=settings.memory_cache_mb * _MIB)
-        notifications = None
-        self.cache = NoCache()
-        audited: list[AuditedLevel] = []
-        nodes: RedisNodes | None = None
-        if settings.cache_enabled:
-            nodes = RedisNodes(
-                settings.redis_nodes,
-                timeout_s=settings.redis_timeout_s,
-                clock=clock,
-                security=RedisSecurity.of(settings),
-            )
-            close(nodes.close)
-            self.cache = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
-            self.probes.append(RedisProbe(nodes))
-            notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
-            close(notifications.close)
-            random = Random()  # noqa: S311 - it chooses what to look at
-            audited = [RedisEntries(nodes, keyspace, random), MemoryEntries(memory, keyspace, random)]
-            if Role.WEB in settings.roles:
-                notifications.start()
+        nodes, notifications, audited = self._open_cache(settings, keyspace, memory, clock)
         self.invalidator = invalidator = CacheInvalidator(self.cache, keyspace, memory, notifications)
         self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
@@ -200,6 +181,41 @@ class Stores:
             node_budget=settings.graph_node_budget,
             retention_months=settings.temporal_retention_months,
         )
+
+    def _open_cache(
+        self, settings: Settings, keyspace: Keyspace, memory: Memory, clock: Clock
+    ) -> tuple[RedisNodes | None, Notifications | None, list[AuditedLevel]]:
+        """The client of Redis, the channel between workers, and the levels that an audit compares.
+
+        A worker whose cache is off reads from none of them, and drops what it changes from all.
+        """
+        if not settings.redis_nodes:
+            self.cache = NoCache()
+            return None, None, []
+        close = self._resources.push_async_callback
+        nodes = RedisNodes(
+            settings.redis_nodes,
+            timeout_s=settings.redis_timeout_s,
+            clock=clock,
+            security=RedisSecurity.of(settings),
+        )
+        close(nodes.close)
+        self.probes.append(RedisProbe(nodes))
+        notifications = Notifications(nodes, keyspace, memory, clock, timeout_s=settings.redis_timeout_s)
+        close(notifications.close)
+        in_redis = RedisCache(nodes, keyspace, ttl_s=settings.cache_ttl_s)
+        if not settings.cache_enabled:
+            self.cache = UnreadCache(in_redis)
+            return nodes, notifications, []
+        self.cache = in_redis
+        if Role.WEB in settings.roles:
+            notifications.start()
+        random = Random()  # noqa: S311 - it chooses what to look at
+        audited: list[AuditedLevel] = [
+            RedisEntries(nodes, keyspace, random),
+            MemoryEntries(memory, keyspace, random),
+        ]
+        return nodes, notifications, audited
 
     def _write(
         self,

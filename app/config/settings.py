@@ -113,7 +113,10 @@ class Settings(BaseSettings):
     redis_client_key_file: Path | None = None
     redis_username: str | None = Field(default=None, description="of an ACL; unset: the default user")
     redis_password: SecretStr | None = None
-    cache_enabled: bool = True
+    cache_enabled: bool = Field(
+        default=True,
+        description="false: reads use no cache; what is written is dropped from Redis all the same",
+    )
     cache_prefix: str = "up"
     memory_cache_mb: int = Field(default=256, ge=1, description="fragments and look-ups kept in the process")
     answer_cache_mb: int = Field(

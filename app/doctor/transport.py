@@ -44,7 +44,7 @@ def _connections(settings: Settings) -> Iterator[tuple[str, list[str], bool, str
         dsn = secret.get_secret_value()
         mend = mode.format("each of PROFILE_POSTGRES_REPLICA_DSNS")
         yield f"replica-{number}", _of_dsn(dsn), _encrypts(dsn), mend
-    if settings.cache_enabled:
+    if settings.redis_nodes:
         nodes = _remote(node.rpartition(":")[0] for node in settings.redis_nodes)
         yield "redis", nodes, settings.redis_tls, "set PROFILE_REDIS_TLS=true"
     yield (

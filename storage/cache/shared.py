@@ -205,7 +205,7 @@ class RedisCache:
 
 
 class NoCache:
-    """The level that knows nothing, where caching is switched off."""
+    """The level that knows nothing, where there is no Redis."""
 
     async def get(self, keys: Sequence[CacheKey]) -> list[bytes | None]:
         return [None] * len(keys)
@@ -224,6 +224,22 @@ class NoCache:
 
     async def drop_all(self) -> bool:
         return True
+
+
+class UnreadCache(NoCache):
+    """The level of a worker that does not read from the cache: it stores nothing, and drops what it changes.
+
+    Other workers read what is in Redis, so each commit has to be dropped from there all the same.
+    """
+
+    def __init__(self, shared: CacheLevel) -> None:
+        self._shared = shared
+
+    async def invalidate(self, keys: Sequence[CacheKey], position: int) -> list[CacheKey]:
+        return await self._shared.invalidate(keys, position)
+
+    async def drop_all(self) -> bool:
+        return await self._shared.drop_all()
 
 
 def _parts(

@@ -14,8 +14,12 @@ _SLOTS: Final = 16_384
 
 async def redis_findings(settings: Settings) -> list[Finding]:
     """The cluster and each node. Raises nothing; Redis is never required, so nothing of it is worse than a warning."""
-    if not settings.cache_enabled:
-        return [Finding(level=Level.OK, name="redis", what="caching is off")]
+    if not settings.redis_nodes:
+        return [
+            Finding(
+                level=Level.OK, name="redis", what="there is none (PROFILE_REDIS_NODES): nothing is cached"
+            )
+        ]
     try:
         security = RedisSecurity.of(settings)
     except FatalError as error:

@@ -233,6 +233,25 @@ async def test_without_a_cache_a_replica_answers_only_when_it_has_caught_up(unca
         assert (answer.cache, answer.verified) == ("bypass", True)
 
 
+async def test_a_writer_that_reads_from_no_cache_drops_what_it_changes_for_those_that_do(
+    stores: Stores, uncached: Stores
+) -> None:
+    for version in range(1, 4):
+        await uncached.writer.write(Batch(properties=[prop("a", "f", str(version), version)]))
+        expected = f'"value": {version}'.encode()
+        await eventually(stores, lambda answer, expected=expected: expected in (answer.body or b""))
+        await eventually(stores, lambda answer: answer.cache == "hit")
+
+
+async def eventually(stores: Stores, holds: Callable[[Answer], bool]) -> None:
+    """Read until it holds; another worker hears of a change a few milliseconds after its commit."""
+    for _ in range(1_000):
+        if holds(await read(stores, "a")):
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail("it did not come to hold")
+
+
 async def test_the_directory_and_the_commit_log(stores: Stores, db: Any) -> None:
     await stores.writer.write(Batch(entities=[entity("a"), EntityRow("organization", "a", DAY0)]))
     ids = {row["type"]: row["id"] for row in await db.fetch("SELECT id, type FROM entities")}

@@ -39,7 +39,8 @@ def told(**changes: Any) -> dict[str, Level]:
         ),
         ({"redis_nodes": ["127.0.0.1:7001", "r:7002"]}, {"transport.redis": Level.WARN}),
         ({"redis_nodes": ["r:7002"], "redis_tls": True}, {"transport.redis": Level.OK}),
-        ({"redis_nodes": ["r:7002"], "cache_enabled": False}, {}),
+        ({"redis_nodes": ["r:7002"], "cache_enabled": False}, {"transport.redis": Level.WARN}),
+        ({"redis_nodes": []}, {}),
         ({"kafka_brokers": ["k:9092"]}, {"transport.kafka": Level.WARN}),
         (
             {"kafka_brokers": ["k:9092"], "kafka_security_protocol": "SASL_PLAINTEXT"},
