@@ -1,7 +1,4 @@
-"""Several web workers on one port: clients that keep their connections, as balancers do, and some that do not.
-
-On loopback a handshake is never half done, which is what net.ipv4.tcp_migrate_req is needed for (web/server/server.py).
-"""
+"""Several web workers on one port: clients that keep their connections, as balancers do, and some that do not."""
 
 import asyncio
 from collections import Counter

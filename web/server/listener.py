@@ -3,10 +3,8 @@
 uvloop's own server accepts one connection in each turn. Under load a turn takes as long as a request of every client
 does, so that a few hundred clients who come at once would wait for seconds until the last of them is let in.
 
-Where several processes share a port, the kernel binds a connection to one listener with its first packet and resets
-what is queued there when it closes, unless net.ipv4.tcp_migrate_req=1 (Linux 5.14) hands it to the others. So the
-queue is emptied right before the close. What then is left is a handshake that is half done at that moment: nothing on
-loopback, a round trip over a network.
+Where several processes share a port, a listener leaves in three steps: no new handshake begins at it, what has begun is
+accepted for a moment, and it closes with its queue empty (web.server.shared_port).
 """
 
 import asyncio
@@ -17,12 +15,16 @@ from collections.abc import Callable
 from typing import Final
 
 from app.core.log_events import LogEvent
+from web.server.shared_port import drop_new_handshakes, kernel_hands_over
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
 _AT_A_TURN: Final = 256
 _PAUSE_S: Final = 1.0
+# For handshakes that are half done: a round trip over a network. Below the second after which a client sends its first
+# packet again, so that it meets another listener then.
+_SETTLE_S: Final = 0.25
 # The process or the machine has no room; accepting again at once would fail again at once.
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -55,6 +57,9 @@ class Listener:
         try:
             for family, kind, protocol, _, address in dict.fromkeys(found):
                 self._sockets.append(self._bound(socket.socket(family, kind, protocol), address))
+            # Not before all are bound: a shared port would give connections to one that is closed again.
+            for each in self._sockets:
+                each.listen(_BACKLOG)
         except OSError:
             self._close()
             raise
@@ -71,7 +76,6 @@ class Listener:
                 # The host's IPv4 addresses have sockets of their own.
                 made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             made.bind(address)  # type: ignore[arg-type]  # as getaddrinfo told it
-            made.listen(_BACKLOG)
         except OSError:
             made.close()
             raise
@@ -82,8 +86,10 @@ class Listener:
         for _ in range(_AT_A_TURN):
             try:
                 connection, _ = listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except BlockingIOError:
                 return False
+            except (InterruptedError, ConnectionAbortedError):  # of this one; others may wait behind it
+                continue
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
@@ -116,15 +122,35 @@ class Listener:
             asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     async def stop(self) -> None:
-        """Close with nobody left in the queues; return when everybody who was there has a protocol. Idempotent."""
-        loop = asyncio.get_running_loop()
-        for each in self._sockets:
-            loop.remove_reader(each)
-            while self._accept(each):
-                pass
-        self._close()
+        """Close with nobody left in the queues; return when everybody who was there has a protocol. Idempotent.
+
+        On a shared port nobody is reset: who connects meanwhile is given to another listener, if there is one, and
+        waits for a second where the kernel does not hand over by itself.
+        """
+        try:
+            if self._reuse_port and not kernel_hands_over():
+                await self._let_handshakes_end()
+        finally:
+            self._leave()
         if self._opening:
             await asyncio.wait(self._opening)
+
+    async def _let_handshakes_end(self) -> None:
+        """Accept what has begun for a moment, while nothing new begins."""
+        filtered = [drop_new_handshakes(each) for each in self._sockets]
+        if any(filtered):
+            await asyncio.sleep(_SETTLE_S)
+
+    def _leave(self) -> None:
+        """Accept all that wait, and close, in one step of the event loop."""
+        loop = asyncio.get_running_loop()
+        try:
+            for each in self._sockets:
+                loop.remove_reader(each)
+                while self._accept(each):
+                    pass
+        finally:
+            self._close()
 
     def _close(self) -> None:
         sockets, self._sockets = self._sockets, []
