@@ -7,7 +7,7 @@ import pytest
 
 from app.core.errors import FatalError
 from infra.settings import InfraSettings
-from storage.postgres.migrator import DIRECTORY, migrate, require_current
+from storage.postgres.migrator import DIRECTORY, migrate, migrations, require_current
 from tests.stack import drop_database
 
 pytestmark = pytest.mark.integration
@@ -63,3 +63,45 @@ async def test_a_file_that_was_released_after_a_later_one_is_applied(empty: str,
         await require_current(empty)
     assert await migrate(empty) == ["0008_provenance"]
     await require_current(empty)
+
+
+async def test_code_that_a_newer_schema_needs_more_of_is_refused(empty: str, tmp_path: Path) -> None:
+    for path in DIRECTORY.glob("*.sql"):
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / "9997_adds.sql").write_text("CREATE TABLE added (id int);")
+    await migrate(empty, tmp_path)
+    await require_current(empty)
+    (tmp_path / "9998_removes.sql").write_text(
+        f"-- no-transaction\n-- Nobody reads it.\n-- needs: {max(DIRECTORY.glob('*.sql')).stem}\nDROP TABLE added;"
+    )
+    await migrate(empty, tmp_path)
+    await require_current(empty)
+    (tmp_path / "9999_removes_more.sql").write_text("-- needs: 9997_adds\nDROP TABLE IF EXISTS added;")
+    await migrate(empty, tmp_path)
+    for attempt in (require_current, migrate):
+        with pytest.raises(FatalError, match="9999_removes_more, after which code needs 9997_adds"):
+            await attempt(empty)
+    assert await migrate(empty, tmp_path) == []
+
+
+async def test_a_ledger_of_the_version_before_is_read_and_extended(empty: str, tmp_path: Path) -> None:
+    await migrate(empty)
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute("ALTER TABLE schema_migrations DROP COLUMN needs")
+        await require_current(empty)
+        assert await migrate(empty) == []
+        assert await connection.fetchval("SELECT count(*) FROM schema_migrations WHERE needs IS NULL") >= 10
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("needed", ["0001_b", "0002_c", "0003_d"])
+def test_a_migration_needs_one_that_is_before_it(tmp_path: Path, needed: str) -> None:
+    (tmp_path / "0001_a.sql").write_text(
+        "CREATE TABLE a (id int); -- needs: nothing, since this is no header"
+    )
+    (tmp_path / "0002_c.sql").write_text(f"-- needs: {needed}\nDROP TABLE a;")
+    (tmp_path / "0003_d.sql").write_text("CREATE TABLE d (id int);")
+    with pytest.raises(FatalError, match=f"0002_c needs {needed}"):
+        migrations(tmp_path)
