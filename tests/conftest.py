@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from infra.settings import InfraSettings
+from tests.releases import available, releases
 from tests.stack import TestStack, application_settings, infra_settings, own_database, own_topics
 
 
@@ -48,6 +50,12 @@ def connect_stack(test_stack: TestStack) -> InfraSettings:
 def flink_stack(test_stack: TestStack) -> InfraSettings:
     """A Flink session cluster, on Kafka, without jobs."""
     return test_stack.need("kafka", "flink")
+
+
+@pytest.fixture(scope="session")
+def version_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of the version before this one, to run its code as processes: `Worker(…, root=version_before)`."""
+    return available(releases()[-1]).unpack(tmp_path_factory.mktemp("version-before"))
 
 
 @pytest.fixture

@@ -45,16 +45,26 @@ def environment(settings: Settings, **overrides: str) -> dict[str, str]:
 
 
 class Worker:
-    """`faust -A app worker`; its log lies in a file. Use as a context manager: it is killed at the end."""
+    """`faust -A app worker`; its log lies in a file. Use as a context manager: it is killed at the end.
+
+    `root` is the tree of the code that it runs, with the packages of this virtual environment.
+    """
 
     def __init__(
-        self, settings: Settings, log: Path, *arguments: str, app: str = "app", **overrides: str
+        self,
+        settings: Settings,
+        log: Path,
+        *arguments: str,
+        app: str = "app",
+        root: Path = ROOT,
+        **overrides: str,
     ) -> None:
         self.settings = settings
+        self._root = root
         self._app = app
         self._log = log
         self._arguments = arguments
-        self._environment = environment(settings, **overrides)
+        self._environment = environment(settings, **{"PYTHONPATH": str(root), **overrides})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -62,7 +72,7 @@ class Worker:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [faust, "-A", self._app, "worker", "-l", "info", *self._arguments],
-                cwd=ROOT,
+                cwd=self._root,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
