@@ -44,11 +44,11 @@ from app.worker.web import WebService
 from storage.postgres.migrator import require_current
 from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
-from web.auth.api_key_cache import KeyRing
 
 if TYPE_CHECKING:
     from app.ports.processing import RecordProcessor
     from app.worker.cdc import CdcParts
+    from web.auth.api_key_cache import KeyRing
     from web.services import WebServices
 
 logger = logging.getLogger(__name__)
@@ -278,8 +278,10 @@ class Worker:
         self._resources.callback(sweeping.cancel)
         return sweep
 
-    async def _key_ring(self) -> KeyRing:
+    async def _key_ring(self) -> "KeyRing":
         """The API keys, read once now and then again and again until the stores close."""
+        from web.auth.api_key_cache import KeyRing  # noqa: PLC0415 — a role imports its own parts alone
+
         settings = self.settings
         per_s = settings.web_rate_per_s
         ring = KeyRing(
