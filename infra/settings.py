@@ -87,6 +87,9 @@ class InfraSettings(BaseSettings):
     flink_account_wait_s: int = Field(
         default=3600, ge=4, le=86_400, description="how long a payment waits for the account that it names"
     )
+    flink_checkpoint_ms: int = Field(
+        default=5_000, ge=500, description="between checkpoints, each of which commits; of the native stack"
+    )
     flink_task_slots: int = Field(default=16, ge=1, description="each set of the five jobs takes five")
 
     start_timeout_s: float = Field(default=120.0, gt=0, description="for one service to answer")

@@ -1,5 +1,6 @@
 """Fixtures for tests on real servers. Unit tests use none of them."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from infra.settings import InfraSettings
+from tests.databases import Databases
 from tests.releases import available, releases
-from tests.stack import TestStack, application_settings, infra_settings, own_database, own_topics
+from tests.stack import TestStack, application_settings, infra_settings, own_topics
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +66,18 @@ def run_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_stack: InfraSettings) -> Iterator[Databases]:
+    """The session's databases; ask for the next fixture instead."""
+    made = Databases(postgres_stack)
+    yield made
+    asyncio.run(made.close())
+
+
 @pytest.fixture
-async def database(postgres_stack: InfraSettings, run_id: str) -> AsyncIterator[str]:
-    """The name of a fresh, migrated database, on the replicas too; dropped afterwards, with its slots."""
-    async with own_database(postgres_stack, f"test_{run_id}") as name:
+async def database(databases: Databases) -> AsyncIterator[str]:
+    """The name of a migrated database without rows, on the replicas too, that no other test uses meanwhile."""
+    async with databases.one() as name:
         yield name
 
 

@@ -29,6 +29,7 @@ from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment
 from infra.locking import file_lock
 from infra.services import SERVICES
 from infra.settings import InfraSettings
+from tests.run.servers import FOR_TESTS
 
 DEFAULT_OFFSET: Final = 20_000
 MIGRATIONS: Final = Path(__file__).parents[1] / "storage" / "migrations"
@@ -36,9 +37,8 @@ MIGRATIONS: Final = Path(__file__).parents[1] / "storage" / "migrations"
 
 def infra_settings() -> InfraSettings:
     """The settings of the tests' stack: the environment's, on the tests' ports unless it names others."""
-    if "INFRA_PORT_OFFSET" in os.environ:
-        return InfraSettings()
-    return InfraSettings(port_offset=DEFAULT_OFFSET)
+    named = {} if "INFRA_PORT_OFFSET" in os.environ else {"port_offset": DEFAULT_OFFSET}
+    return InfraSettings(**FOR_TESTS, **named)
 
 
 class TestStack:
@@ -192,7 +192,7 @@ async def wait_for_replicas(connection: "asyncpg.Connection[asyncpg.Record]") ->
         DO $$
         DECLARE position pg_lsn := pg_current_wal_flush_lsn();
         BEGIN
-            FOR attempt IN 1 .. 3000 LOOP
+            FOR attempt IN 1 .. 12000 LOOP
                 PERFORM pg_stat_clear_snapshot();
                 EXIT WHEN (SELECT count(*) FROM pg_stat_replication
                            WHERE application_name = 'walreceiver' AND replay_lsn >= position) >= 2;
@@ -204,24 +204,23 @@ async def wait_for_replicas(connection: "asyncpg.Connection[asyncpg.Record]") ->
 
 
 async def drop_database(settings: InfraSettings, name: str) -> None:
-    """Drop a test's database with its replication slots, whoever is still connected."""
+    """Drop a test's database with its replication slots, even where clients are still connected."""
     connection = await asyncpg.connect(settings.postgres_dsn(database="postgres"))
     try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots "
-            "WHERE database = $1 AND active",
-            name,
-        )
-        for _ in range(100):
-            active = await connection.fetchval(
-                "SELECT count(*) FROM pg_replication_slots WHERE database = $1 AND active", name
-            )
-            if not active:
-                break
-            await connection.execute("SELECT pg_sleep(0.05)")
-        await connection.execute(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1", name
-        )
+        await drop_slots(connection, name)
         await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     finally:
         await connection.close()
+
+
+async def drop_slots(connection: "asyncpg.Connection[asyncpg.Record]", database: str) -> None:
+    """Drop the replication slots of a database, even those that a client still reads."""
+    active = "FROM pg_replication_slots WHERE database = $1 AND active"
+    await connection.execute(f"SELECT pg_terminate_backend(active_pid) {active}", database)
+    for _ in range(100):
+        if not await connection.fetchval(f"SELECT count(*) {active}", database):
+            break
+        await connection.execute("SELECT pg_sleep(0.05)")
+    await connection.execute(
+        "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = $1", database
+    )

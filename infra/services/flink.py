@@ -74,6 +74,7 @@ class FlinkService(Service):
             directory=self.directory,
             jobmanager_heap_mb=settings.flink_jobmanager_heap_mb,
             task_heap_mb=settings.flink_task_heap_mb,
+            checkpoint_ms=settings.flink_checkpoint_ms,
             slots=settings.flink_task_slots,
         )
         (self.conf_dir / "config.yaml").write_text(text)

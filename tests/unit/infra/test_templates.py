@@ -51,12 +51,14 @@ def test_flink_gets_yaml_with_the_ports_and_without_a_bind_port() -> None:
         directory="/d",
         jobmanager_heap_mb=256,
         task_heap_mb=320,
+        checkpoint_ms=2_500,
         slots=8,
     )
     config = yaml.safe_load(text)
     assert config["rest"] == {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": 28_081}
     assert config["jobmanager"]["rpc"]["port"] == 26_123
     assert config["taskmanager"]["numberOfTaskSlots"] == 8
+    assert config["execution"]["checkpointing"]["interval"] == "2500ms"
     assert "java.util.concurrent.atomic" in config["env"]["java"]["opts"]["all"]
     assert [process.name for process in FlinkService(InfraSettings()).processes()] == [
         "jobmanager",
