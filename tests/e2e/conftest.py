@@ -37,7 +37,7 @@ async def undisturbed(
             total = await fill(settings, PER_TOPIC)
             with Worker(settings, tmp_path_factory.mktemp("undisturbed") / "worker.log") as worker:
                 await worker.has_committed(topics.normalised, total, within_s=60)
-                assert await worker.terminate(within_s=20) == 0
+                assert await worker.terminate(within_s=60) == 0
             found = await fingerprint(settings.postgres_dsn.get_secret_value())
             assert all(rows > 500 for rows, _ in found.values())
             yield Undisturbed(topic_prefix=settings.topic_prefix, total=total, fingerprint=found)

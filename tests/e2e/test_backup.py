@@ -30,7 +30,7 @@ from tests.e2e.ingestion import SMALL_WINDOWS, fill, ingesting, trickle
 from tests.e2e.workers import ROOT, Worker, environment, fingerprint, offsets
 from tests.stack import drop_database
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
 PER_TOPIC: Final = 1_500
 ERASED: Final = EntityKey("user", "erased")
@@ -155,7 +155,7 @@ async def test_a_dump_and_older_offsets_lose_and_double_nothing(
         # What a replay would bring them back by: told before the erasure, and read again after the restore.
         total = first + await sending + await tell_of_the_erased(before, topics)
         await worker.has_committed(topics.normalised, total, within_s=60)
-        assert await worker.terminate(within_s=20) == 0
+        assert await worker.terminate(within_s=60) == 0
     stores = await Stores.open(before)
     assert await stores.eraser.erase(ERASED) is not None
     await stores.close()
@@ -179,7 +179,7 @@ async def test_a_dump_and_older_offsets_lose_and_double_nothing(
         await set_offsets(restored, noted)
         with Worker(restored, tmp_path / "after.log", **SMALL_WINDOWS) as worker:
             await worker.has_committed(topics.normalised, total, within_s=60)
-            assert await worker.terminate(within_s=20) == 0
+            assert await worker.terminate(within_s=60) == 0
         assert await fingerprint(dsn) == expected
     finally:
         await drop_database(postgres_stack, name)

@@ -25,10 +25,10 @@ from load.generate.sending import send
 from tests.e2e.workers import ROOT, Worker
 from tests.stack import own_connector
 
-pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(900)]
 
 USERS = 30
-ARRIVAL_S = 90.0
+ARRIVAL_S = 240.0
 
 
 @pytest.fixture

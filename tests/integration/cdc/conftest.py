@@ -84,7 +84,7 @@ async def sql(settings: Settings) -> "AsyncIterator[asyncpg.Connection[asyncpg.R
     await connection.close()
 
 
-async def read(broker: str, topic: str, count: int, *, timeout_s: float = 30) -> list[Any]:
+async def read(broker: str, topic: str, count: int, *, timeout_s: float = 120) -> list[Any]:
     """The first `count` committed records of all partitions; fails with what came when no more do."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker, auto_offset_reset="earliest", isolation_level="read_committed"
@@ -105,7 +105,7 @@ async def read(broker: str, topic: str, count: int, *, timeout_s: float = 30) ->
     return found
 
 
-async def read_events(broker: str, topic: str, count: int, *, timeout_s: float = 30) -> list[Any]:
+async def read_events(broker: str, topic: str, count: int, *, timeout_s: float = 120) -> list[Any]:
     """As `read`, of the topic of domain events: each of them keeps to its schema."""
     found = await read(broker, topic, count, timeout_s=timeout_s)
     for record in found:

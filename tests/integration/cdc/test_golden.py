@@ -49,7 +49,7 @@ class Capture:
     async def passed(self, changes: int) -> list[Any]:
         """The next changes, which are so many."""
         records: list[Any] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while len(records) < changes:
                 fetched = await self._consumer.getmany(timeout_ms=200)
                 records += [record for batch in fetched.values() for record in batch]

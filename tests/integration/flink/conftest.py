@@ -22,7 +22,7 @@ from infra.flink import jobs
 from infra.settings import InfraSettings
 
 ACCOUNT_WAIT_S = 8
-QUIET_S = 10.0
+QUIET_S = 5.0  # at least two checkpoints: one begins two seconds after the one before (tests/run/servers.py)
 Source = tuple[bytes | None, bytes | None, int]  # key, value, timestamp in milliseconds
 
 
@@ -85,7 +85,7 @@ class Pipeline:
         finally:
             await producer.stop()
 
-    async def read(self, *, until: Any, timeout_s: float = 60) -> Output:
+    async def read(self, *, until: Any, timeout_s: float = 180) -> Output:
         """Everything written under this prefix so far, read from the start until `until(output)` holds."""
         names = [*self.topics.normalised, *(self.topics.dead_letters(name) for name in self.topics.sources)]
         consumer = AIOKafkaConsumer(

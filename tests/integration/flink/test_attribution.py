@@ -7,7 +7,7 @@ import pytest
 from tests.integration.flink.conftest import ACCOUNT_WAIT_S, Output, Pipeline, Source
 from tests.integration.flink.test_jobs import AT, payment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 
 def _of_account(event: str, account: str, cents: int, date: str = "1997-01-05T10:00:00Z") -> Source:
@@ -80,7 +80,7 @@ async def test_a_payment_whose_account_nobody_tells_becomes_a_dead_letter(pipeli
         payments, [(b"un-1", value, at), (b"un-2", _of_account("un-2", "acc-known", 1)[1], at)]
     )
     output = await pipeline.read(
-        until=lambda o: o.letters(payments, b"un-1"), timeout_s=1.5 * ACCOUNT_WAIT_S + 60
+        until=lambda o: o.letters(payments, b"un-1"), timeout_s=1.5 * ACCOUNT_WAIT_S + 180
     )
     (letter,) = output.letters(payments, b"un-1")
     assert (letter.value, dict(letter.headers)["dlq.error"]) == (value, b"unattributed-source")

@@ -16,7 +16,7 @@ import pytest
 from infra.flink.jobs import JOBS
 from tests.integration.flink.conftest import Output, Pipeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 CASES = Path(__file__).with_name("cases")
 # What these users, accounts and so on are called in the inputs of each job.

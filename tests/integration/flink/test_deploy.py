@@ -12,7 +12,7 @@ from infra.settings import InfraSettings
 from tests.integration.flink.conftest import Pipeline, started
 from tests.integration.flink.test_jobs import payment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
 DAY = "1998-05-06T12:00:00Z"
 ONE, TWO = payment("de-1", "u-deploy", 1, DAY), payment("de-2", "u-deploy", 20, DAY)

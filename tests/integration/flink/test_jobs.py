@@ -18,7 +18,7 @@ from load.generate import generated, source_events
 from load.generate.purchases import Totals, by_day, by_month, by_year
 from tests.integration.flink.conftest import Output, Pipeline, Source
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 AT = 852_112_800_123  # 1997-01-01T10:00:00.123Z
 

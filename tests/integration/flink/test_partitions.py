@@ -11,7 +11,7 @@ from infra.settings import InfraSettings
 from tests.integration.flink.conftest import Output, Pipeline, Source, started
 from tests.integration.flink.test_jobs import AT, payment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 PARTITIONS = 4
 USERS = 30

@@ -8,7 +8,7 @@ import pytest
 from tests.integration.flink.conftest import Output, Pipeline
 from tests.integration.flink.test_jobs import AT
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 DATE = "1997-01-01T10:00:00Z"
 ODD = (

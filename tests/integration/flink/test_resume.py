@@ -10,7 +10,7 @@ from infra.rest import request
 from tests.integration.flink.conftest import Pipeline, Source
 from tests.integration.flink.test_jobs import payment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 REFERENCE = "u-resume"
 DAY = "1998-05-05T12:00:00Z"

@@ -44,7 +44,7 @@ class Cdc:
         """The next `count` records; fails with what came when no more do."""
         found: list[ConsumerRecord[bytes, bytes]] = []
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while len(found) < count:
                     found.append(await self.consumer.getone())
         except TimeoutError:
@@ -148,7 +148,7 @@ async def test_the_heartbeat_moves_the_slot_and_stays_off_the_topic(
     await cdc.register()
     await _entity(connection, "first")
     await cdc.read(1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not await connection.fetchval("SELECT EXISTS (SELECT FROM dbz_heartbeat), pg_sleep(0.1)"):
             pass
         position = await connection.fetchval("SELECT pg_current_wal_lsn()")

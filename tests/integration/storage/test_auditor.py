@@ -221,7 +221,7 @@ async def test_memory_is_audited_and_healed_too(settings: Settings, db: Any) -> 
     stores = await Stores.open(settings)
     try:
         await stores.writer.write(Batch(entities=[entity("a")]))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not len(stores.invalidator._memory):
                 await stores.reader.by_reference(user("a"), depth=1, since=None)
                 await asyncio.sleep(0.02)

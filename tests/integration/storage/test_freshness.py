@@ -26,7 +26,7 @@ from tests.rows import edge, prop, user
 
 pytestmark = pytest.mark.integration
 
-NOTIFIED_S = 1.0  # a message takes milliseconds; the machine may be busy
+NOTIFIED_S = 10.0  # a message takes milliseconds; the machine may be busy
 
 
 @dataclass
@@ -59,11 +59,11 @@ class Worker:
     async def hears_of(self, value: int) -> float:
         """Seconds from now until it answers with this value."""
         began_at = time.monotonic()
-        for _ in range(1_000):
+        while (waited_s := time.monotonic() - began_at) < NOTIFIED_S:
             if await self.reads() == value:
-                return time.monotonic() - began_at
+                return waited_s
             await asyncio.sleep(0.001)
-        raise AssertionError("It was not heard of within 1 s.")
+        raise AssertionError(f"It was not heard of within {NOTIFIED_S} s.")
 
     def forgets(self) -> None:
         self.stores.invalidator._memory.forget()
@@ -125,7 +125,7 @@ class Replicas:
             for connection in self._connections:
                 await connection.execute("SELECT pg_wal_replay_pause()")
             await self._come_to("pg_get_wal_replay_pause_state() = 'paused'")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 yield
         finally:
             for connection in self._connections:
@@ -213,7 +213,9 @@ async def test_a_look_up_shows_in_the_memory_of_another_worker(workers: tuple[Wo
     await other.remembers(1)
     assert [await found(1), await found(2)] == [["a"], []]
     await one.writes(2)
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(NOTIFIED_S):
+        while await found(1):  # noqa: ASYNC110 - the message tells the memory alone
+            await asyncio.sleep(0.01)
     assert [await found(1), await found(2)] == [[], ["a"]]
 
 

@@ -18,7 +18,7 @@ from tests.rows import edge
 pytestmark = pytest.mark.integration
 
 _HUB = 100_000
-_GENEROUS_S = 5.0  # by paths the first graph would take 10^10 steps
+_GENEROUS_S = 60.0  # by paths the first graph would take 10^10 steps
 
 
 @pytest.fixture
