@@ -1,5 +1,6 @@
 # User Profile. `make` prints this file's targets.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 FAUST := .venv/bin/faust
@@ -7,7 +8,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-unit test-integration test-e2e test-chaos test-k6 docs-tools lint audit \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-group test-unit test-integration test-e2e test-chaos test-k6 docs-tools lint lint-quick types audit \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -97,10 +98,11 @@ load: entities-csv ## Two minutes of the k6 mix against the running worker, driv
 	@$(PY) -m load http $(ARGS)
 
 # --- tests
-test: venv lint ## Lint, unit, integration and end-to-end tests; sets up what it needs
-	@$(PY) -m infra install
-	@$(MAKE) --no-print-directory test-k6 docs-tools ui test-ui
-	$(PY) -m pytest -q -m "not chaos" $(ARGS)
+test: venv ## Lint, unit, integration and end-to-end tests, two at a time; sets up what it needs
+	@$(PY) -m tests.run $(ARGS)
+
+test-group: venv ## One stage or part of it or of CI: GROUP=unit, servers, storage, cdc, flink, page, …
+	@$(PY) -m tests.run --group $(GROUP) $(ARGS)
 
 test-unit: venv ## Tests that need no server
 	$(PY) -m pytest -q tests/unit $(ARGS)
@@ -120,11 +122,15 @@ test-k6: ## Node tests and type check of the k6 scripts
 docs-tools: ## The meta-schema that docs/asyncapi.yaml is checked against, from npm
 	@cd docs && npm ci --ignore-scripts --no-audit --no-fund --silent
 
-lint: venv ## ruff, mypy strict, import directions
+lint: lint-quick types ## ruff, mypy strict, import directions
+
+lint-quick: venv ## The part of lint that takes seconds: ruff, import directions
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check -q .
-	@.venv/bin/mypy
 	@.venv/bin/lint-imports | tail -n 4
+
+types: venv ## mypy strict
+	@.venv/bin/mypy
 
 audit: venv ## Known weaknesses of the locked packages; ARGS=--strict fails where no advisory service answers
 	@$(PY) -m infra.audit $(ARGS)

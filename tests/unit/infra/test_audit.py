@@ -9,6 +9,7 @@ import pytest
 
 from infra import audit
 from infra.audit import Accepted, Report, not_audited, of_npm_audit, of_pip_audit, verdict
+from tests.run.parts import CI
 
 TODAY = date(2026, 1, 31)
 
@@ -143,6 +144,7 @@ def test_an_auditor_that_hangs_or_is_missing_is_a_reason(
 
 
 def test_ci_asks_after_the_tests() -> None:
-    script = (audit._ROOT / ".ci/run").read_text()
-    assert script.index("make test") < script.index("directory audit")
+    assert "test ARGS=--ci" in (audit._ROOT / ".ci/run").read_text()
+    asked = [stage for stage in CI if any(part.name == "audit" for part in stage.parts)]
+    assert asked == [CI[-1]]
     assert "infra.audit" in (audit._ROOT / "Makefile").read_text()
