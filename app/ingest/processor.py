@@ -58,7 +58,7 @@ class IngestProcessor:
                 await self._dead_letters.publish([letters[index] for index in sorted(letters)])
             for letter in letters.values():
                 DEAD_LETTERS.labels(letter.topic, letter.error).inc()
-        example = next(iter(letters.values())).reason if letters else ""
+        example = letters[min(letters)].reason if letters else ""
         self._policy.judge([index in letters for index in range(len(records))], example=example)
 
     async def _write(

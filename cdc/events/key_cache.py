@@ -24,6 +24,8 @@ class References:
         self._directory = directory
         self._capacity = capacity
         self._keys: OrderedDict[int, EntityKey] = OrderedDict()
+        # Those of `_keys` that are placeholders, so that to forget them does not walk over all others.
+        self._placeholders: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -58,10 +60,16 @@ class References:
         for entity_id, key in keys.items():
             self._keys[entity_id] = key
             self._keys.move_to_end(entity_id)
+            if key.type == PLACEHOLDER_TYPE:
+                self._placeholders.add(entity_id)
+            else:
+                self._placeholders.discard(entity_id)
         while len(self._keys) > self._capacity:
-            self._keys.popitem(last=False)
+            entity_id, _ = self._keys.popitem(last=False)
+            self._placeholders.discard(entity_id)
 
     def forget_placeholders(self) -> None:
         """Somebody else has read a part of the stream, and renames may stand in it."""
-        for entity_id in [number for number, key in self._keys.items() if key.type == PLACEHOLDER_TYPE]:
+        for entity_id in self._placeholders:
             del self._keys[entity_id]
+        self._placeholders.clear()

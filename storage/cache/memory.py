@@ -7,6 +7,7 @@ storage.cache.refresh_ahead to read it anew, and when a notification has taken i
 """
 
 from array import array
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -55,14 +56,18 @@ class MemoryCache(Generic[V]):
         self._max_entry = max_bytes // 8
         self._number = 0
         self._life = 0
-        self._notified: dict[Key, int] = {}
+        # In order of their numbers. A plain dict would walk over all that left at its front to find its first key.
+        self._notified: OrderedDict[Key, int] = OrderedDict()
         self._forgotten = 0
         self.change = 0  # goes up whenever something may have come or gone
         # By the last bits of entities' ids, how often one of them was notified or stored.
         self._stamps = array("Q", bytes(8 * _STAMPS))
         self._put_bytes = 0  # of all that ever came
-        self._ends: dict[int, list[Key]] = {}  # by the second in which they expire, the next one first
-        self._dropped: dict[Key, float] = {}  # what a notification took away, and when it was last asked for
+        self._ends: OrderedDict[int, list[Key]] = (
+            OrderedDict()
+        )  # by the second in which they expire, the next one first
+        # What a notification took away, and when it was last asked for.
+        self._dropped: OrderedDict[Key, float] = OrderedDict()
         self.when_dropped: Callable[[], None] | None = None
         self.is_on = False
 
@@ -187,10 +192,12 @@ class MemoryCache(Generic[V]):
         now = self._clock.monotonic()
         aging: dict[Key, None] = {}
         while self._ends:
-            second = next(iter(self._ends))
+            second, keys = self._ends.popitem(last=False)
             if second > now + AGING_S:
+                self._ends[second] = keys
+                self._ends.move_to_end(second, last=False)
                 break
-            for key in self._ends.pop(second):
+            for key in keys:
                 slot: _Slot[V] | None = self._slots.peek(key)
                 if slot is not None and int(slot.expires_at) == second and slot.asked_at >= now - ASKED_S:
                     aging[key] = None
@@ -198,7 +205,7 @@ class MemoryCache(Generic[V]):
 
     def take_dropped(self) -> dict[Key, float]:
         """What notifications took away since the last call and was asked for lately, and when, oldest drop first."""
-        dropped, self._dropped = self._dropped, {}
+        dropped, self._dropped = self._dropped, OrderedDict()
         since = self._clock.monotonic() - ASKED_S
         return {key: asked_at for key, asked_at in dropped.items() if asked_at >= since}
 
@@ -223,14 +230,12 @@ class MemoryCache(Generic[V]):
             slot: _Slot[V] | None = self._slots.pop(key, None)
             if slot is not None and self.when_dropped is not None:
                 self._dropped[key] = slot.asked_at
-            # Last of the dict, so that the oldest stand first.
-            self._notified.pop(key, None)
             self._notified[key] = self._number
+            self._notified.move_to_end(key)
         while len(self._notified) > _REMEMBERED:
-            oldest = next(iter(self._notified))
-            self._forgotten = self._notified.pop(oldest)
+            _, self._forgotten = self._notified.popitem(last=False)
         while len(self._dropped) > MAX_DROPPED:
-            del self._dropped[next(iter(self._dropped))]
+            self._dropped.popitem(last=False)
         if self._dropped and self.when_dropped is not None and not again_soon:
             self.when_dropped()
 

@@ -1,3 +1,6 @@
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterator
+
 from app.core.models import EntityKey
 from cdc.events.key_cache import References
 from tests.unit.cdc.fakes import FakeDirectory
@@ -48,6 +51,28 @@ async def test_a_placeholder_of_the_stream_is_sure_for_a_subject_alone() -> None
     assert await references.resolve([1], told={}, subjects={1}) == {1: UNKNOWN}
     assert directory.asked == []
     assert await references.resolve([1], told={}) == {1: A}, "who else may have been renamed elsewhere"
+
+
+async def test_placeholders_are_forgotten_without_a_look_at_the_others() -> None:
+    class Walked(OrderedDict[int, EntityKey]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[int]:
+            type(self).walks += 1
+            return super().__iter__()
+
+        def items(self) -> ItemsView[int, EntityKey]:
+            type(self).walks += 1
+            return super().items()
+
+    references = References(FakeDirectory(), capacity=3)
+    references._keys = Walked()
+    references.remember({1: UNKNOWN, 2: UNKNOWN, 3: B})
+    references.remember({2: A, 4: UNKNOWN})  # the first one leaves, the second one has a type now
+    references.forget_placeholders()
+    references.forget_placeholders()
+    assert await references.resolve([1, 2, 3, 4], told={}, subjects={1, 2, 3, 4}) == {2: A, 3: B}
+    assert Walked.walks == 0
 
 
 async def test_a_placeholder_that_is_gone_keeps_its_name_until_another_reads_the_stream() -> None:

@@ -1,5 +1,8 @@
 """The level in the process: what was overtaken is not stored, and nothing lives for long."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
+
 import pytest
 
 from storage.cache import memory as memory_cache
@@ -118,3 +121,23 @@ def test_a_key_notified_again_is_remembered_longer(world: World, monkeypatch: py
     for key in (1, 2, 1, 3):
         world.memory.invalidate([key])
     assert [world.memory.was_notified(key) for key in (1, 2, 3)] == [True, False, True]
+
+
+def test_two_hundred_thousand_keys_are_remembered_and_each_one_more_costs_one_step(world: World) -> None:
+    class Walked(OrderedDict[memory_cache.Key, int]):
+        walks = 0
+
+        def __iter__(self) -> Iterator[memory_cache.Key]:
+            type(self).walks += 1
+            return super().__iter__()
+
+    world.memory._notified = Walked()
+    world.memory.invalidate(range(200_000))
+    world.memory.invalidate(range(200_000, 205_000))
+    assert [world.memory.was_notified(key) for key in (0, 4_999, 5_000, 204_999)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert Walked.walks == 0
