@@ -10,17 +10,28 @@ SELECT set_config('plan_cache_mode', 'force_custom_plan', true), set_config('ran
 -- The stored value of each field, and whether the row tells the same. The best row of a field comes first.
 -- A removed field stands without a value.
 -- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; `ord` are positions from 1.
-SELECT r.ord,
-       (e.properties ? r.field) IS TRUE AS stands,
-       e.properties -> r.field -> 'value' AS value,
-       e.properties -> r.field ->> 'reference_date' AS reference_date,
-       (r.reference_date = e.properties -> r.field ->> 'reference_date'
-        AND coalesce(r.value::jsonb::text, '~') COLLATE "C"
-          = coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C") IS TRUE AS same
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
-LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
-ORDER BY r.reference_date COLLATE "C" DESC, coalesce(r.value::jsonb::text, '~') COLLATE "C" DESC;
+WITH batch AS (
+    SELECT type, reference, array_agg(field) AS fields, array_agg(value) AS texts,
+           array_agg(reference_date) AS dates, array_agg(ord) AS ords
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
+    GROUP BY type, reference
+)
+SELECT w.ord, w.stands, w.property -> 'value' AS value, w.property ->> 'reference_date' AS reference_date,
+       (w.told_date = w.property ->> 'reference_date'
+        AND w.told COLLATE "C" = coalesce((w.property -> 'value')::text, '~') COLLATE "C") IS TRUE AS same
+FROM batch b
+LEFT JOIN LATERAL (
+    -- A large value is read once for all of its fields, as in candidate_properties.
+    SELECT x.properties || '{}' AS properties FROM entities x
+    WHERE x.type = b.type AND x.reference = b.reference
+    OFFSET 0) AS e ON true
+CROSS JOIN LATERAL (
+    SELECT r.ord, (e.properties ? r.field) IS TRUE AS stands, e.properties -> r.field AS property,
+           r.reference_date AS told_date, coalesce(r.value::jsonb::text, '~') AS told
+    FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
+    OFFSET 0) AS w
+ORDER BY w.told_date COLLATE "C" DESC, w.told COLLATE "C" DESC;
 
 -- name: stored_edges
 -- The stored metadata of each edge that stands (a removed one does not), and whether the row tells nothing else:
@@ -52,8 +63,12 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
             $8::text[])
     WITH ORDINALITY AS r (type, reference, key, granularity, period_start, reference_date, version, value, ord)
 LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
-LEFT JOIN temporal_properties p ON p.entity_id = e.id AND p.key = r.key AND p.granularity = r.granularity
-    AND p.period_start = r.period_start
+-- LATERAL with OFFSET 0: as in candidate_temporal.
+LEFT JOIN LATERAL (
+    SELECT t.entity_id, t.reference_date, t.version, t.value FROM temporal_properties t
+    WHERE t.entity_id = e.id AND t.key = r.key AND t.granularity = r.granularity
+      AND t.period_start = r.period_start
+    OFFSET 0) AS p ON true
 ORDER BY r.reference_date DESC, r.version DESC, r.value::jsonb::text COLLATE "C" DESC;
 
 -- name: standing_edges

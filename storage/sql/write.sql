@@ -13,16 +13,30 @@ WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = r.type AND e.reference =
 -- older state loses against every later one.
 -- Without a value a field is removed, which wins over any value of the same date: `~` sorts after the text of any JSON.
 -- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; returns positions from 1.
-SELECT r.ord
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
-LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
-WHERE e.id IS NULL
-   OR NOT e.properties ? r.field
-   OR r.reference_date COLLATE "C" > (e.properties -> r.field ->> 'reference_date') COLLATE "C"
-   OR (r.reference_date = e.properties -> r.field ->> 'reference_date'
-       AND coalesce(r.value::jsonb::text, '~') COLLATE "C"
-         > coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C");
+WITH batch AS (
+    SELECT type, reference, array_agg(field) AS fields, array_agg(value) AS texts,
+           array_agg(reference_date) AS dates, array_agg(ord) AS ords
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
+    GROUP BY type, reference
+)
+SELECT w.ord
+FROM batch b
+LEFT JOIN LATERAL (
+    -- `|| '{}'` reads a large value once for all of its fields; OFFSET 0 keeps the planner from repeating it.
+    SELECT x.id, x.properties || '{}' AS properties FROM entities x
+    WHERE x.type = b.type AND x.reference = b.reference
+    OFFSET 0) AS e ON true
+CROSS JOIN LATERAL (
+    SELECT r.ord
+    FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
+    WHERE e.id IS NULL
+       OR NOT e.properties ? r.field
+       OR r.reference_date COLLATE "C" > (e.properties -> r.field ->> 'reference_date') COLLATE "C"
+       OR (r.reference_date = e.properties -> r.field ->> 'reference_date'
+           AND coalesce(r.value::jsonb::text, '~') COLLATE "C"
+         > coalesce((e.properties -> r.field -> 'value')::text, '~') COLLATE "C")
+    OFFSET 0) AS w;
 
 -- name: candidate_edges
 -- Which of these edges are missing, tell newer metadata, or were told after a removal. Read-only.
@@ -53,8 +67,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $
             $8::text[])
     WITH ORDINALITY AS r (type, reference, key, granularity, period_start, reference_date, version, value, ord)
 LEFT JOIN entities e ON e.type = r.type AND e.reference = r.reference
-LEFT JOIN temporal_properties p ON p.entity_id = e.id AND p.key = r.key AND p.granularity = r.granularity
-    AND p.period_start = r.period_start
+-- LATERAL with OFFSET 0: each point is looked for in its own partition by its whole key. A plain join looked for the
+-- entity's points in every partition.
+LEFT JOIN LATERAL (
+    SELECT t.entity_id, t.reference_date, t.version, t.value FROM temporal_properties t
+    WHERE t.entity_id = e.id AND t.key = r.key AND t.granularity = r.granularity
+      AND t.period_start = r.period_start
+    OFFSET 0) AS p ON true
 WHERE p.entity_id IS NULL
    OR (r.reference_date, r.version) > (p.reference_date, p.version)
    OR ((r.reference_date, r.version) = (p.reference_date, p.version)
@@ -212,7 +231,12 @@ WITH patches AS MATERIALIZED (
     RETURNING t.entity_id
 )
 SELECT 'property' AS kind, m.id, 1::bigint AS rows,
-       (SELECT jsonb_object_agg(k, m.stored -> k) FROM jsonb_object_keys(m.won) AS k WHERE m.stored ? k) AS old,
+       (SELECT o.old
+        FROM (SELECT m.stored || '{}' AS stored OFFSET 0) AS s  -- read once, as in candidate_properties
+        CROSS JOIN LATERAL (
+            SELECT jsonb_object_agg(k, s.stored -> k) AS old
+            FROM jsonb_object_keys(m.won) AS k WHERE s.stored ? k
+            OFFSET 0) AS o) AS old,
        m.won AS new, m.bytes
 FROM merged m
 UNION ALL
