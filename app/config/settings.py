@@ -139,7 +139,11 @@ class Settings(BaseSettings):
     window_max_records: int = Field(default=5_000, ge=1)
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
     window_linger_s: float = Field(default=0.1, gt=0, description="since the window's first record")
-    flush_timeout_s: float = 30.0
+    flush_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="of one attempt, which takes half of what its window has left (45 s in all) at most",
+    )
     flushes_in_flight: int = Field(
         default=2, ge=1, description="windows of one agent that are written while the next one is read"
     )

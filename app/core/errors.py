@@ -13,6 +13,10 @@ class TransientError(ProfileError):
     """The same call may succeed later: a lost connection, a deadlock, a server in recovery."""
 
 
+class TooMuchAtOnceError(TransientError):
+    """It ran out of time or memory. The same call may succeed with a part of its input."""
+
+
 class BusyError(TransientError):
     """This process does as much of it as it may. The message is fit for the client."""
 

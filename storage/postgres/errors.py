@@ -10,12 +10,17 @@ from typing import Final
 
 import asyncpg
 
-from app.core.errors import FatalError, InvalidError, ProfileError, TransientError
+from app.core.errors import FatalError, InvalidError, ProfileError, TooMuchAtOnceError, TransientError
 
 # Classes 40: rollback (deadlock, serialization); 08: connection; 53: resources; 57: shut down, cancelled,
 # starting; 58: system; 55: object in use; 25: read-only, after a failover.
 _TRANSIENT_CLASSES: Final = frozenset({"40", "08", "53", "57", "58", "55", "25"})
 _INVALID_CLASSES: Final = frozenset({"22", "23", "54"})
+# A statement that was cancelled for its time, and what may fit into memory in smaller pieces.
+_TOO_MUCH: Final = frozenset({"57014", "53200"})
+# No row of ours breaks a CHECK. A row in the default partition meets the partition that is being made for it, whichever
+# of the two commits first.
+_PARTITIONING: Final = frozenset({"23514"})
 
 _SENTENCES: Final = {
     "22003": "a number is out of PostgreSQL's range",
@@ -65,15 +70,32 @@ def translated() -> Iterator[None]:
         ) from error
 
 
+def refusal(state: str) -> InvalidError:
+    """Why a value is refused, by its SQLSTATE of the classes 22, 23 and 54."""
+    cause = _SENTENCES.get(state, f"PostgreSQL refuses a value (SQLSTATE {state})")
+    return InvalidError(f"It can't be stored: {cause}.", code=f"refused-{state}")
+
+
 def from_postgres(error: asyncpg.PostgresError) -> ProfileError:
     """The one table of SQLSTATEs."""
     state = error.sqlstate or ""
     group = state[:2]
+    if state in _TOO_MUCH:
+        return TooMuchAtOnceError(f"PostgreSQL could not do so much at once (SQLSTATE {state}).")
+    if state in _PARTITIONING:
+        return TransientError(
+            f"A partition of points came at the same time (SQLSTATE {state}); the next attempt sees it."
+        )
     if group in _INVALID_CLASSES:
-        cause = _SENTENCES.get(state, f"PostgreSQL refuses a value (SQLSTATE {state})")
-        return InvalidError(f"It can't be stored: {cause}.", code=f"refused-{state}")
+        return refusal(state)
     if group in _TRANSIENT_CLASSES:
         return TransientError(f"PostgreSQL could not do it now (SQLSTATE {state}, {type(error).__name__}).")
+    return _fatal(state, group, error) or TransientError(
+        f"PostgreSQL failed (SQLSTATE {state}, {type(error).__name__})."
+    )
+
+
+def _fatal(state: str, group: str, error: asyncpg.PostgresError) -> FatalError | None:
     if group == "28":
         return FatalError(
             f"PostgreSQL refuses the user or password (SQLSTATE {state}): check PROFILE_POSTGRES_DSN."
@@ -87,4 +109,4 @@ def from_postgres(error: asyncpg.PostgresError) -> ProfileError:
             f"The schema does not fit this code (SQLSTATE {state}, {type(error).__name__}): "
             "run `python -m app migrate`."
         )
-    return TransientError(f"PostgreSQL failed (SQLSTATE {state}, {type(error).__name__}).")
+    return None

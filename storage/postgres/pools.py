@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -80,8 +81,25 @@ async def _set_codecs(connection: Connection) -> None:
     )
 
 
+_QUERY_NAME: Final = re.compile(r"(?<=RETURN QUERY ):(\w+)")
+_PARAMETER: Final = re.compile(r"\$(\d+)")
+
+
 async def _create_staging(connection: Connection) -> None:
     await connection.execute(query("create_staging"))
+    await connection.execute(_flush_function())
+
+
+def _flush_function() -> str:
+    """The text of create_flush, with those of the queries that it names."""
+    # Parameters of remove_edges follow those of the others.
+    shifted = {"remove_edges": 3}
+
+    def text(match: re.Match[str]) -> str:
+        by = shifted.get(match[1], 0)
+        return _PARAMETER.sub(lambda number: f"${int(number[1]) + by}", query(match[1]))
+
+    return _QUERY_NAME.sub(text, query("create_flush"))
 
 
 async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:

@@ -99,6 +99,8 @@ CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
 -- Insert every entity that the staged rows name and that does not exist, with its staged properties, so that a new
 -- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
 -- insert is merged by the next statement. $1 true: a statement without parameters would keep its first plan.
+-- Of what changed it tells how large all properties are now; as written in a change where they take more than $2 bytes
+-- as jsonb, and their number where they take more than $3.
 WITH named AS (
     SELECT type, reference, NULL AS field, NULL::jsonb AS property, NULL AS source FROM staging_entities
     UNION ALL
@@ -122,12 +124,17 @@ FROM folded f
 WHERE $1::boolean AND NOT EXISTS (SELECT FROM entities e WHERE e.type = f.type AND e.reference = f.reference)
 ORDER BY f.type, f.reference
 ON CONFLICT (type, reference) DO NOTHING
-RETURNING id, type, reference, properties, pg_column_size(properties) AS bytes;
+RETURNING 'created'::text AS kind, id, type, reference, 1::bigint AS rows, NULL::jsonb AS old, properties AS new,
+          pg_column_size(properties) AS bytes,
+          CASE WHEN pg_column_size(properties) > $2::integer
+               THEN octet_length(to_json(properties::text)::text) END AS written,
+          CASE WHEN pg_column_size(properties) > $3::integer
+               THEN (SELECT count(*) FROM jsonb_object_keys(properties)) END AS fields;
 
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
--- new, read from the locked row (the snapshot may be older), and how large all are now; for edges the left entity; for temporal points theirs.
--- $1 true, as above.
+-- new, read from the locked row (the snapshot may be older), and how large all are now; for edges the left entity; for
+-- temporal points theirs. $1 true, $2 and $3 sizes, as above.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
            jsonb_object_agg(field, stored_property(value, reference_date)) AS patch,
@@ -159,7 +166,11 @@ WITH patches AS MATERIALIZED (
         updated_at = now()
     FROM locked l
     WHERE e.id = l.id
-    RETURNING e.id, l.stored, l.won, pg_column_size(e.properties) AS bytes
+    RETURNING e.id, e.type, e.reference, l.stored, l.won, pg_column_size(e.properties) AS bytes,
+              CASE WHEN pg_column_size(e.properties) > $2::integer
+                   THEN octet_length(to_json(e.properties::text)::text) END AS written,
+              CASE WHEN pg_column_size(e.properties) > $3::integer
+                   THEN (SELECT count(*) FROM jsonb_object_keys(e.properties)) END AS fields
 ), edge_rows AS MATERIALIZED (
     -- Of an edge told twice: the newest metadata, and the latest time that it was told at all.
     SELECT DISTINCT ON (l.id, t.id, s.relationship_type)
@@ -230,21 +241,21 @@ WITH patches AS MATERIALIZED (
         > (t.reference_date, t.version, t.value::text COLLATE "C")
     RETURNING t.entity_id
 )
-SELECT 'property' AS kind, m.id, 1::bigint AS rows,
+SELECT 'property' AS kind, m.id, m.type, m.reference, 1::bigint AS rows,
        (SELECT o.old
         FROM (SELECT m.stored || '{}' AS stored OFFSET 0) AS s  -- read once, as in candidate_properties
         CROSS JOIN LATERAL (
             SELECT jsonb_object_agg(k, s.stored -> k) AS old
             FROM jsonb_object_keys(m.won) AS k WHERE s.stored ? k
             OFFSET 0) AS o) AS old,
-       m.won AS new, m.bytes
+       m.won AS new, m.bytes, m.written, m.fields
 FROM merged m
 UNION ALL
-SELECT 'edge', w.left_entity_id, count(*), NULL, NULL, NULL
+SELECT 'edge', w.left_entity_id, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL
 FROM (SELECT left_entity_id FROM edges_updated UNION ALL SELECT left_entity_id FROM edges_inserted) AS w
 GROUP BY w.left_entity_id
 UNION ALL
-SELECT 'temporal', w.entity_id, count(*), NULL, NULL, NULL
+SELECT 'temporal', w.entity_id, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL
 FROM points_written w
 WHERE $1::boolean
 GROUP BY w.entity_id;
@@ -269,17 +280,87 @@ WITH named AS MATERIALIZED (
     SET removed_at = excluded.removed_at, updated_at = now()
     RETURNING e.left_entity_id
 )
-SELECT 'edge' AS kind, left_entity_id AS id, count(*) AS rows, NULL::jsonb AS old, NULL::jsonb AS new
+SELECT 'edge'::text AS kind, left_entity_id AS id, NULL::text AS type, NULL::text AS reference, count(*) AS rows,
+       NULL::jsonb AS old, NULL::jsonb AS new, NULL::integer AS bytes, NULL::integer AS written, NULL::bigint AS fields
 FROM removed
 GROUP BY left_entity_id;
 
--- name: most_properties
--- The most properties that one of these entities has. $1 ids.
-SELECT max((SELECT count(*) FROM jsonb_object_keys(properties))) FROM entities WHERE id = ANY ($1::bigint[]);
+-- name: create_flush
+-- The statements above as one function of the session, so that the rows that a flush locks wait for no round trip
+-- between them. Each statement of a volatile function has a snapshot of its own, and its parameters keep each from
+-- running by its first plan. A function of the session is always that of this code, whatever runs beside it.
+-- The names after colons stand for the texts of those queries; `removed` are the five columns of remove_edges. A row of
+-- the kind `step` tells how many microseconds the statement of that name (`type`) took, for traces.
+CREATE OR REPLACE FUNCTION pg_temp.flush_staged(
+    told boolean, measured_from integer, counted_from integer,
+    removed_1 text[], removed_2 text[], removed_3 text[], removed_4 text[], removed_5 text[])
+RETURNS TABLE (kind text, id bigint, type text, reference text, rows bigint, old jsonb, new jsonb, bytes integer,
+               written integer, fields bigint)
+LANGUAGE plpgsql VOLATILE AS $flush$
+#variable_conflict use_column
+DECLARE
+    at timestamptz[] := ARRAY[clock_timestamp()];
+BEGIN
+    IF told THEN
+        RETURN QUERY :insert_missing_entities;
+        at := at || clock_timestamp();
+        RETURN QUERY :merge_staged;
+        at := at || clock_timestamp();
+    END IF;
+    IF cardinality(removed_1) > 0 THEN
+        RETURN QUERY :remove_edges;
+        at := at || clock_timestamp();
+    END IF;
+    RETURN QUERY
+    SELECT 'step'::text, NULL::bigint, step, NULL::text,
+           (1000000 * extract(epoch FROM at[ord + 1] - at[ord]))::bigint,
+           NULL::jsonb, NULL::jsonb, NULL::integer, NULL::integer, NULL::bigint
+    FROM unnest(CASE WHEN told THEN ARRAY['entities', 'merge', 'removals'] ELSE ARRAY['removals'] END)
+        WITH ORDINALITY AS s (step, ord)
+    WHERE at[ord + 1] IS NOT NULL;
+END
+$flush$;
 
--- name: largest_written
--- The most bytes that the properties of one of these entities take as a JSON string, as Debezium writes them. $1 ids.
-SELECT max(octet_length(to_json(properties::text)::text)) FROM entities WHERE id = ANY ($1::bigint[]);
+-- name: flush_staged
+-- Write what is staged, then remove edges; returns what changed, as the statements within it do.
+-- $1 whether rows are staged, $2 and $3 sizes as in insert_missing_entities, $4 to $8 the columns of remove_edges.
+SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- name: property_sizes
+-- What each of these properties would take of its entity, what it takes now, and what all take that are stored. As a
+-- part of jsonb a property is its key, its value and two numbers; as written in a change it has its share of commas.
+-- Entities that do not exist have nothing.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; `ord` are positions from 1.
+WITH batch AS (
+    SELECT type, reference, array_agg(field) AS fields, array_agg(value) AS texts,
+           array_agg(reference_date) AS dates, array_agg(ord) AS ords
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+        WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
+    GROUP BY type, reference
+)
+SELECT w.*, t.*
+FROM batch b
+LEFT JOIN LATERAL (
+    SELECT x.properties || '{}' AS properties FROM entities x
+    WHERE x.type = b.type AND x.reference = b.reference
+    OFFSET 0) AS e ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS all_fields, coalesce(sum(property_bytes(p.key, p.value)), 0)::bigint AS all_bytes,
+           coalesce(sum(property_written(p.key, p.value)), 0)::bigint AS all_written
+    FROM jsonb_each(e.properties) AS p
+    OFFSET 0) AS t
+CROSS JOIN LATERAL (
+    SELECT r.ord, property_bytes(r.field, n.property) AS bytes, property_written(r.field, n.property) AS written,
+           property_bytes(r.field, n.stored) AS old_bytes, property_written(r.field, n.stored) AS old_written
+    FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
+    CROSS JOIN LATERAL (
+        SELECT stored_property(r.value::jsonb, r.reference_date) AS property, e.properties -> r.field AS stored
+        OFFSET 0) AS n
+    OFFSET 0) AS w;
+
+-- name: refused_values
+-- Which of these JSON texts PostgreSQL does not take, and the SQLSTATE. $1 texts; `ord` are positions from 1.
+SELECT ord, state FROM refused_values($1::text[]);
 
 -- name: ensure_partitions
 -- Make the monthly partitions of these months where they are missing. $1 starts of months.

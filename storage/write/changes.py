@@ -26,10 +26,21 @@ _PROPERTIES: Final = msgspec.json.Decoder(dict[str, _Stored])
 
 @dataclass(slots=True)
 class Effects:
-    """Rows of the statements `insert_missing_entities` and `merge_staged`."""
+    """Rows of the statement `flush_staged`: entities that were created, what changed of others, and the microseconds
+    that each of its steps took.
+    """
 
     created: list[asyncpg.Record] = field(default_factory=list)
     changed: list[asyncpg.Record] = field(default_factory=list)
+    steps: list[tuple[str, int]] = field(default_factory=list)
+
+    def add(self, rows: Sequence[asyncpg.Record]) -> None:
+        """Take in what a statement returned."""
+        for row in rows:
+            if row["kind"] == "step":
+                self.steps.append((row["type"], row["rows"]))
+            else:
+                (self.created if row["kind"] == "created" else self.changed).append(row)
 
     def __bool__(self) -> bool:
         return bool(self.created or self.changed)
@@ -52,7 +63,7 @@ async def changes_at(changes: Changes, position: int) -> Changes:
 
 async def changes_of(effects: Effects, position: int) -> Changes:
     """Everything that these rows, committed at this position, make old."""
-    documents = [row["properties"] for row in effects.created]
+    documents = [row["new"] for row in effects.created]
     for row in effects.changed:
         if row["kind"] == "property":
             documents.append(row["new"])
@@ -78,7 +89,7 @@ async def changes_of(effects: Effects, position: int) -> Changes:
 
 
 def _new(effects: Effects) -> list[str]:
-    return [row["properties"] for row in effects.created] + [
+    return [row["new"] for row in effects.created] + [
         row["new"] for row in effects.changed if row["kind"] == "property"
     ]
 

@@ -1,19 +1,45 @@
 """How much one entity may hold: judged within the transaction, against what is stored too.
 
-The size comes with the rows that changed and costs nothing more. Properties are counted, and written out as in a
-change, only where an entity is large enough to have too many or to become too large.
+The sizes come with the rows that changed. Properties are counted, and written out as in a change, only where an entity
+is large enough to have too many or to become too large.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import asyncpg
+
 from app.core.errors import InvalidError
+from app.core.models import Batch, EntityKey, PropertyRow
+from app.core.refusals import RefusedRowsError, deciding
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
+from storage.write.candidates import property_columns
 from storage.write.changes import Effects
 
 _LEAST_BYTES_OF_A_PROPERTY: Final = 50  # with its date, in jsonb
 _MOST_WRITTEN_FOR_A_BYTE: Final = 100  # 1e999 is 16 bytes in jsonb and 1,002 in its text; U+0001 is 1 and 7
+_EMPTY_BYTES: Final = 8  # of jsonb without properties
+_EMPTY_WRITTEN: Final = 2  # two quotes and two braces, less the last comma and space
+
+
+class EntitiesTooLargeError(InvalidError):
+    """Some entities would hold too much. `rows` are what was to change of them; message and code are of the first."""
+
+    def __init__(self, first: InvalidError, rows: Sequence[PropertyRow]) -> None:
+        super().__init__(str(first), code=first.code)
+        self.rows = rows
+
+
+@dataclass(slots=True)
+class _Room:
+    """What an entity holds, and the size of each field of it that is changed."""
+
+    fields: int
+    bytes: int
+    written: int
+    changed: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,28 +51,82 @@ class EntityLimits:
     properties: int
     property_bytes: int
 
-    async def require(self, connection: Connection, effects: Effects) -> None:
-        """Raise InvalidError where an entity that changed holds too much; the transaction is to be rolled back."""
-        sizes = [
-            (row["bytes"], row["id"])
-            for rows in (effects.created, effects.changed)
-            for row in rows
-            if row["bytes"] is not None
-        ]
-        if not sizes:
-            return
-        if max(sizes)[0] > self.property_bytes:
-            raise self._too_large("")
-        long = [number for size, number in sizes if size * _MOST_WRITTEN_FOR_A_BYTE > self.property_bytes]
-        if long and await connection.fetchval(query("largest_written"), long) > self.property_bytes:
-            raise self._too_large(" as the JSON text of a change")
-        large = [number for size, number in sizes if size > self.properties * _LEAST_BYTES_OF_A_PROPERTY]
-        if large and await connection.fetchval(query("most_properties"), large) > self.properties:
-            raise InvalidError(
+    @property
+    def measured_from(self) -> int:
+        """Bytes of jsonb from which its text has to be measured."""
+        return self.property_bytes // _MOST_WRITTEN_FOR_A_BYTE
+
+    @property
+    def counted_from(self) -> int:
+        """Bytes of jsonb from which its properties have to be counted."""
+        return self.properties * _LEAST_BYTES_OF_A_PROPERTY
+
+    def require(self, effects: Effects, written: Sequence[PropertyRow]) -> None:
+        """Raise EntitiesTooLargeError where entities that changed hold too much; the transaction is to be rolled back.
+
+        `written` are the properties that it wrote. Asks nothing, since it is called while rows are locked.
+        """
+        found: dict[EntityKey, InvalidError] = {}
+        for rows in (effects.created, effects.changed):
+            for row in rows:
+                size = row["bytes"]
+                if size is None:
+                    continue
+                cause = self._cause(row["fields"] or 0, size, row["written"] or 0)
+                if cause is not None:
+                    found[EntityKey(row["type"], row["reference"])] = cause
+        if found:
+            of_them = [told for told in written if (told.type, told.reference) in found]
+            raise EntitiesTooLargeError(next(iter(found.values())), of_them)
+
+    async def refused_rows(
+        self, connection: Connection, batch: Batch, error: EntitiesTooLargeError
+    ) -> RefusedRowsError | None:
+        """Which properties don't fit: each has the room that those before it in the batch leave.
+
+        None where all of them would fit by now.
+        """
+        order = {deciding(row): number for number, row in reversed([*enumerate(batch.properties)])}
+        told = sorted(error.rows, key=lambda row: order[deciding(row)])
+        sizes = await connection.fetch(query("property_sizes"), *property_columns(told))
+        rooms: dict[EntityKey, _Room] = {}
+        refused: dict[tuple[object, ...], InvalidError] = {}
+        for size in sorted(sizes, key=lambda each: each["ord"]):
+            row = told[size["ord"] - 1]
+            room = rooms.setdefault(
+                EntityKey(row.type, row.reference),
+                _Room(size["all_fields"], size["all_bytes"], size["all_written"], {}),
+            )
+            cause = self._taken(room, row.field, size)
+            if cause is not None:
+                refused[deciding(row)] = cause
+        return RefusedRowsError(refused, shares_room=True) if refused else None
+
+    def _taken(self, room: _Room, field: str, size: asyncpg.Record) -> InvalidError | None:
+        """Take the property in, or say why there is no room for it."""
+        stored = None if size["old_bytes"] is None else (size["old_bytes"], size["old_written"])
+        before = room.changed.get(field, stored)
+        fields = room.fields + (before is None)
+        of_all = room.bytes + size["bytes"] - (before[0] if before else 0)
+        written = room.written + size["written"] - (before[1] if before else 0)
+        cause = self._cause(fields, _EMPTY_BYTES + of_all, _EMPTY_WRITTEN + written)
+        if cause is None:
+            room.fields, room.bytes, room.written = fields, of_all, written
+            room.changed[field] = size["bytes"], size["written"]
+        return cause
+
+    def _cause(self, fields: int, size: int, written: int) -> InvalidError | None:
+        if size > self.property_bytes:
+            return self._too_large("")
+        if written > self.property_bytes:
+            return self._too_large(" as the JSON text of a change")
+        if fields > self.properties:
+            return InvalidError(
                 f"An entity would have more than {self.properties} properties "
                 "(PROFILE_MAX_PROPERTIES_PER_ENTITY).",
                 code="too-many-properties",
             )
+        return None
 
     def _too_large(self, how: str) -> InvalidError:
         return InvalidError(

@@ -1,8 +1,8 @@
 """The writer: one batch in one transaction, idempotent and independent of order.
 
-ledger of erasures → compare (read-only) → COPY what could win into the session's staging tables → insert the missing
-entities → one CTE for the rest, as a statement of its own → removals → commit → read the position → invalidate. A
-batch that changes nothing ends at the comparison: no transaction id, no WAL.
+ledger of erasures → compare (read-only) → COPY what could win into the session's staging tables → one call of a
+function that inserts the missing entities, merges the rest in a statement of its own, and removes edges → commit → read
+the position → invalidate. A batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,12 @@ from typing import Final
 import asyncpg
 
 from app.core.clock import Clock
+from app.core.errors import InvalidError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
-from app.core.models import Batch, Changes, EdgeRow, PropertyRow, TemporalRow
-from app.observability.tracing import span
+from app.core.models import Batch, Changes, EdgeRow, PropertyRow, RemovedEdge, TemporalRow
+from app.core.refusals import RefusedRowsError
+from app.observability.tracing import past_spans, span
+from storage.cache.commit import Commit
 from storage.cache.invalidation import PendingInvalidations
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection, primary_clock
@@ -24,8 +27,9 @@ from storage.postgres.queries import query
 from storage.postgres.stored_sources import SourceTopics, spelled
 from storage.write.candidates import candidates, columns, folded
 from storage.write.changes import Effects, changes_of
-from storage.write.entity_limits import EntityLimits
+from storage.write.entity_limits import EntitiesTooLargeError, EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
+from storage.write.refused_values import refused_rows
 
 _PARTITIONS_AHEAD: Final = timedelta(days=366)
 
@@ -66,22 +70,52 @@ class PostgresWriter:
             self._topics.forget()
 
     async def write(self, batch: Batch) -> Changes:
+        effects = Effects()
         async with self._invalidations.commit() as commit:
             with translated():
                 async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                     await self._ensure_partitions(connection, batch.temporal)
                     topics = await self._topics.of(connection, batch.properties) if self._topics else None
-                    effects = Effects()
-                    with ExitStack() as committing:
-                        async with connection.transaction():
-                            await self._flush(connection, batch, effects, topics)
-                            committing.enter_context(span("commit"))
-                            commit.begins(partial(changes_of, effects))
+                    try:
+                        await self._transaction(connection, batch, effects, topics, commit)
+                    except InvalidError as error:
+                        # Which rows it was is asked once it is rolled back, so that nothing waits for the answer.
+                        raise await self._named(connection, batch, error) or error from None
                     commit.reached(await connection.fetchval(query("flush_position")))
             if effects:
                 await self._hooks.reach("after-commit")
         assert commit.changes is not None  # noqa: S101 - its transaction has begun to commit
         return commit.changes
+
+    async def _transaction(
+        self,
+        connection: Connection,
+        batch: Batch,
+        effects: Effects,
+        topics: Mapping[str, int] | None,
+        commit: Commit,
+    ) -> None:
+        """Flush and commit. Raises as `translated` does, and TooMuchAtOnceError where the time was not enough."""
+        try:
+            with translated(), ExitStack() as committing:
+                async with connection.transaction():
+                    await self._flush(connection, batch, effects, topics)
+                    committing.enter_context(span("commit"))
+                    commit.begins(partial(changes_of, effects))
+        except TransientError as error:
+            if isinstance(error.__cause__, TimeoutError):
+                raise TooMuchAtOnceError("PostgreSQL did not write it in time.") from error
+            raise
+
+    async def _named(
+        self, connection: Connection, batch: Batch, error: InvalidError
+    ) -> RefusedRowsError | None:
+        """The rows for which a batch of several was refused, where that can be found out."""
+        if len(batch) == 1:
+            return None
+        if not isinstance(error, EntitiesTooLargeError):
+            return await refused_rows(connection, batch)
+        return await self._limits.refused_rows(connection, batch, error)
 
     async def _flush(
         self, connection: Connection, batch: Batch, effects: Effects, topics: Mapping[str, int] | None
@@ -93,21 +127,37 @@ class PostgresWriter:
             could_win = await candidates(connection, folded(told))
         if not len(could_win):
             return
-        if len(could_win) > len(could_win.removed_edges):
+        is_staged = len(could_win) > len(could_win.removed_edges)
+        if is_staged:
             await self._hooks.reach("before-copy")
             with span("copy", rows=len(could_win)):
                 await _stage(connection, could_win, topics)
-            with span("entities"):
-                effects.created = await connection.fetch(query("insert_missing_entities"), True)
+        # From here on rows are locked: two round trips, this one and COMMIT, however busy the process is.
+        removed = columns(could_win.removed_edges) or [[]] * len(RemovedEdge._fields)
+        sizes = self._limits.measured_from, self._limits.counted_from
+        if self._hooks.waits_at("between-entities-and-merge"):
+            await self._flush_in_steps(connection, effects, removed, sizes, is_staged=is_staged)
+        else:
+            effects.add(await connection.fetch(query("flush_staged"), is_staged, *sizes, *removed))
+            past_spans(effects.steps)
+        self._limits.require(effects, could_win.properties)
+
+    async def _flush_in_steps(
+        self,
+        connection: Connection,
+        effects: Effects,
+        removed: list[list[object]],
+        sizes: tuple[int, int],
+        *,
+        is_staged: bool,
+    ) -> None:
+        """What flush_staged does, with a place between its statements at which a test can stop."""
+        if is_staged:
+            effects.add(await connection.fetch(query("insert_missing_entities"), True, *sizes))
             await self._hooks.reach("between-entities-and-merge")
-            with span("merge"):
-                effects.changed = await connection.fetch(query("merge_staged"), True)
-            await self._limits.require(connection, effects)
-        if could_win.removed_edges:
-            with span("removals"):
-                effects.changed += await connection.fetch(
-                    query("remove_edges"), *columns(could_win.removed_edges)
-                )
+            effects.add(await connection.fetch(query("merge_staged"), True, *sizes))
+        if removed[0]:
+            effects.add(await connection.fetch(query("remove_edges"), *removed))
 
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.

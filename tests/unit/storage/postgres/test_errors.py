@@ -1,7 +1,7 @@
 import asyncpg
 import pytest
 
-from app.core.errors import FatalError, InvalidError, ProfileError, TransientError
+from app.core.errors import FatalError, InvalidError, ProfileError, TooMuchAtOnceError, TransientError
 from storage.postgres.errors import translated
 
 
@@ -45,3 +45,18 @@ def test_by_sqlstate(error: Exception, kind: type[ProfileError]) -> None:
 def test_our_own_errors_pass() -> None:
     original = FatalError("x")
     assert raised(original) is original
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (asyncpg.QueryCanceledError("secret"), TooMuchAtOnceError),
+        (asyncpg.OutOfMemoryError("secret"), TooMuchAtOnceError),
+        # A partition that is made while its first row is written elsewhere; the row is good.
+        (asyncpg.CheckViolationError("secret"), TransientError),
+    ],
+)
+def test_what_succeeds_later_or_in_smaller_pieces_is_no_fault_of_the_input(
+    error: Exception, kind: type[ProfileError]
+) -> None:
+    assert type(raised(error)) is kind
