@@ -138,6 +138,11 @@ class Settings(BaseSettings):
     # --- ingestion windows: whichever limit comes first closes one
     window_max_records: int = Field(default=5_000, ge=1)
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)
+    window_max_rows: int = Field(
+        default=20_000,
+        ge=1,
+        description="a window with more rows is several transactions; each ends with the record that reaches this",
+    )
     window_linger_s: float = Field(default=0.1, gt=0, description="since the window's first record")
     flush_timeout_s: float = Field(
         default=30.0,

@@ -7,11 +7,13 @@ the process ends without committing, and the records come again to the next one.
 import asyncio
 import logging
 import traceback
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
 from app.core.clock import Clock
-from app.core.errors import FatalError, TransientError
+from app.core.errors import FatalError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE, Terminate
@@ -19,13 +21,21 @@ from app.core.records import Record
 from app.core.retry import RetryPolicy
 from app.ingest.window import Cause, TumblingWindow, WindowLimits
 from app.observability import tracing
-from app.observability.metrics import FLUSH_RETRIES, FLUSH_SECONDS, RECORDS, UNACKED_SECONDS, WINDOWS
+from app.observability.metrics import (
+    FLUSH_RETRIES,
+    FLUSH_SECONDS,
+    FLUSH_SPLITS,
+    RECORDS,
+    UNACKED_SECONDS,
+    WINDOWS,
+)
 from app.ports.health import DependencyState
 from app.ports.processing import RecordProcessor
 
 logger = logging.getLogger(__name__)
 
-# All attempts at one window: below Faust's rebalance timeout of 60 s, and SIGTERM waits no longer.
+# All attempts at one window, or at the rest of it once a part is done: below Faust's rebalance timeout of 60 s, and
+# SIGTERM waits no longer.
 _WINDOW_LIMIT_S: Final = 45.0
 
 
@@ -135,13 +145,9 @@ class ConsumerLoop:
         records = [record for fetch in fetches for record in fetch.value]
         started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(self._window_limit_s):
+            async with asyncio.timeout(self._window_limit_s) as limit:
                 with tracing.flush(self._name, records):
-                    await self._retries.run(
-                        f"The flush of {len(records)} records of {self._name}",
-                        lambda: self._attempt(records),
-                        on_retry=FLUSH_RETRIES.labels(self._name).inc,
-                    )
+                    await self._process(records, limit)
             await self._hooks.reach("before-ack")
             for fetch in fetches:
                 fetch.ack()
@@ -160,12 +166,48 @@ class ConsumerLoop:
         WINDOWS.labels(self._name, cause).inc()
         RECORDS.labels(records[0].topic).inc(len(records))
 
-    async def _attempt(self, records: Sequence[Record]) -> None:
+    async def _process(self, records: Sequence[Record], limit: asyncio.Timeout) -> None:
+        """Process the window, in parts where it is too much at once. Each part that is done renews the limit."""
+        parts = deque([records])
+        while parts:
+            await self._retries.run(
+                f"The flush of {len(records)} records of {self._name}",
+                partial(self._attempt, parts, limit),
+                on_retry=FLUSH_RETRIES.labels(self._name).inc,
+            )
+            # One that stops is waited for, and not for longer than one window may take.
+            if parts and not self._stopping:
+                limit.reschedule(asyncio.get_running_loop().time() + self._window_limit_s)
+
+    async def _attempt(self, parts: deque[Sequence[Record]], limit: asyncio.Timeout) -> None:
+        """Process the first part. Raises TransientError; where it was too much, its halves stand in its place."""
+        part = parts[0]
         try:
-            async with asyncio.timeout(self._flush_timeout_s):
-                await self._processor.process(records)
+            async with asyncio.timeout(self._time_for(part, limit)):
+                await self._processor.process(part)
         except TimeoutError as error:
-            raise TransientError(f"It took longer than {self._flush_timeout_s:.0f} s.") from error
+            self._halve(parts)
+            raise TransientError(f"{len(part)} records took too long.") from error
+        except TooMuchAtOnceError:
+            self._halve(parts)
+            raise
+        parts.popleft()
+
+    def _time_for(self, part: Sequence[Record], limit: asyncio.Timeout) -> float:
+        """Seconds: half of what the window has left, so that there is time for halves if it is not enough."""
+        ends_at = limit.when()
+        if ends_at is None:
+            return self._flush_timeout_s
+        left_s = ends_at - asyncio.get_running_loop().time()
+        return min(self._flush_timeout_s, left_s / 2 if len(part) > 1 else left_s)
+
+    def _halve(self, parts: deque[Sequence[Record]]) -> None:
+        part = parts[0]
+        if len(part) > 1:
+            parts.popleft()
+            middle = len(part) // 2
+            parts.extendleft((part[middle:], part[:middle]))
+            FLUSH_SPLITS.labels(self._name).inc()
 
     def _leave(self, why: str) -> NoReturn:
         logger.critical(

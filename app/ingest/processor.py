@@ -1,21 +1,29 @@
 """What an ingesting agent does with a closed window: decode, write, dead-letter.
 
 Order: the rows are committed, then the dead letters are acknowledged by the broker, then the window counts as
-processed. What PostgreSQL refuses is found by halving the window; its neighbours are written.
+processed. What the store refuses by name is set aside at once, and the rest is written; where it does not know which
+rows it refuses, they are found by halving the window. An attempt that fails leaves what it found out to the next one:
+what is committed is not written again, and what is refused is published.
 """
 
+import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from app.core.errors import InvalidError
+from app.core.errors import InvalidError, ProfileError
 from app.core.models import Batch, Changes
-from app.core.records import DeadLetter, Record
-from app.dead_letters.letter import dead_letter
+from app.core.records import Record
+from app.core.refusals import RefusedRowsError
 from app.dead_letters.policy import DeadLetterPolicy
+from app.ingest.verdicts import Verdicts, WindowVerdicts
 from app.observability import tracing
 from app.observability.metrics import DEAD_LETTERS, ROWS_CHANGED, ROWS_UNCHANGED
 from app.ports.dead_letters import DeadLetterSink
 from app.ports.writing import ProfileWriter
+
+_MAX_ROWS: Final = 20_000
+_NAMED_AT_MOST: Final = 8  # times in a row; a store that names a few each time is asked by halves
+_DECODED_AT_ONCE: Final = 100  # records, about a millisecond of the event loop
 
 
 class Decoder(Protocol):
@@ -35,47 +43,117 @@ class IngestProcessor:
         writer: ProfileWriter,
         dead_letters: DeadLetterSink,
         policy: DeadLetterPolicy,
+        *,
+        max_rows: int = _MAX_ROWS,
     ) -> None:
+        """A transaction ends with the record that brings it to `max_rows` rows."""
         self._decoder = decoder
         self._writer = writer
         self._dead_letters = dead_letters
         self._policy = policy
+        self._max_rows = max_rows
+        self._verdicts = Verdicts()
 
     async def process(self, records: Sequence[Record]) -> None:
-        letters: dict[int, DeadLetter] = {}
+        window = self._verdicts.of(records)
+        try:
+            if window.settled:  # by an attempt that failed
+                await self._publish(window)
+            await self._write_all(window)
+            await self._publish(window)
+        except BaseException as error:
+            self._verdicts.keep(window)
+            if window.was_told and isinstance(error, ProfileError):
+                await self._publish_despite(window)
+            raise
+        self._verdicts.forget(records)
+        self._policy.judge(window.outcomes, example=window.example)
+
+    async def _publish(self, window: WindowVerdicts) -> None:
+        letters = window.unpublished()
+        if not letters:
+            return
+        with tracing.span("dead letters", letters=len(letters)):
+            await self._dead_letters.publish(letters)
+        window.publish()
+        for letter in letters:
+            DEAD_LETTERS.labels(letter.topic, letter.error).inc()
+
+    async def _publish_despite(self, window: WindowVerdicts) -> None:
+        """Publish what is known though the rest failed, whose error is the one to tell."""
+        try:
+            await self._publish(window)
+        except ProfileError:
+            return
+
+    async def _write_all(self, window: WindowVerdicts) -> None:
         batch = Batch()
-        good: list[int] = []
-        for index, record in enumerate(records):
+        indexes: list[int] = []
+        for number, record in enumerate(window.records):
+            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if number in window:
+                continue
             try:
                 self._decoder.add(record, batch)
-                good.append(index)
             except InvalidError as error:
-                letters[index] = dead_letter(record, error)
-        if good:
-            await self._write(records, good, batch, letters)
-        if letters:
-            with tracing.span("dead letters", letters=len(letters)):
-                await self._dead_letters.publish([letters[index] for index in sorted(letters)])
-            for letter in letters.values():
-                DEAD_LETTERS.labels(letter.topic, letter.error).inc()
-        example = letters[min(letters)].reason if letters else ""
-        self._policy.judge([index in letters for index in range(len(records))], example=example)
+                window.refuse(number, error)
+                continue
+            indexes.append(number)
+            if len(batch) >= self._max_rows:
+                await self._write(window, indexes, batch)
+                batch, indexes = Batch(), []
+        if indexes:
+            await self._write(window, indexes, batch)
 
-    async def _write(
-        self, records: Sequence[Record], indexes: list[int], batch: Batch, letters: dict[int, DeadLetter]
-    ) -> None:
-        try:
-            _count(batch, await self._writer.write(batch))
-        except InvalidError as error:
-            if len(indexes) == 1:
-                letters[indexes[0]] = dead_letter(records[indexes[0]], error)
+    async def _write(self, window: WindowVerdicts, indexes: list[int], batch: Batch) -> None:
+        """Write these records, or set aside which of them are refused and write the others."""
+        for _ in range(_NAMED_AT_MOST):
+            try:
+                _count(batch, await self._writer.write(batch))
+            except InvalidError as error:
+                left = await self._without_refused(window, indexes, error)
+                if len(left) == len(indexes):
+                    break
+                if not left:
+                    return
+                indexes, batch = left, await self._batch_of(window, left)
+            else:
+                window.write(indexes)
                 return
-            middle = len(indexes) // 2
-            for half in (indexes[:middle], indexes[middle:]):
-                part = Batch()
-                for index in half:
-                    self._decoder.add(records[index], part)
-                await self._write(records, half, part, letters)
+        middle = len(indexes) // 2
+        for half in (indexes[:middle], indexes[middle:]):
+            await self._write(window, half, await self._batch_of(window, half))
+
+    async def _without_refused(
+        self, window: WindowVerdicts, indexes: list[int], error: InvalidError
+    ) -> list[int]:
+        """Set aside what the error is about; returns the others, which are all where it does not tell."""
+        if len(indexes) == 1:
+            window.refuse_by_store(indexes[0], error)
+            return []
+        if not isinstance(error, RefusedRowsError):
+            return indexes
+        left = []
+        for number, index in enumerate(indexes):
+            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            alone = Batch()
+            self._decoder.add(window.records[index], alone)
+            cause = error.cause_in(alone)
+            if cause is None:
+                left.append(index)
+            else:
+                window.refuse_by_store(index, cause)
+        return left
+
+    async def _batch_of(self, window: WindowVerdicts, indexes: Sequence[int]) -> Batch:
+        batch = Batch()
+        for number, index in enumerate(indexes):
+            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            self._decoder.add(window.records[index], batch)
+        return batch
 
 
 def _count(batch: Batch, changes: Changes) -> None:

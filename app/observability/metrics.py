@@ -23,6 +23,9 @@ FLUSH_SECONDS: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 FLUSH_RETRIES: Final = Counter("profile_flush_retries", "Flushes that failed and were tried again", ["agent"])
+FLUSH_SPLITS: Final = Counter(
+    "profile_flush_splits", "Flushes that were too much at once and were tried again in halves", ["agent"]
+)
 ROWS_CHANGED: Final = Counter("profile_rows_changed", "Rows that agents created or changed", ["kind"])
 ROWS_UNCHANGED: Final = Counter(
     "profile_rows_unchanged",

@@ -173,7 +173,9 @@ class Worker:
             module, name = _INGESTING[role]
             decoder = getattr(importlib.import_module(module), name)(settings)
             letters = ErasureAwareLetters(dead_letters, self.stores.erasures)
-            processor = IngestProcessor(decoder, self.stores.writer, letters, policy)
+            processor = IngestProcessor(
+                decoder, self.stores.writer, letters, policy, max_rows=settings.window_max_rows
+            )
         return ConsumerLoop(
             str(role),
             processor,

@@ -16,6 +16,7 @@ from functools import partial
 
 from app.core.errors import InvalidError, TransientError
 from app.core.models import Batch, Changes
+from app.core.refusals import RefusedRowsError
 from app.ports.writing import ProfileWriter
 
 
@@ -90,7 +91,11 @@ class SharedWriter:
         self._start_flushes()
 
     async def _settle(self, requests: Sequence[_Request]) -> None:
-        """Give each request its outcome; halves of a refused batch are tried until the guilty ones are alone."""
+        """Give each request its outcome.
+
+        Of a refused batch the requests that the refusal names are set aside and the others written; where it names
+        none, halves are tried until the guilty ones are alone.
+        """
         requests = [request for request in requests if not request.outcome.done()]
         if not requests:
             return
@@ -100,9 +105,8 @@ class SharedWriter:
             if len(requests) == 1:
                 _fail(requests, error)
                 return
-            middle = len(requests) // 2
-            await self._settle(requests[:middle])
-            await self._settle(requests[middle:])
+            for part in _parts(requests, error):
+                await self._settle(part)
         except Exception as error:  # noqa: BLE001 - raised again by each caller
             _fail(requests, error)
         else:
@@ -127,6 +131,27 @@ def _merged(requests: Sequence[_Request]) -> Batch:
     for request in requests:
         merged.extend(request.batch)
     return merged
+
+
+def _parts(requests: Sequence[_Request], error: InvalidError) -> list[Sequence[_Request]]:
+    """What to write next, each apart, of a batch that was refused."""
+    causes = [
+        error.cause_in(request.batch) if isinstance(error, RefusedRowsError) else None for request in requests
+    ]
+    innocent = [request for request, cause in zip(requests, causes, strict=True) if cause is None]
+    if len(innocent) == len(requests):
+        middle = len(requests) // 2
+        return [requests[:middle], requests[middle:]]
+    parts: list[Sequence[_Request]] = [innocent] if innocent else []
+    for request, cause in zip(requests, causes, strict=True):
+        if cause is None:
+            continue
+        if isinstance(error, RefusedRowsError) and error.shares_room:
+            # There was no room beside the others, of which some may have been refused: it is judged alone.
+            parts.append([request])
+        else:
+            _fail([request], cause)
+    return parts
 
 
 def _fail(requests: Sequence[_Request], error: Exception) -> None:

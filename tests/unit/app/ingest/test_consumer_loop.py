@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.core.clock import SystemClock
-from app.core.errors import FatalError, TransientError
+from app.core.errors import FatalError, TooMuchAtOnceError, TransientError
 from app.core.records import Record
 from app.core.retry import RetryPolicy
 from app.ingest.consumer_loop import ConsumerLoop
@@ -234,3 +234,70 @@ async def test_all_attempts_together_are_bounded(processor: FakeProcessor) -> No
     with pytest.raises(Terminated):
         await loop.add(FakeFetch("a", acks, size=20))
     assert acks == []
+
+
+@dataclass
+class NarrowProcessor(FakeProcessor):
+    """Takes so many records at once; more are too much, in one of two ways."""
+
+    capacity: int = 1
+    way: str = "hangs"
+    sizes: list[int] = field(default_factory=list)
+
+    async def process(self, records: Sequence[Record]) -> None:
+        self.sizes.append(len(records))
+        if len(records) > self.capacity:
+            if self.way == "hangs":
+                await asyncio.Event().wait()
+            raise TooMuchAtOnceError("It is too much at once.")
+        await super().process(records)
+
+
+@pytest.mark.parametrize("way", ["hangs", "says so"])
+@pytest.mark.parametrize(
+    ("capacity", "sizes"),
+    [(20, [20]), (10, [20, 10, 10]), (6, [20, 10, 5, 5, 10, 5, 5]), (1, None)],
+)
+async def test_what_was_too_much_at_once_is_tried_in_halves_down_to_single_records(
+    way: str, capacity: int, sizes: list[int] | None
+) -> None:
+    processor = NarrowProcessor(capacity=capacity, way=way)
+    loop = loop_of(processor, flush_timeout_s=0.02)
+    loop._retries = RetryPolicy(attempts=6, sleep=no_sleep)
+    await loop.add(FakeFetch("a", processor.acks, size=20))
+    assert processor.acks == ["a"]
+    done = [record.value for window in processor.windows for record in window]
+    assert done == [f"a{n}".encode() for n in range(20)], "in order, each once"
+    if sizes is not None:
+        assert processor.sizes == sizes
+
+
+async def test_each_part_that_is_done_renews_the_limit_of_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = asyncio.get_running_loop()
+    real, ahead = clock.time, 0.0
+
+    class Slow(NarrowProcessor):
+        async def process(self, records: Sequence[Record]) -> None:
+            nonlocal ahead
+            await super().process(records)
+            ahead += 10.0
+
+    monkeypatch.setattr(clock, "time", lambda: real() + ahead)
+    processor = Slow(capacity=2, way="says so")
+    loop = loop_of(processor)
+    loop._retries = RetryPolicy(attempts=6, sleep=no_sleep)
+    loop._window_limit_s = 45.0
+    await loop.add(FakeFetch("a", processor.acks, size=20))
+    assert len(processor.windows) > 10
+    assert processor.acks == ["a"]
+
+
+async def test_a_window_gets_half_of_what_it_has_left_so_that_its_halves_have_time() -> None:
+    loop = loop_of(FakeProcessor(), flush_timeout_s=30)
+    loop._window_limit_s = 40
+    many, one = [FakeRecord(value=b"a")] * 2, [FakeRecord(value=b"a")]
+    now = asyncio.get_running_loop().time()
+    assert 19 < loop._time_for(many, asyncio.Timeout(now + 40)) <= 20
+    assert loop._time_for(one, asyncio.Timeout(now + 40)) == 30
+    assert 3 < loop._time_for(many, asyncio.Timeout(now + 8)) <= 4
+    assert 7 < loop._time_for(one, asyncio.Timeout(now + 8)) <= 8

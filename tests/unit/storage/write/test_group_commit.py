@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 
 import pytest
 
 from app.core.errors import FatalError, InvalidError, ProfileError, TransientError
 from app.core.models import Batch, Changes
+from app.core.refusals import RefusedRowsError, deciding
 from storage.write.group_commit import SharedWriter
 from tests.rows import entity
 from tests.unit.app.fakes import FakeWriter, HeldWriter
@@ -222,3 +224,30 @@ async def test_closing_an_idle_writer_ends_at_once() -> None:
 
 async def test_the_clock_is_the_other_writers() -> None:
     assert await SharedWriter(FakeWriter(), max_rows=1).now() == datetime(2025, 1, 15, tzinfo=UTC)
+
+
+def refuse_poison_by_name(told: Batch, *, shares_room: bool = False) -> None:
+    named = {
+        deciding(row): InvalidError("PostgreSQL refuses it.", code="refused")
+        for row in told.entities
+        if row.reference.startswith("poison")
+    }
+    if named:
+        raise RefusedRowsError(named, shares_room=shares_room)
+
+
+@pytest.mark.parametrize(("shares_room", "attempts"), [(False, 3), (True, 3 + 40)])
+async def test_requests_that_a_refusal_names_are_set_aside_at_once(
+    *, shares_room: bool, attempts: int
+) -> None:
+    writer = HeldWriter(partial(refuse_poison_by_name, shares_room=shares_room))
+    shared = SharedWriter(writer, max_rows=1_000, flushes=1)
+    names = [f"poison{n}" if n % 2 else f"u{n}" for n in range(80)]
+    tasks = await start(shared, [batch("first"), *map(batch, names)])
+    writer.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [isinstance(outcome, InvalidError) for outcome in outcomes[1:]]
+    assert refused == [name.startswith("poison") for name in names]
+    # The first one, the refused batch, and the innocent; where room was shared, each of the others alone.
+    assert writer.attempts == attempts
+    assert flushes(writer) == [["first"], [name for name in names if name.startswith("u")]]
