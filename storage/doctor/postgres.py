@@ -215,7 +215,8 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
             what=f"pg_partman {row['partman']}, next month's is {'there' if row['next_month'] else 'missing'}, "
             f"{row['in_default'] if row['in_default'] <= _MANY_IN_DEFAULT else 'over 100000'} rows in the default one",
             mend="`SELECT partman.run_maintenance('public.temporal_properties')`; flushes make missing ones; rows in "
-            "the default partition are outside PROFILE_PARTITION_MONTHS_FROM and a year ahead",
+            "the default partition are outside PROFILE_PARTITION_MONTHS_FROM and a year ahead, or of many new months "
+            "at once",
             level=Level.WARN,
         ),
     ]
