@@ -48,6 +48,9 @@ COMMANDS = {
     "bench-provenance": Command(
         module="load.bench.provenance", summary="what keeping the sources of properties costs a writer"
     ),
+    "bench-refusals": Command(
+        module="load.bench.refusals", summary="windows with refused records beside windows of good ones"
+    ),
     "bench-events": Command(
         module="load.bench.events", summary="changes/s from a commit to its domain event, and the time of one"
     ),
