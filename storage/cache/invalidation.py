@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from app.core.log_events import LogEvent
 from app.core.models import Changes
+from app.observability.tracing import span
 from storage.cache.commit import Commit, Unclear
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.memory import Memory
@@ -145,7 +146,9 @@ class PendingInvalidations:
 
     async def _tell(self, unclear: Unclear) -> Changes:
         changes = await unclear.changes_at(unclear.position)
-        await self.submit(changes)
+        if changes:
+            with span("invalidate"):
+                await self.submit(changes)
         return changes
 
     async def submit(self, changes: Changes) -> None:
