@@ -64,9 +64,17 @@ class FragmentLoader:
     ) -> None:
         """Add those of `ids` that exist; what lies within `levels` below may come with them.
 
-        `hints` are ids that are likely to be asked for next: what the caches have of them comes along.
+        `hints` are ids that are likely to be asked for next: what the caches have of them comes along. Nothing that the
+        reading has, or knows to be missing, is read again.
         """
+        asked = [entity_id for entity_id in ids if not reading.knows(entity_id)]
+        missing = self._load_remembered(asked, reading)
+        if missing:
+            await self._load_missing(missing, levels, reading, hints)
         reading.known.update(ids)
+
+    def _load_remembered(self, ids: Sequence[int], reading: Reading) -> list[int]:
+        """Add what this process's memory has; returns those of `ids` that it has not."""
         known, recall, token = reading.fragments, self._memory.get, reading.token
         missing = []
         for entity_id in ids:
@@ -75,13 +83,17 @@ class FragmentLoader:
                 known[entity_id] = fragment
             else:
                 missing.append(entity_id)
-        asked = len(missing)
-        if asked < len(ids):
-            CACHE_READS.add("fragment", "memory", count=len(ids) - asked)
-        if not missing:
-            return
+        if len(missing) < len(ids):
+            CACHE_READS.add("fragment", "memory", count=len(ids) - len(missing))
+        return missing
+
+    async def _load_missing(
+        self, missing: list[int], levels: int, reading: Reading, hints: Iterable[int]
+    ) -> None:
+        """Add those that exist, of Redis, of reads under way, or of PostgreSQL."""
+        known, recall, asked = reading.fragments, self._memory.get, len(missing)
         # What is being read just now is not in Redis yet: a commit has taken it from there, too.
-        flying = {} if token else {i: None for i in missing if self._flights.to_join(i) is not None}
+        flying = {} if reading.token else {i: None for i in missing if self._flights.to_join(i) is not None}
         sought = [i for i in missing if i not in flying] if flying else missing
         missing = await self._load_shared(sought, hints, reading) if sought else []
         for entity_id in flying:
@@ -112,7 +124,7 @@ class FragmentLoader:
         ticket = memory.ticket()
         asked = dict.fromkeys(ids)
         for entity_id in hints:
-            if entity_id not in known and entity_id not in asked and memory.get(entity_id) is None:
+            if not reading.knows(entity_id) and entity_id not in asked and memory.get(entity_id) is None:
                 asked[entity_id] = None
         entries = await self._shared.get(list(map(self._keys.fragment, asked)))
         for entity_id, entry in zip(asked, entries, strict=True):
@@ -124,7 +136,7 @@ class FragmentLoader:
 
     async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
         """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses."""
-        known, token = reading.fragments, reading.token
+        token = reading.token
         joined = {} if token else {i: flight for i in ids if (flight := self._flights.to_join(i)) is not None}
         own = [entity_id for entity_id in ids if entity_id not in joined]
         begun = None
@@ -138,12 +150,12 @@ class FragmentLoader:
             reading.add(loaded)
             # That alone: the flight may have been overtaken for its others.
             if entity_id in loaded.fragments:
-                known[entity_id] = loaded.fragments[entity_id]
+                reading.take(loaded.fragments[entity_id])
         if begun is not None:
             loaded = await begun.landed()
             reading.add(loaded)
-            known.update(loaded.fragments)
-            reading.known.update(loaded.fragments)
+            for fragment in loaded.fragments.values():
+                reading.take(fragment)
 
     async def _fill(self, ids: list[int], levels: int, token: int, ticket: Ticket) -> Loaded:
         loaded = Loaded(token=token)

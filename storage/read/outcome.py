@@ -32,7 +32,9 @@ class ReadOutcome:
 class Reading(ReadOutcome):
     """The fragments of one request; those in `known` were asked for, whether or not they exist.
 
-    `token`: a position that every part has to have reached (rule 8). `upper` and `read_at` are the answer's.
+    It has one reading of each entity: what it has, or knows to be missing, stays as it is. Trees were walked by it, and
+    what a deeper read brings of the same entity may lead elsewhere. `token`: a position that every part has to have
+    reached (rule 8). `upper` and `read_at` are the answer's.
     """
 
     token: int = 0
@@ -40,6 +42,15 @@ class Reading(ReadOutcome):
     known: set[int] = field(default_factory=set)
     upper: int = 0
     read_at: float = float("inf")
+
+    def knows(self, entity_id: int) -> bool:
+        """Whether it has the entity, or knows that there is none."""
+        return entity_id in self.fragments or entity_id in self.known
+
+    def take(self, fragment: Fragment) -> None:
+        """Add what was read of an entity, unless something is known of it."""
+        if fragment.id not in self.known:
+            self.fragments.setdefault(fragment.id, fragment)
 
     def note(self, upper: int, read_at: float) -> None:
         """A part of the answer has these."""

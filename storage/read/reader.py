@@ -277,7 +277,7 @@ class CachedGraphReader:
             if not self._fragments.recall(tree.frontier, fragments):
                 return None
             tree.advance(fragments)
-        return self._keep(tree, fragments, depth)
+        return self._keep(tree, depth)
 
     async def _skeletons(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Skeleton | None]:
         """The trees of the roots, in order; None where there is no such entity."""
@@ -285,15 +285,15 @@ class CachedGraphReader:
         missing = [root for root, skeleton in found.items() if skeleton is None]
         if missing:
             for tree in await self._walk(missing, depth, reading):
-                if tree.root in reading.fragments:
-                    found[tree.root] = self._keep(tree, reading.fragments, depth)
+                if tree.root in tree.fragments:
+                    found[tree.root] = self._keep(tree, depth)
         for skeleton in found.values():
             if skeleton is not None:
                 reading.note(skeleton.upper, skeleton.read_at)
         return [found[root] for root in roots]
 
-    def _keep(self, tree: Tree, fragments: dict[int, Fragment], depth: int) -> Skeleton:
-        skeleton = Skeleton.of(tree, fragments, depth=depth)
+    def _keep(self, tree: Tree, depth: int) -> Skeleton:
+        skeleton = Skeleton.of(tree, depth=depth)
         self._kept.keep(skeleton, depth)
         return skeleton
 

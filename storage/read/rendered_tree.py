@@ -5,7 +5,7 @@ points: then it is made anew with the new ones in place of the old, without anot
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
@@ -96,11 +96,12 @@ class Skeleton:
         self._asked_since = 0.0
 
     @classmethod
-    def of(cls, tree: Tree, fragments: Mapping[int, Fragment], *, depth: int) -> Self:
+    def of(cls, tree: Tree, *, depth: int) -> Self:
         """Of a walk of `depth` levels that is done and whose root exists."""
         deepest = tree.deepest if tree.is_complete else None
+        fragments = tree.fragments
         items = tuple([(node, fragments[node]) for node in tree.order if node in fragments])
-        written = tree.written(fragments)
+        written = tree.written()
         pieces, places = _merged(written)
         slots = [fragment for _, fragment in written.slots]
         return cls(

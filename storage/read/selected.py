@@ -4,7 +4,7 @@ Properties are parsed as names and raw values, so that no digit is lost. What co
 for each combination of parameters.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final
@@ -50,7 +50,7 @@ async def bodies(
     chosen: dict[int, Fragment] = {}
     while not all(tree.done for tree in trees):
         frontier = {node for tree in trees for node in tree.frontier}
-        wanted = frontier - reading.known
+        wanted = {node for node in frontier if not reading.knows(node)}
         if wanted:
             levels = max(tree.levels_left for tree in trees)
             await load.load(sorted(wanted), max(0, levels), reading)
@@ -62,7 +62,7 @@ async def bodies(
             tree.advance(chosen)
     for fragment in chosen.values():
         reading.note(fragment.upper, fragment.read_at)
-    return [tree.render(chosen, since) for tree in trees]
+    return [tree.render(since) for tree in trees]
 
 
 def etag(body: bytes, depth: int, since: bytes | None, selection: Selection) -> str:
@@ -129,6 +129,6 @@ class SelectedTree(Tree):
         self.shows_edges = fields is None or fields.shows("edges")
         self.shows_temporal = fields is None or fields.shows("temporal_data")
 
-    def render(self, fragments: Mapping[int, Fragment], since: bytes | None) -> bytes | None:
+    def render(self, since: bytes | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""
-        return self.written(fragments).joined(since) if self.root in fragments else None
+        return self.written().joined(since) if self.root in self.fragments else None

@@ -16,7 +16,8 @@ class Tree:
     """The walk of one root, a level at a time, so that what a level needs can be fetched at once.
 
     `budget` bounds the entities that are expanded; where it cuts, the answer says so. Where edges are not shown, heads
-    end before them.
+    end before them. `fragments` are those that the walk went through, which are all that the answer shows: what is
+    read of them later, or of an entity that the walk found missing, belongs to other edges.
     """
 
     shows_edges = True
@@ -28,6 +29,7 @@ class Tree:
         self._budget = budget
         self._seen = {root}
         self.order = [root]  # every entity that the answer shows, in the order of the walk
+        self.fragments: dict[int, Fragment] = {}
         self.level_ends: list[int] = []  # how many of them each level and those above it have
         self._children: dict[int, list[_Child]] = {}
         self._cut: set[int] = set()
@@ -48,7 +50,9 @@ class Tree:
     def advance(self, fragments: Mapping[int, Fragment]) -> None:
         """Go from this level to the next; every id of `frontier` that exists is in `fragments`."""
         following: list[int] = []
-        inner = [f for f in map(fragments.get, self.frontier) if f is not None and f.edges]
+        met = [fragment for fragment in map(fragments.get, self.frontier) if fragment is not None]
+        self.fragments.update([(fragment.id, fragment) for fragment in met])
+        inner = [fragment for fragment in met if fragment.edges]
         if not inner:
             self.is_complete, self.deepest = True, self.level
         elif self.level < self._depth:
@@ -76,13 +80,13 @@ class Tree:
             else:
                 self._cut.add(fragment.id)
 
-    def written(self, fragments: Mapping[int, Fragment]) -> "Written":
-        """The JSON object in parts. The root has to exist."""
+    def written(self) -> "Written":
+        """The JSON object in parts. The walk has to be done, and the root to exist."""
         written = Written([], [], [])
-        self._add(fragments[self.root], fragments, written)
+        self._add(self.fragments[self.root], written)
         return written
 
-    def _add(self, fragment: Fragment, fragments: Mapping[int, Fragment], written: "Written") -> None:
+    def _add(self, fragment: Fragment, written: "Written") -> None:
         parts = written.parts
         written.heads.append((len(parts), fragment.id))
         # As deep as the tree, which is ten levels at most.
@@ -91,12 +95,12 @@ class Tree:
         if self.shows_edges:
             separator = b""
             for opening, target, expanded in self._children.get(fragment.id, ()):
-                child = fragments.get(target)
+                child = self.fragments.get(target)
                 if child is None:  # an edge to an entity that is gone
                     continue
                 parts.append(separator + opening)
                 if expanded:
-                    self._add(child, fragments, written)
+                    self._add(child, written)
                 else:
                     parts.append(child.stub)
                 separator = b"},"

@@ -31,9 +31,11 @@ _SERIES = dict.fromkeys(("keys", "granularities", "dates", "points"))
 
 
 class Server:
-    """Shows the history up to its position. Entities are numbers with an integer; `edges` never change."""
+    """Shows the histories up to its position. Entities are numbers with an integer and edges."""
 
-    def __init__(self, history: dict[int, list[tuple[int, int]]], edges: dict[int, list[int]]) -> None:
+    def __init__(
+        self, history: dict[int, list[tuple[int, int]]], edges: dict[int, list[tuple[int, list[int]]]]
+    ) -> None:
         self.position = 0
         self._history = history
         self._edges = edges
@@ -41,6 +43,10 @@ class Server:
     def _value(self, entity_id: int) -> int | None:
         seen = [value for position, value in self._history.get(entity_id, ()) if position <= self.position]
         return seen[-1] if seen else None
+
+    def _targets(self, entity_id: int) -> list[int]:
+        seen = [targets for position, targets in self._edges.get(entity_id, ()) if position <= self.position]
+        return seen[-1] if seen else []
 
     async def fetchval(self, text: str) -> int:
         assert text == query("wal_position")
@@ -51,6 +57,11 @@ class Server:
             assert arguments == KEY
             value = self._value(0)
             return [] if value is None else [{"id": value}]
+        if text == query("ids_by_property"):
+            _, path, _, _, literal, after, limit = arguments
+            assert path == ["f", "value"]
+            found = [i for i in sorted(self._history) if i > after and self._value(i) == int(literal)]
+            return [{"id": entity_id} for entity_id in found[:limit]]
         assert text == query("graph")
         roots, levels, _, _, least = arguments
         last = {"before": self.position, "after": None if self.position < least else self.position + 1}
@@ -58,11 +69,11 @@ class Server:
             return [last]
         nodes = list(roots)
         for _ in range(levels):
-            nodes += [target for node in list(nodes) for target in self._edges.get(node, ())]
+            nodes += [target for node in list(nodes) for target in self._targets(node)]
         return [*(self._row(node) for node in dict.fromkeys(nodes) if self._value(node) is not None), last]
 
     def _row(self, entity_id: int) -> dict[str, Any]:
-        targets = self._edges.get(entity_id, [])
+        targets = self._targets(entity_id)
         return {
             "id": entity_id,
             "type": "user",
@@ -128,12 +139,12 @@ class World:
 
     def __init__(self) -> None:
         self.history: dict[int, list[tuple[int, int]]] = {number: [(0, number * 100)] for number in range(10)}
-        edges = {1: [2], 2: [3]}
+        self.edges: dict[int, list[tuple[int, list[int]]]] = {1: [(0, [2])], 2: [(0, [3])]}
         self.clock = ManualClock()
         self.memory: MemoryCache[Fragment | IdList] = MemoryCache(self.clock, max_bytes=1_000_000)
         self.memory.restore()
         self.level = MemoryLevel()
-        self.source = FakeSource(Server(self.history, edges), Server(self.history, edges))
+        self.source = FakeSource(Server(self.history, self.edges), Server(self.history, self.edges))
         self.advance(100)
         self.catch_up()
         self.invalidator = CacheInvalidator(self.level, KEYSPACE, self.memory, None)
@@ -158,23 +169,26 @@ class World:
         """Let the replica replay all that there is."""
         self.source.replica.position = self.source.primary.position
 
-    def write(self, entity_id: int, value: int) -> Changes:
+    def write(self, entity_id: int, value: int, edges: list[int] | None = None) -> Changes:
         """A commit on the primary of which nobody was told yet."""
-        self.history[entity_id].append((self.advance(), value))
+        position = self.advance()
+        self.history.setdefault(entity_id, []).append((position, value))
+        if edges is not None:
+            self.edges.setdefault(entity_id, []).append((position, edges))
         position = self.advance(1)
         if entity_id == 0:
             return Changes(position=position, keys=frozenset({KEY}))
         return Changes(position=position, entities=frozenset({entity_id}))
 
-    async def commit(self, entity_id: int, value: int) -> Changes:
+    async def commit(self, entity_id: int, value: int, edges: list[int] | None = None) -> Changes:
         """A commit and its invalidation."""
-        changes = self.write(entity_id, value)
+        changes = self.write(entity_id, value, edges)
         await self.invalidator.invalidate(changes)
         return changes
 
-    async def commit_elsewhere(self, entity_id: int, value: int) -> Changes:
+    async def commit_elsewhere(self, entity_id: int, value: int, edges: list[int] | None = None) -> Changes:
         """The same by another worker, whose notification is under way."""
-        changes = self.write(entity_id, value)
+        changes = self.write(entity_id, value, edges)
         await self.level.invalidate(self.invalidator.keys_of(changes), changes.position)
         return changes
 

@@ -39,7 +39,7 @@ def walked(fragments: dict[int, Fragment], depth: int) -> Skeleton:
     tree = Tree(1, depth=depth, budget=100)
     while not tree.done:
         tree.advance(fragments)
-    return Skeleton.of(tree, fragments, depth=depth)
+    return Skeleton.of(tree, depth=depth)
 
 
 def told(skeleton: Skeleton) -> list[object]:

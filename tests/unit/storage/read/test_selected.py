@@ -51,7 +51,7 @@ def rendered(selection: Selection, depth: int = 3, since: datetime | None = None
     chosen = {node: choose(found, selection) for node, found in GRAPH.items()}
     while not tree.done:
         tree.advance(chosen)
-    body = tree.render(chosen, None if since is None else to_text(since).encode())
+    body = tree.render(None if since is None else to_text(since).encode())
     assert body is not None
     return body.decode()
 
@@ -145,7 +145,7 @@ def test_edges_that_have_no_room_are_never_cut_silently() -> None:
     chosen = {1: choose(crowded, fields("edges"))}
     tree = SelectedTree(1, depth=1, budget=10, fields=fields("edges").fields)
     tree.advance(chosen)
-    body = tree.render(chosen, None)
+    body = tree.render(None)
     assert body is not None
     assert json.loads(body)["truncated"] == {"edges_total": 50}
 

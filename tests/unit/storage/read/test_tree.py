@@ -48,7 +48,7 @@ def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes |
     assert levels <= depth + 1
     if root not in fragments:
         return None
-    skeleton = Skeleton.of(tree, fragments, depth=depth)
+    skeleton = Skeleton.of(tree, depth=depth)
     assert skeleton.deepest is None or skeleton.deepest <= depth
     return skeleton.body(0)
 
@@ -119,7 +119,7 @@ def test_a_complete_tree_serves_each_depth_that_reaches_nothing_more(
         tree = Tree(root, depth=levels, budget=BUDGET)
         while not tree.done:
             tree.advance(fragments)
-        walks.append(Skeleton.of(tree, fragments, depth=levels))
+        walks.append(Skeleton.of(tree, depth=levels))
     first, second = walks
     if first.deepest is not None:
         assert second.deepest == first.deepest
@@ -157,7 +157,7 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
-    skeleton = Skeleton.of(tree, fragments, depth=1)
+    skeleton = Skeleton.of(tree, depth=1)
     body = skeleton.body(skeleton.first_row(None if since is None else at(since)))
     found = json.loads(body)["temporal_data"]
     if kept is None:
@@ -171,7 +171,7 @@ def test_numbers_pass_through_as_they_are() -> None:
     tree = Tree(1, depth=1, budget=9)
     fragments = {1: fragment(1, [], properties=digits)}
     tree.advance(fragments)
-    body = Skeleton.of(tree, fragments, depth=1).body(0)
+    body = Skeleton.of(tree, depth=1).body(0)
     assert b"12345678901234567890.1230" in body
 
 

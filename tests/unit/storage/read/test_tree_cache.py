@@ -49,7 +49,7 @@ class Kept:
         tree = Tree(1, depth=depth, budget=100)
         while not tree.done:
             tree.advance(self.fragments)
-        skeleton = Skeleton.of(tree, self.fragments, depth=depth)
+        skeleton = Skeleton.of(tree, depth=depth)
         self.trees.keep(skeleton, depth)
         return skeleton
 
@@ -252,8 +252,8 @@ def test_trees_of_before_do_not_hold_on_to_what_has_changed() -> None:
         tree = Tree(root, depth=2, budget=10)
         while not tree.done:
             tree.advance(fragments)
-        trees.keep(Skeleton.of(tree, fragments, depth=2), 2)
-        trees.answer(Skeleton.of(tree, fragments, depth=2), 2, None)
+        trees.keep(Skeleton.of(tree, depth=2), 2)
+        trees.answer(Skeleton.of(tree, depth=2), 2, None)
     held = {
         id(item): item.size_bytes
         for skeleton in trees._skeletons.values()
@@ -277,7 +277,7 @@ def test_trees_do_not_hold_on_to_what_memory_has_no_room_for() -> None:
         tree = Tree(root, depth=1, budget=10)
         while not tree.done:
             tree.advance(fragments)
-        trees.keep(Skeleton.of(tree, fragments, depth=1), 1)
+        trees.keep(Skeleton.of(tree, depth=1), 1)
         assert trees.skeleton(root, 1, 0) is not None
     assert len(kept.memory) < 25
     assert len(trees._skeletons) < 60
