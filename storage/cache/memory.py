@@ -38,11 +38,12 @@ class Ticket(NamedTuple):
 
 
 class _Slot(Generic[V]):
-    __slots__ = ("asked_at", "expires_at", "size", "value")
+    __slots__ = ("asked_at", "expires_at", "position", "size", "value")
 
-    def __init__(self, value: V, size: int, now: float) -> None:
+    def __init__(self, value: V, size: int, position: int, now: float) -> None:
         self.value = value
         self.size = size
+        self.position = position
         self.expires_at = now + LIFETIME_S
         self.asked_at = now
 
@@ -162,15 +163,23 @@ class MemoryCache(Generic[V]):
         """Whether the key changed lately, as far as is remembered."""
         return key in self._notified
 
-    def put(self, key: Key, value: V, size: int, ticket: Ticket) -> None:
-        """Store what a read that began at `ticket` found, unless it was overtaken."""
+    def put(self, key: Key, value: V, size: int, ticket: Ticket, *, position: int = 0) -> None:
+        """Store what a read that began at `ticket` found, which has reached `position`, unless it was overtaken.
+
+        By a notification, or by another read that has reached more and is still held.
+        """
         size += _OVERHEAD_BYTES
-        if size <= self._max_entry and self.is_current(key, ticket):
-            self.change += 1
-            self._put_bytes += size
-            self._note_change(key)
-            self._slots[key] = slot = _Slot(value, size, self._clock.monotonic())
-            self._note_end(key, slot)
+        if size > self._max_entry or not self.is_current(key, ticket):
+            return
+        now = self._clock.monotonic()
+        held: _Slot[V] | None = self._slots.peek(key)
+        if held is not None and held.position > position and held.expires_at >= now:
+            return
+        self.change += 1
+        self._put_bytes += size
+        self._note_change(key)
+        self._slots[key] = slot = _Slot(value, size, position, now)
+        self._note_end(key, slot)
 
     def renew(self, key: Key, value: V) -> bool:
         """Let a value live for another minute whose equal was read after it was seen here.

@@ -2,7 +2,7 @@
 
 Without it each entry of a tree would be missed once a minute, in the way of a request. An entry is as fresh as one
 that a request reads from the shared level: a ticket is taken before (rule 6), and what was notified meanwhile is not
-stored. What the shared level does not have is left to its age.
+stored. What the shared level does not have, or has older, is left to its age.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Renewal:
             return False
         if _same(held, found):
             return self._memory.renew(key, held)
-        self._memory.put(key, found, found.size_bytes, ticket)
+        self._memory.put(key, found, found.size_bytes, ticket, position=found.position)
         return self._memory.peek(key) is found
 
 

@@ -131,7 +131,7 @@ class FragmentLoader:
             fragment = _usable(entry, token)
             if fragment is not None:
                 known[entity_id] = fragment
-                memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+                memory.put(entity_id, fragment, fragment.size_bytes, ticket, position=fragment.position)
         return [entity_id for entity_id in ids if entity_id not in known]
 
     async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
@@ -168,7 +168,8 @@ class FragmentLoader:
         if loaded.verified:
             for entity_id, fragment in loaded.fragments.items():
                 if self._memory.peek(entity_id) is not fragment:
-                    self._memory.put(entity_id, fragment, fragment.size_bytes, ticket)
+                    size, position = fragment.size_bytes, fragment.position
+                    self._memory.put(entity_id, fragment, size, ticket, position=position)
 
     @staticmethod
     def _take(entry: bytes | None, entity_id: int, loaded: Loaded) -> bool:

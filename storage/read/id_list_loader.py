@@ -93,7 +93,8 @@ class ListLoader:
         else:
             loaded = await self._read(question, token)
         if loaded.verified:
-            self._memory.put(key.local, loaded.entry, loaded.entry.size_bytes, ticket)
+            entry = loaded.entry
+            self._memory.put(key.local, entry, entry.size_bytes, ticket, position=entry.position)
         return loaded
 
     async def _read(self, question: ListQuestion, token: int) -> LoadedList:

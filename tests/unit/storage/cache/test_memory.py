@@ -45,6 +45,17 @@ def test_a_read_that_a_notification_overtook_is_not_stored(world: World) -> None
     assert world.memory.get(1) == "new"
 
 
+def test_an_older_read_does_not_replace_a_newer_one(world: World) -> None:
+    for position, value in ((20, "new"), (10, "old"), (15, "older")):
+        world.memory.put(1, value, 10, world.memory.ticket(), position=position)
+    assert world.memory.get(1) == "new"
+    world.memory.put(1, "newer", 10, world.memory.ticket(), position=21)
+    assert world.memory.get(1) == "newer"
+    world.clock.time += LIFETIME_S + 1
+    world.memory.put(1, "what there is", 10, world.memory.ticket(), position=5)
+    assert world.memory.get(1) == "what there is"
+
+
 @pytest.mark.parametrize("end", ["lose", "forget"])
 def test_a_loss_drops_everything_and_overtakes_every_read(world: World, end: str) -> None:
     world.store(1)

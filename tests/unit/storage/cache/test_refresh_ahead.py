@@ -71,6 +71,44 @@ async def test_what_redis_has_otherwise_is_taken(world: World) -> None:
     assert (world.remembered(1), held(world, 1) is old) == ([101], False)
 
 
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_what_memory_has_newer_than_redis_stays(
+    world: World, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read with a token found more than Redis has, of which nobody has told yet."""
+    token = world.write(1, 101).position
+    if when == "before":
+        await world.load(1, token=token)
+        world.clock.time += LIFETIME_S - AGING_S + 1
+        world.memory.get(1)
+        await renewal(world).renew()
+    else:
+        world.memory.get(1)
+        get = world.level.get
+
+        async def meanwhile(keys: object) -> list[bytes | None]:
+            found = await get(keys)  # type: ignore[arg-type]
+            monkeypatch.setattr(world.level, "get", get)
+            await world.load(1, token=token)
+            return found
+
+        monkeypatch.setattr(world.level, "get", meanwhile)
+        await renewal(world).renew()
+    assert (world.of(1), world.remembered(1)) == ([100], [101])
+
+
+async def test_of_a_look_up_memory_keeps_the_newer_one_too(world: World) -> None:
+    token = world.write(0, 7).position
+    entry, _ = await world.load_list(token)
+    assert entry.ids == [7]
+    world.clock.time += LIFETIME_S - AGING_S + 1
+    world.memory.get(KEYSPACE.reference(KEY).local)
+    await renewal(world).renew()
+    held = world.memory.peek(KEYSPACE.reference(KEY).local)
+    assert isinstance(held, IdList)
+    assert held.ids == [7]
+
+
 async def test_what_redis_has_not_is_left_to_its_age(world: World) -> None:
     world.memory.get(1)
     await world.level.drop_all()

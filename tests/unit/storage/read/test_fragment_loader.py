@@ -296,6 +296,18 @@ async def test_with_a_token_nobody_joins_a_read_without(world: World) -> None:
     assert values(await later[0], [1]) == [101]
 
 
+async def test_a_slow_read_does_not_replace_what_a_later_one_left_in_memory(world: World) -> None:
+    world.level.mark_all(50)
+
+    async def with_token() -> None:
+        world.source.after_read = nothing
+        await world.load(1, token=world.write(1, 101).position)
+
+    world.source.after_read = with_token
+    assert values(await world.load(1), [1]) == [100]
+    assert world.remembered(1) == [101]
+
+
 async def test_upper_was_read_after_the_data(world: World) -> None:
     world.level.mark_all(50)
     reading = await world.load(1)
