@@ -16,9 +16,9 @@ import asyncpg
 
 from app.core.audit import AuditReport, Kind, Mismatch
 from app.core.errors import TransientError
-from app.core.models import EntityKey
+from app.core.models import EntityKey, Lookup
 from storage.audit.levels import AuditedLevel, Entry
-from storage.cache import fragments
+from storage.cache import fragments, lookups
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS, IdList
 from storage.cache.invalidation import CacheInvalidator
@@ -119,14 +119,19 @@ class CacheAuditor:
         ]
 
     async def _compare_list(self, key: CacheKey, entry: IdList) -> _Verdict:
-        ask = (
-            graph_queries.id_of(EntityKey(entry.within, entry.asked))
-            if self._keys.kind_of(key) == "reference"
-            else graph_queries.ids_with(entry.within, entry.asked, after=0, limit=MAX_CACHED_IDS + 1)
-        )
+        named: CacheKey | None
+        if self._keys.kind_of(key) == "reference":
+            of_entity = EntityKey(entry.within, entry.asked)
+            named, ask = self._keys.reference(of_entity), graph_queries.id_of(of_entity)
+        else:
+            text = lookups.canonical_value(entry.asked)
+            named = None if text is None else self._keys.lookup(Lookup(entry.within, text))
+            ask = graph_queries.ids_with(entry.within, entry.asked, after=0, limit=MAX_CACHED_IDS + 1)
         read = await self._source.read_primary(ask)
         ids = read.result if len(read.result) <= MAX_CACHED_IDS else None
-        return _Verdict(differs=ids != entry.ids, position=read.position, upper=read.upper)
+        # A list under a key that is not its own: no change of what it tells would drop it.
+        differs = named != key or ids != entry.ids
+        return _Verdict(differs=differs, position=read.position, upper=read.upper)
 
     def _graph(self, ids: Sequence[int]) -> Ask[list[asyncpg.Record]]:
         return graph_queries.graph(ids, levels=0, max_nodes=len(ids), max_edges=self._node_budget)

@@ -21,6 +21,10 @@ class IdList(msgspec.Struct, frozen=True, array_like=True):
     upper: int
     read_at: float
 
+    def answers(self, within: str, asked: str) -> bool:
+        """Whether it is the list of this very question, and not of one that shares its key."""
+        return self.within == within and self.asked == asked
+
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""

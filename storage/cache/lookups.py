@@ -30,7 +30,7 @@ class _Number(str):
 
 
 def canonical_path(path: str) -> str:
-    """`document.value.number` and `document.number` are the same look-up."""
+    """`document.value.number` and `document.number` are the same look-up. Only one segment is left out, once."""
     if ".value" not in path:
         return path
     field, *rest = path.split(".")
@@ -87,7 +87,11 @@ def json_literal(text: str) -> str | None:
 
 
 def cacheable(path: str, value: str) -> Lookup | None:
-    """The look-up's name in the cache, or None where it is answered without one."""
+    """The look-up's name in the cache, or None where it is answered without one.
+
+    The path is as it was asked for. A canonical one is not to be made canonical again: `amount.value.value` is the leaf
+    `value` of an object, which `amount.value` names there, and `amount.value` as it is asked for is another look-up.
+    """
     name = canonical_path(path)
     text = canonical_value(value)
     if text is None or name.count(".") >= MAX_DEPTH:

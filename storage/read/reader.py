@@ -61,7 +61,7 @@ class CachedGraphReader:
     ) -> Answer | None:
         name = lookups.cacheable(path, value)
         found = None if name is None else self._lists.recall(self._keys.lookup(name))
-        if found is None or found.asked != value or found.ids is None:
+        if name is None or found is None or not found.answers(name.path, value) or found.ids is None:
             return None
         ids = _page(found.ids, after, limit)
         shown = ids[:limit]
@@ -113,12 +113,12 @@ class CachedGraphReader:
         reading = Reading(token=token)
         ask = graph_queries.id_of(key)
         question = ListQuestion(self._keys.reference(key), key.type, key.reference, ask)
-        found = await self._lists.load(question, reading)
+        ids = await self._listed(question, reading)
+        if ids is None:
+            ids = await self._lists.uncached(ask, reading)
         if selection is not None:
-            return await self._selected_one(
-                found.ids or (), depth, since, reading, matches=matches, selection=selection
-            )
-        for entity_id in found.ids or ():
+            return await self._selected_one(ids, depth, since, reading, matches=matches, selection=selection)
+        for entity_id in ids:
             answer = await self._one(entity_id, depth, since, reading, matches)
             if answer is not None:
                 return answer
@@ -161,7 +161,7 @@ class CachedGraphReader:
         selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
-        ids = await self._ids(lookups.canonical_path(path), value, after, limit, reading)
+        ids = await self._ids(path, value, after, limit, reading)
         if selection is not None:
             return await self._selected_page(
                 ids, depth, since, reading, limit=limit, matches=matches, selection=selection
@@ -174,13 +174,18 @@ class CachedGraphReader:
         """Those of one page, and one more where another page follows."""
         name = lookups.cacheable(path, value)
         if name is not None:
-            ask = graph_queries.ids_with(path, value, after=0, limit=MAX_CACHED_IDS + 1)
-            question = ListQuestion(self._keys.lookup(name), path, value, ask)
-            found = await self._lists.load(question, reading)
-            if found.asked == value and found.ids is not None:
-                return _page(found.ids, after, limit)
-        ask = graph_queries.ids_with(path, value, after=after, limit=limit + 1)
+            ask = graph_queries.ids_with(name.path, value, after=0, limit=MAX_CACHED_IDS + 1)
+            question = ListQuestion(self._keys.lookup(name), name.path, value, ask)
+            ids = await self._listed(question, reading)
+            if ids is not None:
+                return _page(ids, after, limit)
+        ask = graph_queries.ids_with(lookups.canonical_path(path), value, after=after, limit=limit + 1)
         return await self._lists.uncached(ask, reading)
+
+    async def _listed(self, question: ListQuestion, reading: Reading) -> list[int] | None:
+        """The ids of the question's list; None where there are too many, or its key holds another question's."""
+        found = await self._lists.load(question, reading)
+        return found.ids if found.answers(question.within, question.asked) else None
 
     async def _one(
         self, entity_id: int, depth: int, since: datetime | None, reading: Reading, matches: Matches | None

@@ -1,6 +1,7 @@
 """A primary, a replica, Redis and this process' memory, all without a server, around the loaders of the read path."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -37,12 +38,22 @@ class Server:
         self, history: dict[int, list[tuple[int, int]]], edges: dict[int, list[tuple[int, list[int]]]]
     ) -> None:
         self.position = 0
+        self.properties: dict[int, dict[str, Any]] = {}
         self._history = history
         self._edges = edges
 
     def _value(self, entity_id: int) -> int | None:
         seen = [value for position, value in self._history.get(entity_id, ()) if position <= self.position]
         return seen[-1] if seen else None
+
+    def _property(self, entity_id: int, path: list[str]) -> Any:
+        """What stands at a path of `{field: {"value": …}}`: `f` is the integer, others are in `properties`."""
+        value = self._value(entity_id)
+        found: Any = {} if value is None else {"f": {"value": value}}
+        found |= {name: {"value": each} for name, each in self.properties.get(entity_id, {}).items()}
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        return found
 
     def _targets(self, entity_id: int) -> list[int]:
         seen = [targets for position, targets in self._edges.get(entity_id, ()) if position <= self.position]
@@ -58,9 +69,9 @@ class Server:
             value = self._value(0)
             return [] if value is None else [{"id": value}]
         if text == query("ids_by_property"):
-            _, path, _, _, literal, after, limit = arguments
-            assert path == ["f", "value"]
-            found = [i for i in sorted(self._history) if i > after and self._value(i) == int(literal)]
+            _, path, _, as_string, as_literal, after, limit = arguments
+            wanted = (json.loads(as_string), json.loads(as_literal))
+            found = [i for i in sorted(self._history) if i > after and self._property(i, path) in wanted]
             return [{"id": entity_id} for entity_id in found[:limit]]
         assert text == query("graph")
         roots, levels, _, _, least = arguments
