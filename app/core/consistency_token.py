@@ -1,17 +1,50 @@
 """Consistency tokens (design, section 5, rule 8): a position in the WAL, and of which database it is one.
 
 A client that sends back the token of a write sees that write; one that sends back the last token that it got never
-goes back in time, whichever worker answers.
+goes back in time, whichever server answers.
+
+Positions are multiples of eight, and the lowest bit of a token says who showed it. A replica shows a commit as soon as
+it has replayed it, which may be before the primary does; what the primary has shown it shows for ever. So a read of
+the primary satisfies each token of a write, and of the primary, at once, and one of a replica only when the primary
+shows every commit up to there.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from app.core.errors import InvalidError
 
 HEADER: Final = "Consistency-Token"
 _TOKEN: Final = re.compile(r"(\d{1,20})\.(\d{1,10})\.(\d{1,10})-([0-9a-f]{1,16})", re.ASCII)
+
+
+_ALIGNMENT: Final = 8
+_OF_REPLICA: Final = 1
+
+
+def of_replica(position: int) -> int:
+    """The token of what a replica shows that has replayed so much."""
+    return position if position % _ALIGNMENT else position + _OF_REPLICA
+
+
+def is_of_replica(token: int) -> bool:
+    """Whether a replica has shown it, of which the primary may show less."""
+    return token % _ALIGNMENT == _OF_REPLICA
+
+
+def position_of(token: int) -> int:
+    """The position that an answer has to have reached."""
+    return token - _OF_REPLICA if is_of_replica(token) else token
+
+
+def latest(tokens: Iterable[int]) -> int:
+    """The token of an answer of several parts: of a replica where one of them is; 0 where there is none."""
+    known = list(tokens)
+    highest = max(known, default=0)
+    if is_of_replica(highest) or not any(map(is_of_replica, known)):
+        return highest
+    return of_replica(highest)
 
 
 class Tokens:

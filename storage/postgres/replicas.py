@@ -1,6 +1,6 @@
 """Where reads of PostgreSQL go: to a replica that has reached what is asked for, else to the primary.
 
-Design, section 5, rules 1 and 5. With the primary down, the most advanced replica answers; where it has not reached
+Design, section 5, rules 1, 5 and 8. With the primary down, the most advanced replica answers; where it has not reached
 the position, or none is known, the read counts as unverified.
 """
 
@@ -13,12 +13,14 @@ from typing import Final, Generic, TypeVar
 import asyncpg
 
 from app.core.clock import Clock
+from app.core.consistency_token import is_of_replica, of_replica, position_of
 from app.core.errors import BusyError, FatalError, TransientError
 from app.core.log_events import LogEvent
 from app.observability.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.postgres.pools import Connection, asked
-from storage.postgres.positioned import Ask, Reached, position
+from storage.postgres.positioned import Ask, Reached, moment, position
+from storage.postgres.visibility import Visibility
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +32,17 @@ POSITION_TIMEOUT_S: Final = 1.5  # the primary's, which it knows without a look 
 PRIMARY_TIMEOUT_S: Final = 5.0
 _CATCH_UP_S: Final = 0.004  # what a replica in the same room needs for a commit
 _SHORTS: Final = 3  # times in a row that a replica had not caught up, after which it is taken for lagging
+VISIBLE_POLLS: Final = 100  # for a commit that replicas show and the primary does not
+_VISIBLE_POLL_S: Final = 0.01
 _LAGGING_S: Final = 0.25  # for how long it is then not asked for as much
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read(Generic[T]):
-    """A result: it has reached `position` at least, and `upper` was read after it.
+    """A result: it has every commit up to `position`, and `upper`, which was read after it, is its token.
 
     `verified` is false where it is not known whether it reached what was asked for. What the primary answered holds
-    every commit that anyone was told of before it was asked, whatever its position says.
+    every commit that anyone was told of before it was asked, whatever its position says: those up to `acknowledged`.
     """
 
     result: T
@@ -46,6 +50,10 @@ class Read(Generic[T]):
     upper: int
     on_primary: bool = False
     verified: bool = True
+    acknowledged: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "acknowledged", max(self.acknowledged, self.position))
 
 
 class Replica:
@@ -88,6 +96,7 @@ class ReadSource:
         self._replicas = list(replicas)
         self._acquire_timeout_s = acquire_timeout_s
         self._clock = clock
+        self._visibility = Visibility()
         # Its cooldown keeps requests from waiting for a primary that is known to be down.
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
         self._turn = 0
@@ -99,6 +108,7 @@ class ReadSource:
 
     def moved(self) -> None:
         """The primary is another one: a replica's position says nothing until it is seen to follow."""
+        self._visibility.forget()
         for replica in self._replicas:
             replica.follows = False
 
@@ -116,7 +126,7 @@ class ReadSource:
         """
         if reach is None:
             return await self._unverified(ask, None, token)
-        least = max(reach, token)
+        least = max(reach, position_of(token))
         for replica in self._in_turn():
             if replica.lags(least) or not replica.breaker.allow():
                 continue
@@ -124,15 +134,43 @@ class ReadSource:
             if read is not None:
                 return read
         try:
-            return await self.read_primary(ask)
+            return await self._shown_by_primary(await self.read_primary(ask), ask, token)
         except TransientError:
             return await self._unverified(ask, least, token)
 
     async def read_primary(self, ask: Ask[T]) -> Read[T]:
         """What the primary holds now. Raises TransientError where it does not answer."""
-        found = await self._on_primary(ask, PRIMARY_TIMEOUT_S)
-        # Rule 1: minus one, since a commit can be flushed and not visible yet.
-        return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
+        return self._of_primary(await self._on_primary(ask, PRIMARY_TIMEOUT_S))
+
+    def _of_primary(self, found: Reached[T]) -> Read[T]:
+        # Rule 1: a commit can be flushed and not visible yet. Whatever was acknowledged is: who was told of it read a
+        # position before this one.
+        acknowledged = found.before - 1
+        position = acknowledged if found.moment is None else self._visibility.reached(found.moment)
+        return Read(
+            result=found.result,
+            position=position,
+            acknowledged=acknowledged,
+            upper=found.after,
+            on_primary=True,
+        )
+
+    async def _shown_by_primary(
+        self, read: Read[T], ask: Ask[T], token: int, *, is_patient: bool = True
+    ) -> Read[T]:
+        """This read, or a later one where it may lack what a replica has shown to the token's client (rule 8).
+
+        Raises TransientError where the primary does not come to show it within a second.
+        """
+        if not is_of_replica(token) or read.position >= position_of(token):
+            return read
+        for _ in range(VISIBLE_POLLS if is_patient else 0):
+            await asyncio.sleep(_VISIBLE_POLL_S)
+            if self._of_primary(await self._on_primary(_moment, POSITION_TIMEOUT_S)).position >= position_of(
+                token
+            ):
+                return await self.read_primary(ask)
+        raise TransientError("The primary does not show yet what a replica has shown to the token's client.")
 
     async def _try_replica(self, replica: Replica, ask: Ask[T], least: int) -> Read[T] | None:
         """Ask one replica, twice where it has not reached `least`; None where it can't answer."""
@@ -147,7 +185,7 @@ class ReadSource:
             replica.fell_short(least)
             return None
         replica.reached()
-        return Read(result=found.result, position=found.before, upper=found.after)
+        return _of_replica(found)
 
     async def _unverified(self, ask: Ask[T], least: int | None, token: int) -> Read[T]:
         """Ask the most advanced replica. A `least` of None is not known: a token says nothing of what others wrote."""
@@ -162,17 +200,17 @@ class ReadSource:
         ]
         for _, replica in sorted(answered, key=lambda pair: -pair[0]):
             try:
-                found = await self._on_replica(replica, ask, token)
+                found = await self._on_replica(replica, ask, position_of(token))
             except TransientError:
                 continue
             if found is not None:
                 verified = least is not None and least <= found.before
                 if not verified:
                     UNVERIFIED.add()
-                return Read(result=found.result, position=found.before, upper=found.after, verified=verified)
+                return _of_replica(found, verified=verified)
         # Nobody else is left: the primary is asked even where it did not answer a moment ago.
-        found = await self._ask_primary(ask, PRIMARY_TIMEOUT_S)
-        return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
+        last = self._of_primary(await self._ask_primary(ask, PRIMARY_TIMEOUT_S))
+        return await self._shown_by_primary(last, ask, token, is_patient=False)
 
     async def _on_primary(self, ask: Ask[T], timeout_s: float) -> Reached[T]:
         if not self._primary_breaker.allow():
@@ -221,6 +259,20 @@ class ReadSource:
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
         return [replica for replica in turned if replica.follows]
+
+
+def _of_replica(found: Reached[T], *, verified: bool = True) -> Read[T]:
+    return Read(
+        result=found.result,
+        position=found.before,
+        upper=of_replica(found.after),
+        verified=verified,
+    )
+
+
+async def _moment(connection: Connection, least: int) -> Reached[None]:
+    then = await moment(connection)
+    return Reached(None, then.position, then.position, then)
 
 
 async def _position(connection: Connection, least: int) -> Reached[None] | None:

@@ -10,7 +10,7 @@ from app.ports.graph import Answer
 from storage.cache.fragments import visible
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.postgres.pools import Connection
-from storage.postgres.positioned import Ask, Reached, position
+from storage.postgres.positioned import Ask, Reached, moment, position
 from storage.postgres.queries import query
 from storage.postgres.replicas import ReadSource
 
@@ -50,11 +50,11 @@ def rows_of(name: str, *arguments: object) -> Ask[list[asyncpg.Record]]:
     """Asks a server for the rows of a query."""
 
     async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
-        before = await position(connection)
-        if before < least:
+        then = await moment(connection)
+        if then.position < least:
             return None
         rows = await connection.fetch(query(name), *arguments)
-        return Reached(rows, before, await position(connection))
+        return Reached(rows, then.position, await position(connection), then)
 
     return ask
 

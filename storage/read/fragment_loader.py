@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.core.clock import Clock
+from app.core.consistency_token import position_of
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.observability.metrics import CACHE_READS
 from storage.cache import fragments as codec
@@ -75,11 +76,11 @@ class FragmentLoader:
 
     def _load_remembered(self, ids: Sequence[int], reading: Reading) -> list[int]:
         """Add what this process's memory has; returns those of `ids` that it has not."""
-        known, recall, token = reading.fragments, self._memory.get, reading.token
+        known, recall, least = reading.fragments, self._memory.get, position_of(reading.token)
         missing = []
         for entity_id in ids:
             fragment = recall(entity_id)
-            if isinstance(fragment, Fragment) and fragment.position >= token:
+            if isinstance(fragment, Fragment) and fragment.position >= least:
                 known[entity_id] = fragment
             else:
                 missing.append(entity_id)
@@ -218,7 +219,7 @@ class FragmentLoader:
             return {}
         holds_all = read.on_primary or reach.of_primary
         stale = await self._lease_below(
-            fragments, leases, loaded, position=read.position, holds_all=holds_all
+            fragments, leases, loaded, position=read.acknowledged, holds_all=holds_all
         )
         fills = []
         for entity_id, fragment in fragments.items():
@@ -276,4 +277,4 @@ class FragmentLoader:
 
 def _usable(entry: bytes | None, token: int) -> Fragment | None:
     fragment = None if entry is None else codec.decode(entry)
-    return fragment if fragment is not None and fragment.position >= token else None
+    return fragment if fragment is not None and fragment.position >= position_of(token) else None

@@ -13,7 +13,7 @@ import orjson
 from app.core.models import EntityKey
 from storage.cache.lookups import json_literal
 from storage.postgres.pools import Connection
-from storage.postgres.positioned import Ask, Reached, position
+from storage.postgres.positioned import Ask, Moment, Reached, moment, position
 from storage.postgres.queries import query
 
 
@@ -23,7 +23,10 @@ def graph(roots: Sequence[int], *, levels: int, max_nodes: int, max_edges: int) 
     async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
         rows = await connection.fetch(query("graph"), roots, levels, max_nodes, max_edges, least)
         last = rows.pop()
-        return None if last["after"] is None else Reached(rows, last["before"], last["after"])
+        if last["after"] is None:
+            return None
+        then = Moment(last["before"], last["id"], last["edges_total"])
+        return Reached(rows, last["before"], last["after"], then)
 
     return ask
 
@@ -56,11 +59,11 @@ def ids_with(path: str, value: str, *, after: int, limit: int) -> Ask[list[int]]
 
 def _ids(name: str, *arguments: Any) -> Ask[list[int]]:
     async def ask(connection: Connection, least: int) -> Reached[list[int]] | None:
-        before = await position(connection)
-        if before < least:
+        then = await moment(connection)
+        if then.position < least:
             return None
         rows = await connection.fetch(query(name), *arguments)
-        return Reached([row["id"] for row in rows], before, await position(connection))
+        return Reached([row["id"] for row in rows], then.position, await position(connection), then)
 
     return ask
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from app.core.clock import Clock
+from app.core.consistency_token import position_of
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.observability.metrics import CACHE_READS
 from storage.cache import id_lists
@@ -61,7 +62,7 @@ class ListLoader:
         """The list under the question's key, which may be that of another spelling."""
         key = question.key
         entry = self._memory.get(key.local)
-        if not isinstance(entry, IdList) or entry.position < reading.token:
+        if not isinstance(entry, IdList) or entry.position < position_of(reading.token):
             flight = None if reading.token else self._flights.to_join(key.local)
             if flight is None:
                 token = reading.token
@@ -126,4 +127,4 @@ class ListLoader:
 
 def _fresh(data: bytes | None, token: int) -> IdList | None:
     entry = None if data is None else id_lists.decode(data)
-    return entry if entry is not None and entry.position >= token else None
+    return entry if entry is not None and entry.position >= position_of(token) else None

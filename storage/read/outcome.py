@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from app.core.consistency_token import latest
 from app.ports.graph import CacheOutcome
 from storage.cache.fragments import Fragment
 
@@ -33,8 +34,8 @@ class Reading(ReadOutcome):
     """The fragments of one request; those in `known` were asked for, whether or not they exist.
 
     It has one reading of each entity: what it has, or knows to be missing, stays as it is. Trees were walked by it, and
-    what a deeper read brings of the same entity may lead elsewhere. `token`: a position that every part has to have
-    reached (rule 8). `upper` and `read_at` are the answer's.
+    what a deeper read brings of the same entity may lead elsewhere. `token`: what every part has to have reached
+    (rule 8). `upper`, which is the token of the answer, and `read_at` are the answer's.
     """
 
     token: int = 0
@@ -54,5 +55,5 @@ class Reading(ReadOutcome):
 
     def note(self, upper: int, read_at: float) -> None:
         """A part of the answer has these."""
-        self.upper = max(self.upper, upper)
+        self.upper = latest((self.upper, upper))
         self.read_at = min(self.read_at, read_at)

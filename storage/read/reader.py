@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from app.core.clock import Clock
+from app.core.consistency_token import latest
 from app.core.dates import to_text
 from app.core.models import EntityKey
 from app.core.selection import Selection
@@ -78,7 +79,7 @@ class CachedGraphReader:
             body=b"[%b]" % b",".join([answer.body or b"" for answer in answers]),
             cache="hit",
             etag=_etag_of_page([answer.etag for answer in answers], has_next=next_after is not None),
-            upper=max([found.upper, *[answer.upper for answer in answers]]),
+            upper=latest([found.upper, *[answer.upper for answer in answers]]),
             read_at=min([found.read_at, *[answer.read_at for answer in answers]]),
             next_after=next_after,
         )

@@ -11,6 +11,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple, Self
 
+from app.core.consistency_token import latest
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.cache.memory import MemoryCache
@@ -82,7 +83,7 @@ class Skeleton:
         self._places = places  # of the items' heads
         self.size_bytes = size_bytes
         self.position = min([fragment.position for _, fragment in items])
-        self.upper = max([fragment.upper for _, fragment in items])
+        self.upper = latest([fragment.upper for _, fragment in items])
         self.read_at = min([fragment.read_at for _, fragment in items])
         self._tag = blake2b(shape.asked + digests, digest_size=10).hexdigest()
         # All dates, and where they stand, once a period was asked for.

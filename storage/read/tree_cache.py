@@ -12,6 +12,7 @@ from typing import Final
 from cachebox import LRUCache
 
 from app.core.clock import Clock
+from app.core.consistency_token import position_of
 from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
@@ -72,7 +73,7 @@ class KeptTrees:
                 found.check_at = min(held_until, now + _TELL_S)
                 found.stamp = memory.stamp(found.places)
             found.seen_change = seen
-        return found if found.position >= token else None
+        return found if found.position >= position_of(token) else None
 
     def _renewed(self, skeleton: Skeleton, depth: int) -> Skeleton | None:
         """The same of what is in memory now; None where something is not, or leads elsewhere."""

@@ -55,6 +55,10 @@ GROUP BY reference;
 -- How far the server is, as a number: replayed on a replica, flushed on the primary.
 SELECT wal_position();
 
+-- name: wal_moment
+-- How far the server is, and then which transactions run: the oldest, and the first that has not begun.
+SELECT reached, oldest, newest FROM wal_moment();
+
 -- name: visible_transactions
 -- Whether all these transactions are visible now. Of the ids that end in these 32 bits, the one nearest to the
 -- newest is meant; it may lie ahead, since a commit can be decoded while it still counts as running. $1 ids.

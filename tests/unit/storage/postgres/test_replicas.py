@@ -9,7 +9,7 @@ import pytest
 
 from app.core.errors import BusyError, FatalError, TransientError
 from storage.postgres import replicas
-from storage.postgres.positioned import Reached
+from storage.postgres.positioned import Reached, moment
 from storage.postgres.queries import query
 from storage.postgres.replicas import COOLDOWN_S, Read, ReadSource, Replica
 from tests.unit.storage.fakes import ManualClock
@@ -237,3 +237,87 @@ async def test_after_a_move_a_replica_is_asked_only_when_it_is_seen_to_follow(wo
     world.primary.up, world.source._replicas[1].follows = False, False
     with pytest.raises(TransientError):
         await world.source.read(ask, None)
+
+
+class Snapshots(Server):
+    """A server of which it is known what ran when it was asked: the oldest transaction, and the first not begun."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__("primary", position)
+        self.running = (1, 1)
+
+    async def fetchrow(self, text: str) -> dict[str, int]:
+        assert text == query("wal_moment")
+        return dict(zip(("reached", "oldest", "newest"), (self.position, *self.running), strict=True))
+
+
+async def ask_then(connection: Any, least: int) -> Reached[str] | None:
+    if connection.position < least:
+        return None
+    then = await moment(connection) if isinstance(connection, Snapshots) else None
+    return Reached(connection.name, connection.position, connection.position, then)
+
+
+@pytest.fixture
+def shown(world: World) -> World:
+    """The first replica is at 808; the primary too, and what it shows depends on what runs there."""
+    world.primary = Snapshots(800)
+    world.source._primary = world.primary  # type: ignore[assignment]
+    world.one.position, world.two.position = 808, 800
+    return world
+
+
+async def seen_on_a_replica(world: World) -> int:
+    """The token of who saw 808 on the first replica, which then goes away."""
+    read = await world.source.read(ask_then, 808)
+    assert (read.result, read.position) == ("one", 808)
+    world.one.up = False
+    return read.upper
+
+
+async def test_what_the_primary_shows_is_claimed_where_nothing_runs(shown: World) -> None:
+    shown.one.up = False
+    shown.primary.position = 808
+    read = await shown.source.read(ask_then, 808)
+    assert (read.result, read.position, read.upper) == ("primary", 808, 808)
+
+
+async def test_while_a_transaction_runs_the_primary_claims_what_was_before_it(shown: World) -> None:
+    await shown.source.read_primary(ask_then)
+    shown.primary.position, shown.primary.running = 840, (1, 3)  # type: ignore[attr-defined]
+    read = await shown.source.read_primary(ask_then)
+    assert (read.position, read.acknowledged, read.upper) == (800, 839, 840)
+
+
+async def test_what_a_replica_has_shown_is_waited_for_on_the_primary(shown: World) -> None:
+    token = await seen_on_a_replica(shown)
+    shown.primary.position, shown.primary.running = 840, (1, 2)  # type: ignore[attr-defined]
+    reading = asyncio.create_task(shown.source.read(ask_then, 0, token=token))
+    await asyncio.sleep(0.05)
+    assert not reading.done(), "the commit at 808 may not be visible yet"
+    shown.primary.running = (2, 2)  # type: ignore[attr-defined]
+    read = await reading
+    assert (read.result, read.position) == ("primary", 840)
+
+
+async def test_what_the_primary_does_not_come_to_show_is_no_answer(
+    shown: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "VISIBLE_POLLS", 2)
+    token = await seen_on_a_replica(shown)
+    shown.primary.position, shown.primary.running = 840, (1, 2)  # type: ignore[attr-defined]
+    for reach in (0, None):
+        with pytest.raises(TransientError, match="does not show yet"):
+            await shown.source.read(ask_then, reach, token=token)
+    shown.one.up = True
+    shown.clock.time = COOLDOWN_S
+    assert (await shown.source.read(ask_then, 0, token=token)).result == "one"
+
+
+async def test_the_token_of_a_write_or_of_the_primary_is_never_waited_for(shown: World) -> None:
+    shown.one.up = False
+    shown.primary.position, shown.primary.running = 840, (1, 2)  # type: ignore[attr-defined]
+    asked = shown.primary.asked
+    for token in (808, (await shown.source.read_primary(ask_then)).upper):
+        assert (await shown.source.read(ask_then, 0, token=token)).result == "primary"
+    assert shown.primary.asked - asked == 3, "one question each"

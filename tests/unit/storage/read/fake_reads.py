@@ -63,6 +63,10 @@ class Server:
         assert text == query("wal_position")
         return self.position
 
+    async def fetchrow(self, text: str) -> dict[str, int]:
+        assert text == query("wal_moment")
+        return {"reached": self.position, "oldest": 1, "newest": 1}
+
     async def fetch(self, text: str, *arguments: Any) -> list[dict[str, Any]]:
         if text == query("id_by_key"):
             assert arguments == KEY
@@ -76,6 +80,7 @@ class Server:
         assert text == query("graph")
         roots, levels, _, _, least = arguments
         last = {"before": self.position, "after": None if self.position < least else self.position + 1}
+        last |= {"id": 1, "edges_total": 1}
         if last["after"] is None:
             return [last]
         nodes = list(roots)
