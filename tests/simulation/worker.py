@@ -1,0 +1,161 @@
+"""One worker: the real read path and the real invalidation, around servers in memory."""
+
+import asyncio
+import json
+from collections.abc import Coroutine, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from app.core.errors import TransientError
+from app.core.models import Changes, Lookup
+from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
+from storage.cache.keyspace import CacheKey, Keyspace
+from storage.cache.leases import SharedLevel
+from storage.cache.lookups import lookups_of
+from storage.cache.memory import Memory, MemoryCache
+from storage.cache.refresh_ahead import Renewal
+from storage.postgres.replicas import ReadSource, Replica
+from storage.read.fragment_loader import FragmentLoader
+from storage.read.id_list_loader import ListLoader
+from storage.read.reader import CachedGraphReader
+from storage.read.repopulate import Refill
+from storage.read.tree_cache import KeptTrees
+from tests.simulation.database import Commit, Database, Server
+from tests.simulation.loop import LoopClock
+from tests.simulation.promises import Required, Shown, Told
+from tests.simulation.shared import Channel, SlowLevel
+
+KEYSPACE = Keyspace("up:1.1.1")
+_SHOWN: ContextVar[Shown] = ContextVar("what the invalidation under way tells of")
+
+
+class Cluster:
+    """What all workers share."""
+
+    def __init__(
+        self, database: Database, level: SlowLevel, channel: Channel, primary: Server, replicas: list[Server]
+    ) -> None:
+        self.database, self.level, self.channel = database, level, channel
+        self.primary, self.replicas = primary, replicas
+        self.workers: list[Worker] = []
+        self.told = Told(database)  # by Redis, and so by whoever reads past memory
+
+
+class Worker:
+    """A process of the service; `start` it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        clock = LoopClock()
+        self.cluster = cluster
+        self.is_cut = False
+        self.told = cluster.told.copy()  # what it heard of
+        self.owed = Told(cluster.database)  # what it wrote, and Redis has not taken: it reads past Redis
+        self.memory: Memory = MemoryCache(clock, max_bytes=200_000)
+        self.memory.restore()
+        self.invalidator = _Invalidator(self)
+        self.pending = PendingInvalidations(self.invalidator)
+        self.source = ReadSource(
+            cluster.primary,  # type: ignore[arg-type]
+            [Replica(f"replica {n}", server, clock) for n, server in enumerate(cluster.replicas)],  # type: ignore[arg-type]
+            acquire_timeout_s=1,
+            clock=clock,
+        )
+        shared = SharedLevel(cluster.level, self.pending, self.source)
+        fragments = FragmentLoader(self.memory, shared, KEYSPACE, self.source, clock, node_budget=100)
+        lists = ListLoader(self.memory, shared, self.source, clock)
+        kept = KeptTrees(self.memory, clock, max_bytes=200_000)
+        self.reader = CachedGraphReader(
+            fragments, lists, kept, KEYSPACE, clock, node_budget=100, retention_months=None
+        )
+        self._background: list[Coroutine[Any, Any, None]] = [
+            Renewal(self.memory, shared, KEYSPACE).run(),
+            Refill(self.memory, fragments, clock).run(),
+        ]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(each) for each in self._background]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.pending.close()
+
+    async def write(
+        self, edges: dict[int, tuple[int, ...] | None], *, is_lost: bool, crashes: bool
+    ) -> tuple[Commit, int] | None:
+        """As storage.write.writer does: commit, then tell; None where it ended before it was heard of."""
+        try:
+            made, position = await self.cluster.database.commit(edges, is_lost=is_lost)
+        except TransientError:
+            await self.pending.submit(changes_of(self.cluster.database, edges, 0))
+            return None
+        if crashes:
+            return None
+        await self.pending.submit(changes_of(self.cluster.database, made.versions, position))
+        return made, position
+
+    def required(self) -> Required:
+        """What an answer has to show from now on."""
+        return Required(self.cluster.told, self.told, self.owed)
+
+    # --- the channel
+
+    def hear(self, keys: Sequence[CacheKey], told: Mapping[bytes, object]) -> None:
+        self.memory.invalidate([key.local for key in keys])
+        self.told.add(told)
+
+    def lose(self) -> None:
+        """It notices that it hears nothing."""
+        self.memory.lose()
+        self.told.add(self.cluster.told.all())
+
+    def restore(self) -> None:
+        self.is_cut = False
+        if not self.cluster.level.away:
+            self.memory.restore()
+
+    async def publish(self, keys: Sequence[CacheKey]) -> list[CacheKey]:
+        away = [key for key in keys if self.cluster.level.is_away(key)]
+        here = [key for key in keys if key not in away]
+        shown = _SHOWN.get()
+        told = {key.name: shown for key in here}
+        for other in self.cluster.workers:
+            if other is not self:
+                self.cluster.channel.send(self, other, here, told)
+        await asyncio.sleep(0)
+        return away
+
+    async def publish_everything(self) -> bool:
+        return not self.cluster.level.away
+
+
+class _Invalidator(CacheInvalidator):
+    """Notes what was told when it is done."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker.cluster.level, KEYSPACE, worker.memory, worker)
+        self._worker = worker
+
+    async def drop(self, keys: Sequence[CacheKey], position: int, *, told: Any = ()) -> Any:
+        cluster = self._worker.cluster
+        shown = cluster.told.shown(position)
+        _SHOWN.set(shown)
+        owed = await super().drop(keys, position, told=told)
+        missed = {each.key.name for each in owed}
+        done = {key.name: shown for key in keys if key.name not in missed}
+        cluster.told.add(done)
+        self._worker.told.add(done)
+        self._worker.owed.add(dict.fromkeys(missed, shown))
+        return owed
+
+
+def changes_of(database: Database, changed: Mapping[int, object], position: int) -> Changes:
+    """Of these entities: their fragments, and each look-up that a version of theirs answers or answered."""
+    lookups: set[Lookup] = set()
+    for entity in changed:
+        for version in database.versions(entity)[-6:]:
+            for name, value in version.properties(entity).items():
+                lookups.update(lookups_of(name, json.dumps(value)))
+    return Changes(position=position, entities=frozenset(changed), lookups=frozenset(lookups))
