@@ -142,7 +142,8 @@ _ALL: Final = (
         name="invalid-content",
         status=422,
         title="The body's content is not valid",
-        meaning="The body is JSON, but a field is missing, has another type, or holds what can't be stored; "
+        meaning="The body is JSON, but a field is missing, unknown, repeated, has another type, contradicts another "
+        "one, or holds what can't be stored; "
         "`field` is its path and `code` the reason. Nothing of the request was written.",
     ),
     Problem(

@@ -7,7 +7,7 @@ import msgspec
 MAX_BATCH: Final = 100
 
 
-class BatchIn(msgspec.Struct, frozen=True):
+class BatchIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The entities that are asked for."""
 
     entity_ids: Annotated[

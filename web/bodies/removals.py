@@ -13,7 +13,7 @@ from web.bodies import field_types
 from web.bodies.references import check_relationship, check_type, resolve
 
 
-class RemovedRelationshipIn(msgspec.Struct, frozen=True):
+class RemovedRelationshipIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The relationship ends at the time at which the request is written."""
 
     source_reference: field_types.Reference
@@ -23,7 +23,7 @@ class RemovedRelationshipIn(msgspec.Struct, frozen=True):
     target_type: field_types.Type | None = None
 
 
-class RemovedPropertyIn(msgspec.Struct, frozen=True):
+class RemovedPropertyIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What was told of the property not later than `reference_date` (the time of the request, if none) is hidden."""
 
     reference: field_types.Reference

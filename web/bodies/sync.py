@@ -13,8 +13,11 @@ import msgspec
 
 from app.core import dates
 from app.core.errors import InvalidError
+from app.core.field_paths import join
+from app.core.json_shapes import Shape
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, Source
 from app.core.validation import MAX_FIELD_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
+from web.bodies.contradictions import Statements
 from web.bodies.item_errors import Refusals, decoded, judging
 from web.bodies.references import check_relationship, check_type, resolve
 from web.bodies.removals import (
@@ -24,9 +27,9 @@ from web.bodies.removals import (
     removed_property,
 )
 from web.bodies.sync_body import EntityIn, RelationshipIn, SyncItems, read_items
-from web.http.field_paths import join
 
 _STORED_SHAPE: Final = frozenset({"value", "reference_date"})
+_WRAPPED: Final = Shape(is_open=True)
 _OBJECT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _TEXT: Final = msgspec.json.Decoder(str)
 
@@ -86,9 +89,14 @@ class SyncRequest:
             known.setdefault(reference, set()).update(found)
         reference_date = dates.to_text(now)
         edges = []
+        described = Statements()
         for index, relationship in self.relationships.items():
             with judging("relationship", refusals):
-                edges.append(_edge(relationship, f"relationships[{index}]", known, now))
+                path = f"relationships[{index}]"
+                edge = _edge(relationship, path, known, now)
+                if edge.metadata is not None:
+                    described.add(edge[:5], edge.metadata, path, _named(edge))
+                edges.append(edge)
         told = {edge[:5] for edge in edges}
         removed_edges = []
         for index, removed in self.removed_relationships.items():
@@ -124,15 +132,21 @@ class SyncRequest:
         return named
 
 
+def _named(edge: EdgeRow) -> str:
+    return (
+        f"the metadata of {edge.left_type}/{edge.left_reference} {edge.relationship_type} "
+        f"{edge.right_type}/{edge.right_reference}"
+    )
+
+
 def _edge(r: RelationshipIn, path: str, known: Mapping[str, set[str]], now: datetime) -> EdgeRow:
-    metadata = bytes(r.metadata)
     return EdgeRow(
         r.source_type or resolve(r.source_reference, f"{path}.source_reference", known),
         r.source_reference,
         r.target_type or resolve(r.target_reference, f"{path}.target_reference", known),
         r.target_reference,
         r.relationship_type,
-        None if metadata in (b"", b"null") else metadata.decode(),
+        None if r.description is None else r.description.decode(),
         now,
     )
 
@@ -157,6 +171,7 @@ def parse(
             field=longest,
         )
     request = SyncRequest(entities=[], properties=[], relationships={}, removed_relationships={})
+    statements = Statements()
     for index, sent in enumerate(items.entities):
         path = f"entities[{index}]"
         with judging("entity", refusals):
@@ -168,9 +183,9 @@ def parse(
                 at = join(f"{path}.properties", name)
                 with judging("property", refusals):
                     check_name(name, at, MAX_FIELD_BYTES)
-                    request.properties.append(
-                        _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
-                    )
+                    told_property = _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
+                    _note(statements, told_property, at)
+                    request.properties.append(told_property)
     for index, told in enumerate(items.relationships):
         with judging("relationship", refusals):
             relationship = decoded(told)
@@ -183,9 +198,22 @@ def parse(
             )
     for index, hidden in enumerate(items.removed_properties):
         with judging("property", refusals):
-            key, field, date = removed_property(decoded(hidden), f"removed_properties[{index}]")
-            request.properties.append(Property(key=key, field=field, value=None, reference_date=date))
+            at = f"removed_properties[{index}]"
+            key, field, date = removed_property(decoded(hidden), at)
+            removed = Property(key=key, field=field, value=None, reference_date=date)
+            _note(statements, removed, at)
+            request.properties.append(removed)
     return request
+
+
+def _note(statements: Statements, told: Property, path: str) -> None:
+    key = told.key
+    statements.add(
+        (key, told.field, told.reference_date),
+        told.value,
+        path,
+        f"the field {told.field!r} of {key.type}/{key.reference}",
+    )
 
 
 def _entity(entity: EntityIn, path: str) -> EntityKey:
@@ -204,6 +232,7 @@ def _property(
     if raw.startswith(b"{"):
         members = _OBJECT.decode(raw)
         if members.keys() == _STORED_SHAPE:
+            _WRAPPED.check_names(raw, field)
             value = bytes(members["value"])
             reference_date = _told(bytes(members["reference_date"]), f"{field}.reference_date")
             field = f"{field}.value"
@@ -232,8 +261,8 @@ def _check_relationship(relationship: RelationshipIn, path: str, max_value_bytes
         source_type=relationship.source_type,
         target_type=relationship.target_type,
     )
-    metadata = bytes(relationship.metadata)
-    if metadata not in (b"", b"null"):
+    metadata = relationship.description
+    if metadata is not None:
         if not metadata.startswith(b"{"):
             raise InvalidError(
                 f"{path}.metadata is not an object.", code="ill-typed-field", field=f"{path}.metadata"

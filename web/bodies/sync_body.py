@@ -11,7 +11,7 @@ from web.bodies.removals import RemovedPropertyIn, RemovedRelationshipIn
 from web.http import bodies
 
 
-class EntityIn(msgspec.Struct, frozen=True):
+class EntityIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An entity and the properties that are told of it.
 
     A property is any JSON value, or `{"value", "reference_date"}` with a date of its own. `reference_date` is the
@@ -26,7 +26,7 @@ class EntityIn(msgspec.Struct, frozen=True):
     reference_date: field_types.Date | None = None
 
 
-class RelationshipIn(msgspec.Struct, frozen=True):
+class RelationshipIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A relationship, source → target. Without its type, a reference is looked up; several matches are a 422."""
 
     source_reference: field_types.Reference
@@ -34,11 +34,20 @@ class RelationshipIn(msgspec.Struct, frozen=True):
     relationship_type: field_types.RelationshipType
     source_type: field_types.Type | None = None
     target_type: field_types.Type | None = None
-    metadata: Annotated[msgspec.Raw, field_types.METADATA] = msgspec.field(default_factory=msgspec.Raw)
+    metadata: Annotated[msgspec.Raw, field_types.METADATA] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def description(self) -> bytes | None:
+        """The metadata; None where there is none, or `null`."""
+        raw = None if self.metadata is msgspec.UNSET else bytes(self.metadata)
+        return None if raw == b"null" else raw
 
 
-class SyncIn(msgspec.Struct, frozen=True):
-    """Entities, relationships, and what is removed: at least one of them."""
+class SyncIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Entities, relationships, and what is removed: at least one of them.
+
+    Of what is said twice about one thing the newest date wins; with one date it has to be the same.
+    """
 
     entities: list[EntityIn] | msgspec.UnsetType = msgspec.UNSET
     relationships: list[RelationshipIn] | msgspec.UnsetType = msgspec.UNSET
@@ -46,7 +55,7 @@ class SyncIn(msgspec.Struct, frozen=True):
     removed_properties: list[RemovedPropertyIn] | msgspec.UnsetType = msgspec.UNSET
 
 
-class UncheckedSyncIn(msgspec.Struct, frozen=True):
+class UncheckedSyncIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The same, with items that are decoded one by one."""
 
     entities: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET

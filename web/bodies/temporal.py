@@ -12,6 +12,7 @@ from app.core.errors import InvalidError
 from app.core.models import Batch, Granularity, TemporalRow
 from app.core.validation import MAX_KEY_BYTES, MAX_REFERENCE_BYTES, check_json_text, check_name
 from web.bodies import field_types
+from web.bodies.contradictions import Statements
 from web.bodies.item_errors import Refusals, decoded, judging
 from web.bodies.references import check_type
 from web.http import bodies
@@ -19,8 +20,10 @@ from web.http import bodies
 _Version = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
-class DataPointIn(msgspec.Struct, frozen=True):
-    """A point of a time series. The newer (reference_date, version) of one period wins."""
+class DataPointIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A point of a time series. The newer (reference_date, version) of one period wins; two values with the same one
+    are refused.
+    """
 
     entity_reference: field_types.Reference
     entity_type: field_types.Type
@@ -31,13 +34,13 @@ class DataPointIn(msgspec.Struct, frozen=True):
     version: _Version = 0
 
 
-class IngestIn(msgspec.Struct, frozen=True):
+class IngestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Points of any entities."""
 
     data_points: list[DataPointIn]
 
 
-class UncheckedIngestIn(msgspec.Struct, frozen=True):
+class UncheckedIngestIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The same, with items that are decoded one by one."""
 
     data_points: list[msgspec.Raw]
@@ -79,10 +82,20 @@ def parse(
             field="data_points",
         )
     request = IngestRequest(points=[])
-    for index, point in enumerate(points):
+    statements = Statements()
+    for index, sent in enumerate(points):
         with judging("temporal", refusals):
-            request.points.append(_point(decoded(point), f"data_points[{index}]", max_value_bytes))
+            path = f"data_points[{index}]"
+            point = _point(decoded(sent), path, max_value_bytes)
+            *thing, value = point
+            statements.add(tuple(thing), value, path, _named(point))
+            request.points.append(point)
     return request
+
+
+def _named(point: _Point) -> str:
+    kind, reference, key, size, _, period, *_ = point
+    return f"the {size} {period} of {key!r} of {kind}/{reference}"
 
 
 def _items(body: bytes, refusals: Refusals | None) -> Sequence[DataPointIn | InvalidError]:

@@ -11,8 +11,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from app.core.decoding import schema_error
 from app.core.errors import InvalidError
+from app.core.field_paths import join
+from app.core.json_shapes import shape_of
 from web.http import json_errors
-from web.http.field_paths import join
 from web.http.guard import READING_BODY
 from web.problems import ProblemError
 
@@ -60,12 +61,15 @@ def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
             "malformed-request", f"The body is not UTF-8: byte {error.start} can't be read."
         ) from None
     try:
-        return decoder.decode(body)
+        decoded = decoder.decode(body)
     except msgspec.ValidationError as error:
         _check_syntax(body, text)  # the validator stops at the first field of a wrong type
-        raise schema_error(str(error), whole="The body") from None
+        raise _schema_error(error, decoder) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise _not_json(text, error) from None
+    if not _is_all_of(body, decoded):
+        shape_of(decoder.type).check_names(body)
+    return decoded
 
 
 def decode_each(
@@ -77,11 +81,31 @@ def decode_each(
     """
     found: list[T | InvalidError] = []
     for index, item in enumerate(items):
+        at = join(path, index)
         try:
-            found.append(decoder.decode(item))
+            decoded = decoder.decode(item)
+            shape_of(decoder.type).check_names(item, at)
+            found.append(decoded)
         except msgspec.ValidationError as error:  # syntax was checked when the whole was decoded
-            found.append(schema_error(str(error), whole="The body", within=join(path, index)))
+            found.append(_schema_error(error, decoder, within=at))
+        except InvalidError as error:
+            found.append(error)
     return found
+
+
+def _is_all_of(body: bytes, decoded: object) -> bool:
+    """Whether a body is certainly its decoded members and nothing else: no member was dropped for a later one.
+
+    False where it can't be seen without a closer look, as of names with escapes. Costs a few microseconds.
+    """
+    kept = msgspec.json.encode(decoded)
+    return all(body.count(sign) == kept.count(sign) for sign in (b":", b"\\"))
+
+
+def _schema_error(
+    error: msgspec.ValidationError, decoder: msgspec.json.Decoder[T], *, within: str = ""
+) -> InvalidError:
+    return schema_error(str(error), whole="The body", within=within, shape=shape_of(decoder.type))
 
 
 def _check_syntax(body: bytes, text: str) -> None:

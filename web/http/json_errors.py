@@ -9,8 +9,8 @@ import re
 from typing import Final
 
 from app.core.errors import InvalidError
+from app.core.field_paths import path_of
 from app.core.validation import MAX_DEPTH, check_json_text
-from web.http.field_paths import path_of
 
 _LOOKS_AT_CHARACTERS: Final = 256 * 1024
 _ENVELOPE_PARTS: Final = 4  # entities[0].properties.name: deeper parts are within a value

@@ -1,7 +1,7 @@
 """The query and path of a request, strictly.
 
 Unknown query parameters are ignored, so that a client's tracing parameters do no harm. A known one that is
-repeated, malformed, or contradicts its alias is a 400.
+repeated, malformed, or contradicts its alias is a 400; so is a slip in `dry_run`, which would write.
 """
 
 import re
@@ -93,6 +93,9 @@ def cursor(request: web.Request) -> str | None:
 
 def dry_run(request: web.Request) -> bool:
     """Read `dry_run`: `true` or `false`, false by default. Raises ProblemError."""
+    for name in request.rel_url.query if request.rel_url.raw_query_string else ():
+        if name != "dry_run" and name.lower().replace("-", "").replace("_", "") == "dryrun":
+            raise invalid_parameter(name, f"{name} is not a parameter: did you mean dry_run?")
     return flag(request, "dry_run")
 
 

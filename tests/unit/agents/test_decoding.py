@@ -125,6 +125,50 @@ def test_unknown_fields_are_ignored(decoder: Decoder, payload: dict[str, Any]) -
     assert len(decode(decoder, payload | {"more": {"deep": [1]}})) > 0
 
 
+@pytest.mark.parametrize(
+    ("decoder", "payload", "field"),
+    [
+        (decoder.values[0], decoder.values[1], name)
+        for decoder in ALL
+        for name in decoder.values[1]
+        if name != "id"
+    ],
+)
+def test_a_name_that_comes_twice_is_refused(decoder: Decoder, payload: dict[str, Any], field: str) -> None:
+    text = json.dumps(payload)
+    spelled = f"\\u{ord(field[0]):04x}{field[1:]}"
+    for again in (field, spelled):
+        error = refused(decoder, f'{text[:-1]}, "{again}": {json.dumps(payload[field])}}}'.encode())
+        assert (error.code, error.field) == ("repeated-member", field)
+
+
+def test_a_name_that_comes_twice_in_an_edge_is_refused() -> None:
+    twice = json.dumps(EDGE | {"metadata": {}}).replace("}}", '}, "metadata": {"a": 1}}')
+    error = refused(EDGES, json.dumps(ENTITY | {"edges": [EDGE, 0]}).replace("0]", f"{twice}]").encode())
+    assert (error.code, error.field) == ("repeated-member", "edges[1].metadata")
+
+
+@pytest.mark.parametrize(
+    ("decoder", "payload"),
+    [
+        (EDGES, ENTITY | {"edges": [EDGE | {"metadata": ENTITY}, EDGE | {"entity_reference": "o2"}]}),
+        (PROPERTIES, PROPERTY | {"field_value": PROPERTY}),
+        (TEMPORAL, POINT | {"property_value": POINT}),
+    ],
+)
+def test_names_within_values_and_unknown_ones_are_no_repetition(
+    decoder: Decoder, payload: dict[str, Any]
+) -> None:
+    assert len(decode(decoder, json.dumps(payload).encode()[:-1] + b', "x": 1, "x": 2}')) > 0
+
+
+def test_one_relationship_with_two_descriptions_is_refused() -> None:
+    edges = [EDGE, EDGE | {"metadata": {"role": "admin"}}, EDGE | {"metadata": {"role": "guest"}}]
+    error = refused(EDGES, ENTITY | {"edges": edges})
+    assert (error.code, error.field) == ("contradiction", "edges[2]")
+    assert len(decode(EDGES, ENTITY | {"edges": [edges[1], edges[0], edges[1]]}).edges) == 3
+
+
 @pytest.mark.parametrize(("decoder", "payload"), ALL)
 @pytest.mark.parametrize(
     ("value", "code"),

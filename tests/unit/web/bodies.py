@@ -29,9 +29,38 @@ def related(**extra: object) -> str:
     return json.dumps({"relationships": [{**plain, **extra}]})
 
 
+def said_twice(first: str, second: str, **more: str) -> str:
+    """One entity twice, with these properties."""
+    return json.dumps(
+        {
+            "entities": [
+                {"reference": "u", "type": "user", "properties": json.loads(properties), **more}
+                for properties in (first, second)
+            ]
+        }
+    )
+
+
+def set_and_removed(*, set_at: str | None = None, removed_at: str | None = None) -> str:
+    said = {"reference": "u", "type": "user", "properties": {"age": 1}, "reference_date": set_at}
+    removed = {"reference": "u", "type": "user", "field": "age", "reference_date": removed_at}
+    return json.dumps({"entities": [said], "removed_properties": [removed]})
+
+
+def related_twice(first: object, second: object) -> str:
+    edge = {"source_reference": "a", "target_reference": "b", "relationship_type": "knows"}
+    return json.dumps({"relationships": [{**edge, "metadata": each} for each in (first, second)]})
+
+
 def ingest(**change: object) -> str:
     point = json.loads(SEED_INGEST)["data_points"][0]
     return json.dumps({"data_points": [{**point, **change}]})
+
+
+def points_twice(first: object, second: object, **change: object) -> str:
+    """One point twice; `change` is what the second one has of its own."""
+    point = json.loads(ingest(value=first))["data_points"][0]
+    return json.dumps({"data_points": [point, {**point, "value": second, **change}]})
 
 
 _DEEP: Final = "[" * 65 + "]" * 65
@@ -93,6 +122,70 @@ BAD_SYNCS: Final[list[tuple[str, str | None, str]]] = [
         "invalid-date",
     ),
     ("{}", "entities", "missing-field"),
+    # The same thing twice, with one date.
+    (said_twice('{"age": 9}', '{"age": 10}'), "entities[1].properties.age", "contradiction"),
+    (said_twice('{"age": 1}', '{"age": 1.0}'), "entities[1].properties.age", "contradiction"),
+    (
+        said_twice('{"age": 9}', '{"age": 10}', reference_date="2025-01-01"),
+        "entities[1].properties.age",
+        "contradiction",
+    ),
+    (
+        said_twice('{"age": {"value": 9, "reference_date": "2025-01-01"}}', '{"age": 9}').replace(
+            '{"age": 9}', '{"age": {"value": 8, "reference_date": "2025-01-01T01:00:00+01:00"}}'
+        ),
+        "entities[1].properties.age",
+        "contradiction",
+    ),
+    (set_and_removed(), "removed_properties[0]", "contradiction"),
+    (
+        set_and_removed(set_at="2025-01-01", removed_at="2025-01-01T00:00:00Z"),
+        "removed_properties[0]",
+        "contradiction",
+    ),
+    (related_twice({"a": 1}, {"a": 2}), "relationships[1]", "contradiction"),
+    # A name twice in one object.
+    (entity('{"age": 9, "age": 10}'), "entities[0].properties.age", "repeated-member"),
+    (entity('{"age": 9, "name": {}, "\\u0061ge": 9}'), "entities[0].properties.age", "repeated-member"),
+    (
+        entity('{"n": {"value": 1, "value": 2, "reference_date": "2025-01-01"}}'),
+        "entities[0].properties.n.value",
+        "repeated-member",
+    ),
+    (
+        '{"entities": [{"type": "user", "reference": "u", "reference": "v"}]}',
+        "entities[0].reference",
+        "repeated-member",
+    ),
+    (
+        related(metadata=1).replace('"metadata": 1', '"metadata": {"a": "x:y"}, "metadata": null'),
+        "relationships[0].metadata",
+        "repeated-member",
+    ),
+    ('{"entities": [], "entities": []}', "entities", "repeated-member"),
+    # Names that nothing has.
+    (
+        '{"entities": [{"type": "user", "reference": "u", "propertys": {"a": 1}}]}',
+        "entities[0].propertys",
+        "unknown-field",
+    ),
+    (
+        '{"entities": [{"type": "user", "reference": "u", "referenceDate": "2025-01-01"}]}',
+        "entities[0].referenceDate",
+        "unknown-field",
+    ),
+    (related(targetType="org"), "relationships[0].targetType", "unknown-field"),
+    (
+        '{"removed_properties": [{"type": "user", "reference": "u", "field": "f", "date": "2025-01-01"}]}',
+        "removed_properties[0].date",
+        "unknown-field",
+    ),
+    (
+        '{"entities": [{"type": "user", "reference": "u", "a `b` - at `$.c`": 1}]}',
+        'entities[0]["a `b` - at `$.c`"]',
+        "unknown-field",
+    ),
+    ('{"entitys": [], "entities": []}', "entitys", "unknown-field"),
     ("[]", None, "ill-typed-field"),
     ('"x"', None, "ill-typed-field"),
     (related(relationship_type=""), "relationships[0].relationship_type", "empty-name"),
@@ -112,4 +205,5 @@ BAD_POINTS: Final[list[tuple[dict[str, object], str]]] = [
     ({"version": 1.5}, "version"),
     ({"version": 2**63}, "version"),
     ({"value": "\0"}, "value"),
+    ({"reference_dates": "2025-01-01"}, "reference_dates"),
 ]

@@ -37,6 +37,8 @@ WHOLE = [
     "[]",
     '"x"',
     '{"entities": {}}',
+    '{"entities": [], "entities": []}',
+    '{"entitys": [], "entities": []}',
     '{"data_points": 5}',
     entity('{"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}'),
     json.dumps({"data_points": json.loads(SEED_INGEST)["data_points"] * 6}),
@@ -206,6 +208,13 @@ async def test_wants_true_or_false(client: Client, world: World, path: str, quer
     assert (status, problem["type"]) == (400, "/problems/invalid-parameter")
     assert problem["parameter"] == "dry_run"
     assert world.writer.batches == []
+
+
+@pytest.mark.parametrize("name", ["dryRun", "dry-run", "dryrun", "DRY_RUN"])
+async def test_a_slip_in_its_name_writes_nothing(client: Client, world: World, name: str) -> None:
+    status, problem = await post(client, SEED_SYNC, f"/v1/graph/sync?{name}=true")
+    assert (status, problem["parameter"], world.writer.batches) == (400, name, [])
+    assert "did you mean dry_run?" in problem["detail"]
 
 
 @pytest.mark.parametrize("query", ["?dry_run=false", "?trace=1", "?dry_run=false&trace=1"])

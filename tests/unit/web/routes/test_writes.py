@@ -11,7 +11,20 @@ from app.core.dates import to_text
 from app.core.errors import InvalidError
 from app.core.models import Batch, EdgeRow, EntityRow, PropertyRow, TemporalRow
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
-from tests.unit.web.bodies import BAD_POINTS, BAD_SYNCS, JSON, TOLD_BY, entity, ingest, post, related
+from tests.unit.web.bodies import (
+    BAD_POINTS,
+    BAD_SYNCS,
+    JSON,
+    TOLD_BY,
+    entity,
+    ingest,
+    points_twice,
+    post,
+    related,
+    related_twice,
+    said_twice,
+    set_and_removed,
+)
 from tests.unit.web.fakes import NOW, World
 from web.application import build
 
@@ -162,6 +175,69 @@ async def test_refuses_bad_content_by_its_path(
     assert (status, problem.get("field"), problem.get("code")) == (422, field, code)
     assert problem["type"] == "/problems/invalid-content"
     assert world.writer.batches == []
+
+
+@pytest.mark.parametrize(
+    ("body", "meant"),
+    [
+        ('{"entities": [{"type": "user", "reference": "u", "propertys": {}}]}', "properties"),
+        (
+            '{"entities": [{"type": "user", "reference": "u", "referenceDate": "2025-01-01"}]}',
+            "reference_date",
+        ),
+        (related(sourceType="user"), "source_type"),
+        ('{"Relationships": []}', "relationships"),
+        ('{"removed_property": []}', "removed_properties"),
+    ],
+)
+async def test_an_unknown_name_is_answered_with_the_one_that_is_meant(
+    client: Client, body: str, meant: str
+) -> None:
+    _, problem = await post(client, body)
+    assert f"did you mean {meant}?" in problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "names"),
+    [
+        (said_twice('{"age": 9}', '{"age": 10}'), "/v1/graph/sync", ["'age'", "user/u", "entities[0]"]),
+        (set_and_removed(), "/v1/graph/sync", ["'age'", "user/u", "entities[0]"]),
+        (related_twice({"a": 1}, {"a": 2}), "/v1/graph/sync", ["unknown/a knows unknown/b"]),
+        (points_twice(9, 10), "/v1/temporal/ingest", ["'payment_metrics'", "user/user-12345", "2025-01-15"]),
+    ],
+)
+async def test_a_contradiction_names_what_it_is_about(
+    client: Client, world: World, body: str, path: str, names: list[str]
+) -> None:
+    status, problem = await post(client, body, path)
+    assert (status, problem["code"], world.writer.batches) == (422, "contradiction", [])
+    assert [name for name in names if name not in problem["detail"]] == []
+    _, answer = await post(client, body, f"{path}?dry_run=true")
+    assert [(item["field"], item["detail"]) for item in answer["refused"]] == [
+        (problem["field"], problem["detail"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (said_twice('{"age": 9}', '{"age": 9}'), "/v1/graph/sync"),
+        (
+            said_twice('{"age": 9}', '{"age": {"value": 10, "reference_date": "2025-01-01"}}'),
+            "/v1/graph/sync",
+        ),
+        (set_and_removed(removed_at="2025-01-01"), "/v1/graph/sync"),
+        (related_twice({"a": 1}, {"a": 1}), "/v1/graph/sync"),
+        (related_twice({"a": 1}, None), "/v1/graph/sync"),
+        (entity('{"a": {"x": 1, "x": 2}}'), "/v1/graph/sync"),
+        (points_twice(9, 9), "/v1/temporal/ingest"),
+        (points_twice(9, 10, version=1), "/v1/temporal/ingest"),
+    ],
+)
+async def test_the_same_twice_and_other_dates_are_no_contradiction(
+    client: Client, body: str, path: str
+) -> None:
+    assert (await post(client, body, path))[0] == 202
 
 
 @pytest.mark.parametrize(
