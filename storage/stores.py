@@ -121,7 +121,7 @@ class Stores:
         self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
-        self._ask(primary, ledger, acquire_s)
+        self._ask(settings, primary, ledger, acquire_s)
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
         self.entities = PostgresEntityIndex(source)
@@ -236,9 +236,7 @@ class Stores:
             clock,
             acquire_timeout_s=acquire_s,
             partition_months_from=settings.partition_months_from,
-            limits=EntityLimits(
-                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
-            ),
+            limits=_entity_limits(settings),
             provenance=settings.provenance,
             hooks=hooks,
         )
@@ -247,13 +245,15 @@ class Stores:
         self.erasure_transfer = PostgresErasureTransfer(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
 
-    def _ask(self, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
+    def _ask(
+        self, settings: Settings, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float
+    ) -> None:
         """What asks the primary alone, and writes nothing but notes in the ledger."""
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
         self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
         self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
-        self.preview = PostgresPreview(primary, acquire_timeout_s=acquire_s)
+        self.preview = PostgresPreview(primary, limits=_entity_limits(settings), acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
         self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)
         self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
@@ -285,6 +285,12 @@ class Stores:
     async def close(self) -> None:
         """Close everything, in reverse order."""
         await self._resources.aclose()
+
+
+def _entity_limits(settings: Settings) -> EntityLimits:
+    return EntityLimits(
+        properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+    )
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

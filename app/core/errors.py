@@ -24,13 +24,22 @@ class BusyError(TransientError):
 class InvalidError(ProfileError):
     """The input can't be accepted, now or later: a dead letter (topics) or a 422 (HTTP).
 
-    `code` is a short stable name for headers, filters and metrics, such as `missing-field`.
+    `code` is a short stable name for headers, filters and metrics, such as `missing-field`. `entity` is the (type,
+    reference) of the one that a refusal is about, where the store refuses it.
     """
 
-    def __init__(self, message: str, *, code: str = "invalid", field: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "invalid",
+        field: str | None = None,
+        entity: tuple[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.field = field
+        self.entity = entity
 
 
 class AmbiguousReferenceError(InvalidError):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Generic, Literal, NamedTuple, TypeVar
 
+from app.core.errors import InvalidError
 from app.core.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
 
 # `same` and `older` both leave what is stored: it says the same, or it wins. Of what is removed, `same` says that it
@@ -38,7 +39,9 @@ class Difference(Generic[R]):
 class Preview:
     """The differences that a batch would make, each list sorted by key.
 
-    `entities` holds those that the batch lists, and those that other rows name where they would be created.
+    `entities` holds those that the batch lists, and those that other rows name where they would be created. `refused`
+    are those that would exceed a limit of one entity: the rest is judged without them and their properties, though the
+    write would refuse the batch.
     """
 
     entities: list[Difference[EntityKey]] = field(default_factory=list)
@@ -46,3 +49,4 @@ class Preview:
     edges: list[Difference[EdgeRow]] = field(default_factory=list)
     temporal: list[Difference[TemporalRow]] = field(default_factory=list)
     removed_edges: list[Difference[RemovedEdge]] = field(default_factory=list)
+    refused: list[tuple[EntityKey, InvalidError]] = field(default_factory=list)

@@ -19,7 +19,7 @@ class RefusedRowsError(InvalidError):
 
     def __init__(self, rows: Mapping[tuple[object, ...], InvalidError], *, shares_room: bool) -> None:
         first = next(iter(rows.values()))
-        super().__init__(str(first), code=first.code, field=first.field)
+        super().__init__(str(first), code=first.code, field=first.field, entity=first.entity)
         self._rows = rows
         self.shares_room = shares_room
 

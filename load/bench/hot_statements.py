@@ -87,7 +87,9 @@ async def run(settings: Settings, known: Sequence[Known]) -> dict[str, list[Plan
             log.clear()
             await writer.write(batch)
             found[name] = log.plans.copy()
-        preview = PostgresPreview(cast("asyncpg.Pool", reader), acquire_timeout_s=_ACQUIRE_S)
+        preview = PostgresPreview(
+            cast("asyncpg.Pool", reader), limits=_limits(settings), acquire_timeout_s=_ACQUIRE_S
+        )
         log.clear()
         await preview.preview(_batch(known[:20], new))
         found["a dry run"] = log.plans.copy()
@@ -110,9 +112,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[PlanLog, ExplainedP
             SystemClock(),
             acquire_timeout_s=_ACQUIRE_S,
             partition_months_from=settings.partition_months_from,
-            limits=EntityLimits(
-                properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
-            ),
+            limits=_limits(settings),
             provenance=settings.provenance,
         )
         yield log, ExplainedPool(reading, log), writer
@@ -120,6 +120,12 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[PlanLog, ExplainedP
         await pending.close()
         reading.terminate()
         writing.terminate()
+
+
+def _limits(settings: Settings) -> EntityLimits:
+    return EntityLimits(
+        properties=settings.max_properties_per_entity, property_bytes=settings.max_entity_bytes
+    )
 
 
 def _unknown() -> list[Known]:

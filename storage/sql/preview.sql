@@ -81,3 +81,25 @@ JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
 JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
 JOIN edges e ON e.left_entity_id = l.id AND e.right_entity_id = t.id
     AND e.relationship_type = r.relationship_type AND e.removed_at IS NULL;
+
+-- name: would_be_held
+-- What entities would hold if these properties were written: as held_by_entities, and the bytes of jsonb.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates.
+WITH patches AS MATERIALIZED (
+    SELECT type, reference, jsonb_object_agg(field, stored_property(value::jsonb, reference_date)) AS patch
+    FROM (SELECT DISTINCT ON (type, reference, field) type, reference, field, value, reference_date
+          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+              AS r (type, reference, field, value, reference_date)
+          ORDER BY type, reference, field, reference_date COLLATE "C" DESC,
+                   coalesce(value::jsonb::text, '~') COLLATE "C" DESC) AS winners
+    GROUP BY type, reference
+), merged AS MATERIALIZED (
+    SELECT p.type, p.reference,
+           coalesce(e.properties, '{}') || winning_properties(coalesce(e.properties, '{}'), p.patch) AS properties
+    FROM patches p
+    LEFT JOIN entities e ON e.type = p.type AND e.reference = p.reference
+)
+SELECT type, reference, pg_column_size(properties) AS bytes, octet_length(to_json(properties::text)::text) AS written,
+       (SELECT count(*) FROM jsonb_each(properties) AS p WHERE p.value ? 'value') AS fields
+FROM merged
+ORDER BY type, reference;

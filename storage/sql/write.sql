@@ -100,7 +100,7 @@ CREATE TEMP TABLE IF NOT EXISTS staging_temporal (
 -- entity is one insert. Sorted, so that two writers wait for each other in one order. Who loses the race for an
 -- insert is merged by the next statement. $1 true: a statement without parameters would keep its first plan.
 -- Of what changed it tells how large all properties are now; as written in a change where they take more than $2 bytes
--- as jsonb, and their number where they take more than $3.
+-- as jsonb, and their number, without removed ones, where they take more than $3.
 WITH named AS (
     SELECT type, reference, NULL AS field, NULL::jsonb AS property, NULL AS source FROM staging_entities
     UNION ALL
@@ -129,7 +129,7 @@ RETURNING 'created'::text AS kind, id, type, reference, 1::bigint AS rows, NULL:
           CASE WHEN pg_column_size(properties) > $2::integer
                THEN octet_length(to_json(properties::text)::text) END AS written,
           CASE WHEN pg_column_size(properties) > $3::integer
-               THEN (SELECT count(*) FROM jsonb_object_keys(properties)) END AS fields;
+               THEN (SELECT count(*) FROM jsonb_each(properties) AS p WHERE p.value ? 'value') END AS fields;
 
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
@@ -170,7 +170,7 @@ WITH patches AS MATERIALIZED (
               CASE WHEN pg_column_size(e.properties) > $2::integer
                    THEN octet_length(to_json(e.properties::text)::text) END AS written,
               CASE WHEN pg_column_size(e.properties) > $3::integer
-                   THEN (SELECT count(*) FROM jsonb_object_keys(e.properties)) END AS fields
+                   THEN (SELECT count(*) FROM jsonb_each(e.properties) AS p WHERE p.value ? 'value') END AS fields
 ), edge_rows AS MATERIALIZED (
     -- Of an edge told twice: the newest metadata, and the latest time that it was told at all.
     SELECT DISTINCT ON (l.id, t.id, s.relationship_type)
@@ -329,7 +329,7 @@ SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8);
 -- name: property_sizes
 -- What each of these properties would take of its entity, what it takes now, and what all take that are stored. As a
 -- part of jsonb a property is its key, its value and two numbers; as written in a change it has its share of commas.
--- Entities that do not exist have nothing.
+-- Entities that do not exist have nothing; a removed property takes bytes and is not counted.
 -- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; `ord` are positions from 1.
 WITH batch AS (
     SELECT type, reference, array_agg(field) AS fields, array_agg(value) AS texts,
@@ -345,13 +345,16 @@ LEFT JOIN LATERAL (
     WHERE x.type = b.type AND x.reference = b.reference
     OFFSET 0) AS e ON true
 CROSS JOIN LATERAL (
-    SELECT count(*) AS all_fields, coalesce(sum(property_bytes(p.key, p.value)), 0)::bigint AS all_bytes,
+    SELECT count(*) FILTER (WHERE p.value ? 'value') AS all_fields,
+           coalesce(sum(property_bytes(p.key, p.value)), 0)::bigint AS all_bytes,
            coalesce(sum(property_written(p.key, p.value)), 0)::bigint AS all_written
     FROM jsonb_each(e.properties) AS p
     OFFSET 0) AS t
 CROSS JOIN LATERAL (
     SELECT r.ord, property_bytes(r.field, n.property) AS bytes, property_written(r.field, n.property) AS written,
-           property_bytes(r.field, n.stored) AS old_bytes, property_written(r.field, n.stored) AS old_written
+           n.property ? 'value' AS stands,
+           property_bytes(r.field, n.stored) AS old_bytes, property_written(r.field, n.stored) AS old_written,
+           coalesce(n.stored ? 'value', false) AS old_stands
     FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
     CROSS JOIN LATERAL (
         SELECT stored_property(r.value::jsonb, r.reference_date) AS property, e.properties -> r.field AS stored

@@ -1,12 +1,12 @@
 """How much one entity may hold: judged within the transaction, against what is stored too.
 
 The sizes come with the rows that changed. Properties are counted, and written out as in a change, only where an entity
-is large enough to have too many or to become too large.
+is large enough to have too many or to become too large. A removed property takes bytes, and is not counted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -28,18 +28,27 @@ class EntitiesTooLargeError(InvalidError):
     """Some entities would hold too much. `rows` are what was to change of them; message and code are of the first."""
 
     def __init__(self, first: InvalidError, rows: Sequence[PropertyRow]) -> None:
-        super().__init__(str(first), code=first.code)
+        super().__init__(str(first), code=first.code, entity=first.entity)
         self.rows = rows
+
+
+class _Size(NamedTuple):
+    """What one property takes of its entity; `fields` is 0 where it is removed."""
+
+    fields: int
+    bytes: int
+    written: int
+
+
+_NOTHING: Final = _Size(0, 0, 0)
 
 
 @dataclass(slots=True)
 class _Room:
     """What an entity holds, and the size of each field of it that is changed."""
 
-    fields: int
-    bytes: int
-    written: int
-    changed: dict[str, tuple[int, int]]
+    held: _Size
+    changed: dict[str, _Size]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +78,12 @@ class EntityLimits:
         found: dict[EntityKey, InvalidError] = {}
         for rows in (effects.created, effects.changed):
             for row in rows:
-                size = row["bytes"]
-                if size is None:
+                if row["bytes"] is None:
                     continue
-                cause = self._cause(row["fields"] or 0, size, row["written"] or 0)
+                entity = EntityKey(row["type"], row["reference"])
+                cause = self._cause(entity, _Size(row["fields"] or 0, row["bytes"], row["written"] or 0))
                 if cause is not None:
-                    found[EntityKey(row["type"], row["reference"])] = cause
+                    found[entity] = cause
         if found:
             of_them = [told for told in written if (told.type, told.reference) in found]
             raise EntitiesTooLargeError(next(iter(found.values())), of_them)
@@ -93,44 +102,68 @@ class EntityLimits:
         refused: dict[tuple[object, ...], InvalidError] = {}
         for size in sorted(sizes, key=lambda each: each["ord"]):
             row = told[size["ord"] - 1]
+            entity = EntityKey(row.type, row.reference)
             room = rooms.setdefault(
-                EntityKey(row.type, row.reference),
-                _Room(size["all_fields"], size["all_bytes"], size["all_written"], {}),
+                entity,
+                _Room(
+                    _Size(
+                        size["all_fields"],
+                        _EMPTY_BYTES + size["all_bytes"],
+                        _EMPTY_WRITTEN + size["all_written"],
+                    ),
+                    {},
+                ),
             )
-            cause = self._taken(room, row.field, size)
+            cause = self._taken(entity, room, row.field, size)
             if cause is not None:
                 refused[deciding(row)] = cause
         return RefusedRowsError(refused, shares_room=True) if refused else None
 
-    def _taken(self, room: _Room, field: str, size: asyncpg.Record) -> InvalidError | None:
+    def _taken(self, entity: EntityKey, room: _Room, field: str, size: asyncpg.Record) -> InvalidError | None:
         """Take the property in, or say why there is no room for it."""
-        stored = None if size["old_bytes"] is None else (size["old_bytes"], size["old_written"])
+        stored = _NOTHING
+        if size["old_bytes"] is not None:
+            stored = _Size(int(size["old_stands"]), size["old_bytes"], size["old_written"])
         before = room.changed.get(field, stored)
-        fields = room.fields + (before is None)
-        of_all = room.bytes + size["bytes"] - (before[0] if before else 0)
-        written = room.written + size["written"] - (before[1] if before else 0)
-        cause = self._cause(fields, _EMPTY_BYTES + of_all, _EMPTY_WRITTEN + written)
+        new = _Size(int(size["stands"]), size["bytes"], size["written"])
+        held = _Size(*(all_ + more - less for all_, more, less in zip(room.held, new, before, strict=True)))
+        cause = self._cause(entity, held)
         if cause is None:
-            room.fields, room.bytes, room.written = fields, of_all, written
-            room.changed[field] = size["bytes"], size["written"]
+            room.held = held
+            room.changed[field] = new
         return cause
 
-    def _cause(self, fields: int, size: int, written: int) -> InvalidError | None:
-        if size > self.property_bytes:
-            return self._too_large("")
-        if written > self.property_bytes:
-            return self._too_large(" as the JSON text of a change")
-        if fields > self.properties:
+    async def refused(
+        self, connection: Connection, could_win: Sequence[PropertyRow]
+    ) -> dict[EntityKey, InvalidError]:
+        """Which entities would hold too much with these properties, and what `require` would raise. Read-only."""
+        found = {}
+        if could_win:
+            for held in await connection.fetch(query("would_be_held"), *property_columns(could_win)):
+                entity = EntityKey(held["type"], held["reference"])
+                cause = self._cause(entity, _Size(held["fields"], held["bytes"], held["written"]))
+                if cause is not None:
+                    found[entity] = cause
+        return found
+
+    def _cause(self, entity: EntityKey, held: _Size) -> InvalidError | None:
+        if held.bytes > self.property_bytes:
+            return self._too_large(entity, "")
+        if held.written > self.property_bytes:
+            return self._too_large(entity, " as the JSON text of a change")
+        if held.fields > self.properties:
             return InvalidError(
-                f"An entity would have more than {self.properties} properties "
-                "(PROFILE_MAX_PROPERTIES_PER_ENTITY).",
+                f"{entity.type}/{entity.reference} would have more than {self.properties} properties "
+                "(PROFILE_MAX_PROPERTIES_PER_ENTITY). Removed ones don't count.",
                 code="too-many-properties",
+                entity=entity,
             )
         return None
 
-    def _too_large(self, how: str) -> InvalidError:
+    def _too_large(self, entity: EntityKey, how: str) -> InvalidError:
         return InvalidError(
-            f"The properties of an entity would take more than {self.property_bytes} bytes{how} "
+            f"The properties of {entity.type}/{entity.reference} would take more than {self.property_bytes} bytes{how} "
             "(PROFILE_MAX_ENTITY_BYTES).",
             code="entity-too-large",
+            entity=entity,
         )

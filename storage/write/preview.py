@@ -4,6 +4,8 @@ Who wins is decided by the queries that decide it for the writer. Of rows about 
 fold drops what is strictly older, and SQL orders the ties.
 """
 
+from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +25,7 @@ from storage.write.candidates import (
     property_columns,
     temporal_columns,
 )
+from storage.write.entity_limits import EntityLimits
 
 R = TypeVar("R", bound=NamedTuple)
 
@@ -31,8 +34,9 @@ class PostgresPreview:
     """Implements app.ports.writing.ProfilePreview on the primary's pool of reads, whose sessions have no staging
     tables."""
 
-    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
+    def __init__(self, pool: asyncpg.Pool, *, limits: EntityLimits, acquire_timeout_s: float) -> None:
         self._pool = pool
+        self._limits = limits
         self._acquire_timeout_s = acquire_timeout_s
 
     async def now(self) -> datetime:
@@ -40,7 +44,6 @@ class PostgresPreview:
 
     async def preview(self, batch: Batch) -> Preview:
         told = folded(batch)
-        listed, named = {EntityKey(*row[:2]) for row in told.entities}, sorted(told.keys)
         with translated():
             async with (
                 self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
@@ -48,6 +51,10 @@ class PostgresPreview:
             ):
                 await connection.execute(query("plan_for_these_sizes"))
                 could_win = await candidates(connection, told)
+                refused = await self._limits.refused(connection, could_win.properties)
+                if refused:
+                    told, could_win = _without(told, refused), _without(could_win, refused)
+                listed, named = {EntityKey(*row[:2]) for row in told.entities}, sorted(told.keys)
                 missing = set(await missing_entities(connection, named))
                 return Preview(
                     entities=_entities(listed, named, missing),
@@ -76,7 +83,16 @@ class PostgresPreview:
                         key_length=5,
                     ),
                     removed_edges=await _removals(connection, told.removed_edges),
+                    refused=[(key, refused[key]) for key in sorted(refused)],
                 )
+
+
+def _without(batch: Batch, refused: Collection[EntityKey]) -> Batch:
+    return replace(
+        batch,
+        entities=[row for row in batch.entities if row[:2] not in refused],
+        properties=[row for row in batch.properties if row[:2] not in refused],
+    )
 
 
 def _entities(

@@ -54,6 +54,7 @@ class SyncRequest:
     properties: list[Property]
     relationships: dict[int, RelationshipIn]  # by their places in the body
     removed_relationships: dict[int, RemovedRelationshipIn]
+    paths: dict[EntityKey, str]  # where the properties of each entity stand first
 
     @property
     def untyped(self) -> list[str]:
@@ -170,7 +171,7 @@ def parse(
             code="too-many-items",
             field=longest,
         )
-    request = SyncRequest(entities=[], properties=[], relationships={}, removed_relationships={})
+    request = SyncRequest(entities=[], properties=[], relationships={}, removed_relationships={}, paths={})
     statements = Statements()
     for index, sent in enumerate(items.entities):
         path = f"entities[{index}]"
@@ -179,6 +180,7 @@ def parse(
             key = _entity(entity, path)
             own_date = _own_date(entity.reference_date, f"{path}.reference_date")
             request.entities.append(key)
+            request.paths.setdefault(key, f"{path}.properties")
             for name, raw in entity.properties.items():
                 at = join(f"{path}.properties", name)
                 with judging("property", refusals):
@@ -202,6 +204,7 @@ def parse(
             key, field, date = removed_property(decoded(hidden), at)
             removed = Property(key=key, field=field, value=None, reference_date=date)
             _note(statements, removed, at)
+            request.paths.setdefault(key, at)
             request.properties.append(removed)
     return request
 

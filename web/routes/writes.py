@@ -12,10 +12,11 @@ from typing import Final
 from aiohttp import web
 
 from app.core.consistency_token import HEADER as TOKEN
-from app.core.models import Batch, RequestSource
+from app.core.errors import InvalidError
+from app.core.models import Batch, EntityKey, RequestSource
 from app.core.preview import Preview
 from web.bodies import dry_run, sync, temporal
-from web.bodies.item_errors import Refusals
+from web.bodies.item_errors import Refusal, Refusals
 from web.http import bodies, parameters
 from web.http.guard import GIVEN_REQUEST_ID
 from web.services import SERVICES, SETTINGS, WebServices
@@ -45,7 +46,7 @@ async def post_sync(request: web.Request) -> web.Response:
         now, types = await asyncio.gather(_now(services, refusals), _types_of(services, asked.untyped))
         source = RequestSource(request[GIVEN_REQUEST_ID])
         batch = asked.rows(now=now, types=types, source=source, refusals=refusals)
-    return await _answer(services, batch, refusals)
+    return await _answer(services, batch, refusals, asked.paths)
 
 
 async def post_ingest(request: web.Request) -> web.Response:
@@ -62,7 +63,7 @@ async def post_ingest(request: web.Request) -> web.Response:
         ),
     )
     batch = asked.rows(now=await _now(services, refusals)) if len(asked) else Batch()
-    return await _answer(services, batch, refusals)
+    return await _answer(services, batch, refusals, {})
 
 
 async def _now(services: WebServices, refusals: Refusals | None) -> datetime:
@@ -74,13 +75,28 @@ async def _types_of(services: WebServices, references: list[str]) -> Mapping[str
     return await services.directory.types_of(references) if references else {}
 
 
-async def _answer(services: WebServices, batch: Batch, refusals: Refusals | None) -> web.Response:
+async def _answer(
+    services: WebServices, batch: Batch, refusals: Refusals | None, paths: Mapping[EntityKey, str]
+) -> web.Response:
     if refusals is None:
         headers = dict(_HEADERS)
         if len(batch):
-            changes = await services.writer.write(batch)
+            try:
+                changes = await services.writer.write(batch)
+            except InvalidError as error:
+                _place(error, paths)
+                raise
             headers[TOKEN] = services.tokens.spell(changes.position)
         return web.Response(status=202, body=_ACCEPTED, headers=headers)
     preview = await services.preview.preview(batch) if len(batch) else Preview()
+    for _, refused in preview.refused:
+        _place(refused, paths)
+        refusals.append(Refusal("entity", refused))
     body = await asyncio.to_thread(dry_run.encode, preview, refusals)
     return web.Response(body=body, headers=_HEADERS)
+
+
+def _place(error: InvalidError, paths: Mapping[EntityKey, str]) -> None:
+    """Name the place in the request of an entity that the store refuses."""
+    if error.field is None and error.entity is not None:
+        error.field = paths.get(EntityKey(*error.entity))

@@ -6,9 +6,9 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.errors import InvalidError
-from app.core.models import Batch
+from app.core.models import Batch, PropertyRow
 from storage.stores import Stores
-from tests.rows import prop
+from tests.rows import entity, prop, user
 
 pytestmark = pytest.mark.integration
 
@@ -73,3 +73,49 @@ async def test_a_change_within_the_limit_is_written(stores: Stores, db: Any) -> 
     await stores.writer.write(Batch(properties=[prop("a", "quotes", text)]))
     size = "SELECT octet_length(to_json(properties::text)::text) FROM entities"
     assert 7_600 < await db.fetchval(size) <= 8_000
+
+
+def hidden(reference: str, field: str, seconds: int) -> PropertyRow:
+    return prop(reference, field, "", seconds)._replace(value=None)
+
+
+async def test_removed_properties_are_not_counted(stores: Stores, db: Any) -> None:
+    for number in range(0, 60, 20):
+        names = [f"f{number + n}" for n in range(20)]
+        await stores.writer.write(Batch(properties=[prop("a", name, "1") for name in names]))
+        with pytest.raises(InvalidError, match="user/a would have more than 20 properties"):
+            await stores.writer.write(Batch(properties=[prop("a", "one-more", "1")]))
+        await stores.writer.write(Batch(properties=[hidden("a", name, 1) for name in names]))
+    await stores.writer.write(Batch(properties=[prop("a", f"g{n}", "1") for n in range(20)]))
+    with pytest.raises(InvalidError, match="user/a would have more than 20 properties"):
+        await stores.writer.write(Batch(properties=[prop("a", "f0", "1", seconds=2)]))  # comes back
+    assert await stored(db) == 80
+
+
+@pytest.mark.parametrize(
+    "too_much",
+    [
+        [prop("a", f"g{n}", "1") for n in range(21)],
+        [prop("a", "big", '"' + "ü" * 4_000 + '"')],
+        [prop("a", "long", LONG)],
+    ],
+)
+@pytest.mark.parametrize("is_new", [False, True])
+async def test_a_dry_run_refuses_what_the_write_refuses(
+    stores: Stores, db: Any, too_much: list[PropertyRow], is_new: bool
+) -> None:
+    too_much = [*too_much, prop("a", "g0", "1")]
+    if not is_new:
+        await stores.writer.write(Batch(properties=[prop("a", "f", "1")]))
+    batch = Batch(entities=[entity("a"), entity("b")], properties=[prop("b", "innocent", "1"), *too_much])
+    preview = await stores.preview.preview(batch)
+    with pytest.raises(InvalidError) as caught:
+        await stores.writer.write(batch)
+    assert [(key, str(error), error.code, error.entity) for key, error in preview.refused] == [
+        (user("a"), str(caught.value), caught.value.code, ("user", "a"))
+    ]
+    assert [difference.row for difference in preview.entities] == [user("b")]
+    assert [difference.row.field for difference in preview.properties] == ["innocent"]
+    fits = Batch(properties=[hidden("a", f"h{n}", 1) for n in range(30)])
+    assert (await stores.preview.preview(fits)).refused == []
+    await stores.writer.write(fits)

@@ -238,6 +238,26 @@ async def test_failures_of_the_database_are_those_of_the_write(
     assert (answer[0], answer[1]["type"]) == (status, f"/problems/{name}")
 
 
+async def test_an_entity_that_would_hold_too_much_is_refused_by_name_in_both(
+    client: Client, world: World
+) -> None:
+    def too_many() -> InvalidError:
+        return InvalidError("user/v would have …", code="too-many-properties", entity=("user", "v"))
+
+    v = {"reference": "v", "type": "user", "properties": {"b": 2}}
+    body = json.dumps({"entities": [{"reference": "u", "type": "user", "properties": {"a": 1}}, v]})
+    world.writer.error = too_many()
+    world.preview.found = Preview(
+        entities=[Difference(row=user("u"), outcome="created")], refused=[(user("v"), too_many())]
+    )
+    status, problem = await post(client, body)
+    assert (status, problem["field"]) == (422, "entities[1].properties")
+    _, answer = await post(client, body, SYNC)
+    assert [fault(item) for item in answer["refused"]] == [fault(problem)]
+    assert answer["refused"][0]["kind"] == "entity"
+    assert [item["reference"] for item in answer["created"]] == ["u"]
+
+
 async def test_is_bounded_in_size_and_time(client: Client, world: World) -> None:
     assert (await post(client, " " * 5000, SYNC))[0] == 413
     world.preview.delay_s = 5
