@@ -1,16 +1,17 @@
 """The topic entity-properties: one field of one entity, as told at a date.
 
 `{entity_reference, entity_type, field_name, field_value, reference_date}`; `field_value` is any JSON value, `null`
-among them.
+among them. A date far later than the record's timestamp is refused, since it would hide all that is told until then.
 """
 
+from datetime import timedelta
 from typing import Final
 
 import msgspec
 
 from agents.names import check_entity
 from app.config.settings import Settings
-from app.core.dates import parse, to_text
+from app.core.dates import latest_for, parse, to_text, too_far_ahead
 from app.core.decoding import decode_record, told_at_of
 from app.core.models import Batch, PropertyRow, RecordSource
 from app.core.records import Record
@@ -33,19 +34,25 @@ class EntityProperties:
 
     def __init__(self, settings: Settings) -> None:
         self._max_bytes = settings.max_value_bytes
+        self._ahead = timedelta(seconds=settings.property_max_ahead_s)
 
     def add(self, record: Record, batch: Batch) -> None:
         """Add the record's row. Raises InvalidError, with the batch as it was."""
         told = decode_record(record, _DECODER)
         check_entity(told.entity_type, told.entity_reference, "entity_type", "entity_reference")
+        told_at = told_at_of(record)
+        date = parse(told.reference_date, field="reference_date")
+        # By the record's own time and never by the clock here: a replay gives what the first run gave.
+        if date > latest_for(told_at, self._ahead):
+            raise too_far_ahead("reference_date", self._ahead)
         batch.properties.append(
             PropertyRow(
                 told.entity_type,
                 told.entity_reference,
                 check_name(told.field_name, "field_name", MAX_FIELD_BYTES),
                 check_json_text(bytes(told.field_value), "field_value", self._max_bytes),
-                to_text(parse(told.reference_date, field="reference_date")),
-                told_at_of(record),
+                to_text(date),
+                told_at,
                 RecordSource(record.topic, record.partition, record.offset),
             )
         )

@@ -176,6 +176,13 @@ class Settings(BaseSettings):
     )
     max_edges_per_record: int = Field(default=10_000, ge=1)
     max_properties_per_entity: int = Field(default=1_000, ge=1, description="that are stored of one entity")
+    property_max_ahead_s: float = Field(
+        default=86_400.0,
+        ge=0,
+        le=1e12,
+        description="how much later the date of a property may be than the record's timestamp, or the request: local "
+        "times without an offset are up to 14 h ahead of UTC, and clocks differ",
+    )
     provenance: bool = Field(
         default=True,
         description="keep of each property where it came from, for GET /v1/graph/{id}/provenance",

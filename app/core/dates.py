@@ -71,6 +71,24 @@ def to_epoch_ms(date: datetime) -> int:
     return -((_EPOCH - date) // timedelta(milliseconds=1))
 
 
+def latest_for(told_at: datetime, ahead: timedelta) -> datetime:
+    """The latest date that may be told of a property at `told_at`."""
+    try:
+        return told_at + ahead
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def too_far_ahead(field: str, ahead: timedelta) -> InvalidError:
+    """The error of a property's date beyond `latest_for`."""
+    return InvalidError(
+        f"{field} is more than {ahead.total_seconds():.0f} s later than its statement was made "
+        "(PROFILE_PROPERTY_MAX_AHEAD_S): what is told of the property until then would be without effect.",
+        code="date-too-far-ahead",
+        field=field,
+    )
+
+
 def granularity(text: str, *, field: str) -> Granularity:
     """Read a granularity or one of its aliases (`daily`, `monthly`, …). Raises InvalidError."""
     found = GRANULARITIES.get(text)

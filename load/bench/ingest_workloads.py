@@ -73,7 +73,7 @@ def _one_more_edge(body: dict[str, Any], number: int) -> None:
 
 
 def _newer_value(body: dict[str, Any], number: int) -> None:
-    date = dates.parse(body["reference_date"], field="reference_date") + timedelta(days=40)
+    date = dates.parse(body["reference_date"], field="reference_date") + timedelta(hours=12)
     body["reference_date"] = dates.to_text(date)
     body["field_value"] = {"corrected": number}
 

@@ -6,7 +6,7 @@ primary (its clock, the types of references) is passed to `rows`.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 import msgspec
@@ -38,12 +38,13 @@ End = Literal["source", "target"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """`value` None: it is removed. `reference_date` None: the time of the request."""
+    """`value` None: it is removed. `reference_date` None: the time of the request. Its date stands at `date_path`."""
 
     key: EntityKey
     field: str
     value: str | None
     reference_date: str | None
+    date_path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +78,19 @@ class SyncRequest:
         *,
         now: datetime,
         types: Mapping[str, list[str]],
+        ahead: timedelta,
         source: Source | None = None,
         refusals: Refusals | None = None,
     ) -> Batch:
         """Every row of the request, told by `source`; `types` answers `untyped`.
 
-        Raises AmbiguousReferenceError, or keeps it in `refusals` and leaves the relationship out, though the
+        Raises InvalidError where the date of a property is further ahead of `now` than `ahead`, and
+        AmbiguousReferenceError; or keeps it in `refusals` and leaves the relationship out, though the
         types that it names stay known to the others.
         """
         known = self._types_named_here()
         for reference, found in types.items():
             known.setdefault(reference, set()).update(found)
-        reference_date = dates.to_text(now)
         edges = []
         described = Statements()
         for index, relationship in self.relationships.items():
@@ -105,21 +107,32 @@ class SyncRequest:
                 removed_edges.append(removed_edge(removed, f"removed_relationships[{index}]", known, told))
         return Batch(
             entities=[EntityRow(key.type, key.reference, now) for key in self.entities],
-            properties=[
-                PropertyRow(
-                    p.key.type,
-                    p.key.reference,
-                    p.field,
-                    p.value,
-                    p.reference_date or reference_date,
-                    now,
-                    source,
-                )
-                for p in self.properties
-            ],
+            properties=self._property_rows(now, ahead, source, refusals),
             edges=edges,
             removed_edges=removed_edges,
         )
+
+    def _property_rows(
+        self, now: datetime, ahead: timedelta, source: Source | None, refusals: Refusals | None
+    ) -> list[PropertyRow]:
+        request_date, latest = dates.to_text(now), dates.to_text(dates.latest_for(now, ahead))
+        rows = []
+        for told in self.properties:
+            with judging("property", refusals):
+                if told.reference_date is not None and told.reference_date > latest:
+                    raise dates.too_far_ahead(told.date_path, ahead)
+                rows.append(
+                    PropertyRow(
+                        told.key.type,
+                        told.key.reference,
+                        told.field,
+                        told.value,
+                        told.reference_date or request_date,
+                        now,
+                        source,
+                    )
+                )
+        return rows
 
     def _types_named_here(self) -> dict[str, set[str]]:
         named: dict[str, set[str]] = {}
@@ -185,7 +198,9 @@ def parse(
                 at = join(f"{path}.properties", name)
                 with judging("property", refusals):
                     check_name(name, at, MAX_FIELD_BYTES)
-                    told_property = _property(key, name, bytes(raw), own_date, at, max_bytes=max_value_bytes)
+                    told_property = _property(
+                        key, name, bytes(raw), own_date, path, max_bytes=max_value_bytes
+                    )
                     _note(statements, told_property, at)
                     request.properties.append(told_property)
     for index, told in enumerate(items.relationships):
@@ -202,7 +217,9 @@ def parse(
         with judging("property", refusals):
             at = f"removed_properties[{index}]"
             key, field, date = removed_property(decoded(hidden), at)
-            removed = Property(key=key, field=field, value=None, reference_date=date)
+            removed = Property(
+                key=key, field=field, value=None, reference_date=date, date_path=f"{at}.reference_date"
+            )
             _note(statements, removed, at)
             request.paths.setdefault(key, at)
             request.properties.append(removed)
@@ -229,21 +246,24 @@ def _own_date(text: str | None, field: str) -> str | None:
 
 
 def _property(
-    key: EntityKey, name: str, raw: bytes, own_date: str | None, field: str, *, max_bytes: int
+    key: EntityKey, name: str, raw: bytes, own_date: str | None, path: str, *, max_bytes: int
 ) -> Property:
+    field, date_path = join(f"{path}.properties", name), f"{path}.reference_date"
     value, reference_date = raw, own_date
     if raw.startswith(b"{"):
         members = _OBJECT.decode(raw)
         if members.keys() == _STORED_SHAPE:
             _WRAPPED.check_names(raw, field)
             value = bytes(members["value"])
-            reference_date = _told(bytes(members["reference_date"]), f"{field}.reference_date")
+            date_path = f"{field}.reference_date"
+            reference_date = _told(bytes(members["reference_date"]), date_path)
             field = f"{field}.value"
     return Property(
         key=key,
         field=name,
         value=check_json_text(value, field, max_bytes),
         reference_date=reference_date,
+        date_path=date_path,
     )
 
 

@@ -5,7 +5,7 @@ With `dry_run=true` they write nothing and answer 200 with what the request woul
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -45,7 +45,8 @@ async def post_sync(request: web.Request) -> web.Response:
     if len(asked):
         now, types = await asyncio.gather(_now(services, refusals), _types_of(services, asked.untyped))
         source = RequestSource(request[GIVEN_REQUEST_ID])
-        batch = asked.rows(now=now, types=types, source=source, refusals=refusals)
+        ahead = timedelta(seconds=settings.property_max_ahead_s)
+        batch = asked.rows(now=now, types=types, ahead=ahead, source=source, refusals=refusals)
     return await _answer(services, batch, refusals, asked.paths)
 
 

@@ -31,7 +31,7 @@ from tests.unit.app.fakes import FakeRecord
 # The batches of one round are written at once, by as many workers. Rounds follow one another.
 Rounds = Sequence[Sequence[Sequence[Message]]]
 
-_SETTINGS = Settings()
+_SETTINGS = Settings(property_max_ahead_s=1e12)  # messages bear any date, and one timestamp
 _DECODERS: dict[str, EntitiesEdges | EntityProperties | TemporalData] = {
     "entities-edges": EntitiesEdges(_SETTINGS),
     "entity-properties": EntityProperties(_SETTINGS),

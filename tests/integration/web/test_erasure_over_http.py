@@ -12,7 +12,7 @@ from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
 from app.config.settings import Settings
 from app.config.topics import TopicNames
-from app.core.dates import parse, to_epoch_ms
+from app.core.dates import parse, to_epoch_ms, to_text
 from app.core.records import DeadLetter
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.policy import DeadLetterPolicy
@@ -144,7 +144,7 @@ async def test_records_from_before_do_not_bring_it_back_and_later_ones_do(
             "entity_type": "user",
             "field_name": "email",
             "field_value": "maria@x.com",
-            "reference_date": "2030-01-01T00:00:00Z",
+            "reference_date": to_text(erased_at + timedelta(hours=1)),
         }
         await properties.process([Record(topics.entity_properties, field, told_at, offset)])
         knows = {"entity_reference": "maria", "entity_type": "user", "relation_type": "knows"}

@@ -256,6 +256,46 @@ def test_wrong_fields_are_named(
         assert error.field == field
 
 
+@pytest.mark.parametrize(
+    ("date", "timestamp", "is_taken"),
+    [
+        ("2025-01-16T10:30:00.123Z", 1_736_937_000_123, True),
+        ("2025-01-16T10:30:00.123001Z", 1_736_937_000_123, False),
+        ("2025-01-17T00:30:00.123+14:00", 1_736_937_000_123, True),
+        ("2999-01-01", 1_736_937_000_123, False),
+        ("9999-12-31T23:59:59Z", 1_736_937_000_123, False),
+        ("1997-01-02", 852_076_800_000, True),  # by the record's time, which may be decades ago
+        ("2025-01-15", 852_076_800_000, False),
+        ("9999-12-31T23:59:59Z", 253_402_300_799_000, True),
+    ],
+)
+def test_a_property_is_dated_a_day_after_its_record_at_most(
+    date: str, timestamp: int, is_taken: bool
+) -> None:
+    record = FakeRecord(value=json.dumps(PROPERTY | {"reference_date": date}).encode(), timestamp=timestamp)
+    batch = Batch()
+    if is_taken:
+        PROPERTIES.add(record, batch)
+        return
+    with pytest.raises(InvalidError, match="PROFILE_PROPERTY_MAX_AHEAD_S") as caught:
+        PROPERTIES.add(record, batch)
+    assert (caught.value.code, caught.value.field) == ("date-too-far-ahead", "reference_date")
+    assert len(batch) == 0
+
+
+def test_how_far_ahead_a_property_may_be_dated_is_a_setting() -> None:
+    tomorrow = json.dumps(PROPERTY | {"reference_date": "2025-01-16"}).encode()
+    with pytest.raises(InvalidError, match="more than 60 s later"):
+        EntityProperties(Settings(property_max_ahead_s=60)).add(FakeRecord(value=tomorrow), Batch())
+    EntityProperties(Settings(property_max_ahead_s=1e12)).add(FakeRecord(value=tomorrow), Batch())
+
+
+@pytest.mark.parametrize("year", [1, 1677, 2262, 2999, 9999])
+def test_points_keep_their_years(year: int) -> None:
+    (row,) = decode(TEMPORAL, POINT | {"property_reference_date": f"{year:04d}-06-01"}).temporal
+    assert row.reference_date.year == year
+
+
 def test_reasons_hold_no_value() -> None:
     error = refused(PROPERTIES, PROPERTY | {"reference_date": "secret@example.com"})
     assert "secret" not in str(error)

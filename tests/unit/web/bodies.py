@@ -144,6 +144,22 @@ BAD_SYNCS: Final[list[tuple[str, str | None, str]]] = [
         "contradiction",
     ),
     (related_twice({"a": 1}, {"a": 2}), "relationships[1]", "contradiction"),
+    # Later than a day after the request, which is of 2025-10-05T12:00:00.123456Z.
+    (
+        '{"entities": [{"type": "t", "reference": "u", "reference_date": "2999-01-01", "properties": {"a": 1}}]}',
+        "entities[0].reference_date",
+        "date-too-far-ahead",
+    ),
+    (
+        entity('{"n": {"value": 1, "reference_date": "2025-10-06T12:00:00.123457Z"}}'),
+        "entities[0].properties.n.reference_date",
+        "date-too-far-ahead",
+    ),
+    (
+        '{"removed_properties": [{"type": "t", "reference": "u", "field": "f", "reference_date": "9999-12-31"}]}',
+        "removed_properties[0].reference_date",
+        "date-too-far-ahead",
+    ),
     # A name twice in one object.
     (entity('{"age": 9, "age": 10}'), "entities[0].properties.age", "repeated-member"),
     (entity('{"age": 9, "name": {}, "\\u0061ge": 9}'), "entities[0].properties.age", "repeated-member"),

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def test_a_sync_is_read_or_refused(body: bytes, *, dry: bool) -> None:
     with suppress(InvalidError, ProblemError):
         asked = sync.parse(body, max_items=50, max_value_bytes=500, refusals=Refusals() if dry else None)
         types = {reference: ["user"] for reference in asked.untyped}
-        asked.rows(now=NOW, types=types, refusals=Refusals() if dry else None)
+        asked.rows(now=NOW, types=types, ahead=timedelta(days=1), refusals=Refusals() if dry else None)
 
 
 @pytest.mark.parametrize("dry", [True, False])
