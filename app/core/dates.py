@@ -12,7 +12,8 @@ from app.core.errors import InvalidError
 from app.core.models import Granularity
 
 _RFC3339: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-]\d\d:\d\d))?\Z", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))?\Z",
+    re.ASCII,
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
@@ -36,7 +37,8 @@ GRANULARITIES: Final[dict[str, Granularity]] = {
 def parse(text: str, *, field: str) -> datetime:
     """Read an RFC 3339 date-time, or a date (its midnight), as UTC; without an offset it is UTC.
 
-    Digits beyond microseconds are cut. Raises InvalidError naming `field`.
+    Digits beyond microseconds are cut. `-00:00` is UTC. An offset has hours up to 23 and minutes up to 59, a time hours
+    up to 23 and seconds up to 59: neither 24:00 nor a leap second is one. Raises InvalidError naming `field`.
     """
     match = _RFC3339.match(text)
     try:

@@ -61,9 +61,8 @@ SELECT *,
     WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
     WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'Id is missing'
     WHEN (CHAR_LENGTH(customer_id) > 0) IS NOT TRUE THEN 'Customer.ExternalRef is missing'
-    WHEN REGEXP(date_text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$')
+    WHEN REGEXP(date_text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$')
       IS NOT TRUE OR (DATE_FORMAT(local_time, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
-      OR ABS(offset_minutes) >= 1440
       THEN 'Timestamp is not RFC 3339 such as 2025-01-15T10:30:00-03:00'
     WHEN TIMESTAMPADD(MINUTE, -offset_minutes, local_time) < TIMESTAMP '1970-01-01 00:00:00' THEN 'Timestamp is before 1970'
     WHEN CAST(TIMESTAMPADD(MINUTE, -offset_minutes, local_time) AS TIMESTAMP_LTZ(3)) > CURRENT_TIMESTAMP + INTERVAL '30' MINUTE

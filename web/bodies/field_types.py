@@ -31,7 +31,9 @@ TYPE: Final = Meta(
 )
 REFERENCE: Final = _name(validation.MAX_REFERENCE_BYTES, "An entity's reference, unique for its type")
 DATE: Final = Meta(
-    description="RFC 3339, or a date (its midnight); without an offset it is UTC. Years 0001 to 9999.",
+    description="RFC 3339, or a date (its midnight); without an offset it is UTC. Years 0001 to 9999; "
+    "offsets up to 23:59, neither 24:00 nor leap seconds. That of a property may be a day later than the request "
+    "(PROFILE_PROPERTY_MAX_AHEAD_S).",
     extra_json_schema={"anyOf": [{"format": "date-time"}, {"format": "date"}], "minLength": 10},
 )
 VALUE: Final = Meta(

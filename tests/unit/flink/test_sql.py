@@ -156,3 +156,12 @@ def test_another_text_has_other_checkpoints(tmp_path: Path, monkeypatch: pytest.
 def test_a_prefix_that_is_no_topics_is_refused(prefix: str) -> None:
     with pytest.raises(InfraError, match="not allowed"):
         render("", brokers="b", topic_prefix=prefix)
+
+
+@pytest.mark.parametrize("job", ["payments", "crm", "cdp"])
+def test_times_have_the_offsets_that_the_service_takes(job: str) -> None:
+    (pattern,) = re.findall(r"REGEXP\(date_text, '([^']+)'\)", _texts()[job])
+    for offset in ("Z", "+00:00", "-00:00", "+05:45", "+23:59", "-23:59"):
+        assert re.search(pattern, f"2025-01-15T10:30:00{offset}")
+    for offset in ("+00:60", "+00:99", "-03:75", "+24:00", "+99:00", "+0300", "+03", ""):
+        assert not re.search(pattern, f"2025-01-15T10:30:00{offset}")
