@@ -142,16 +142,28 @@ def _lines(report: ConnectorReport) -> list[str]:
     ]
     if report.lag_s is not None and report.published_at is not None:
         lines.append(f"published  up to {to_text(report.published_at)}, {report.lag_s:.1f} s ago")
+    if report.position is not None:
+        position, commit = report.position, report.position.commit_lsn
+        lines.append(
+            f"position   lsn_commit {'none' if commit is None else _lsn(commit)}, lsn {_lsn(position.lsn)}"
+        )
     if slot is None:
         return [*lines, f"slot       {report.slot_name}  missing"]
     lines.append(
         f"slot       {report.slot_name}  {slot.wal_status}, {'active' if slot.active else 'not in use'}"
     )
+    if slot.confirmed is not None:
+        lines.append(f"confirmed  {_lsn(slot.confirmed)}")
     lines.append(f"behind     {slot.lag_bytes:,} bytes of WAL")
     if slot.retained_bytes is not None:
         safe = "no limit" if slot.safe_bytes is None else f"{slot.safe_bytes:,} more until the slot is lost"
         lines.append(f"keeps      {slot.retained_bytes:,} bytes of WAL; {safe}")
     return lines
+
+
+def _lsn(position: int) -> str:
+    """As PostgreSQL spells it."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 async def _pause() -> int:

@@ -80,10 +80,21 @@ class ConnectorState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectorPosition:
-    """What a connector has published and remembers durably: a position, and the time of its commit."""
+    """What a connector has published and remembers durably: the position of the last row, that of the last commit, and
+    its time.
+
+    Rows come in the order of commits, so the last row of a transaction that was open for long lies before a commit
+    that was published earlier.
+    """
 
     lsn: int
     committed_us: int | None
+    commit_lsn: int | None = None  # None where no commit was seen yet
+
+    @property
+    def reached(self) -> int:
+        """What the connector may have confirmed to its slot: the last commit, before the first one the last row."""
+        return max(self.lsn, self.commit_lsn or 0)
 
 
 class ConnectorAdmin(Protocol):

@@ -70,7 +70,10 @@ class ConnectClient:
         if not offsets:
             return None
         # One task on one database has one offset.
-        return ConnectorPosition(lsn=offsets[0]["lsn"], committed_us=offsets[0].get("ts_usec"))
+        offset = offsets[0]
+        return ConnectorPosition(
+            lsn=offset["lsn"], committed_us=offset.get("ts_usec"), commit_lsn=offset.get("lsn_commit")
+        )
 
     async def apply(self, name: str, config: dict[str, str]) -> None:
         await self._call("PUT", f"/connectors/{quote(name)}/config", config)

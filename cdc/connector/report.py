@@ -63,9 +63,13 @@ class ConnectorReport:
 
     @property
     def made_anew(self) -> bool:
-        """Whether the slot begins after what was published, so that it can't have been there all the time."""
+        """Whether the slot begins after what was published, so that it can't have been there all the time.
+
+        What the connector confirms is the last commit that it has stored, so that is what is compared: the rows of a
+        transaction that was open for long lie before commits that were published and confirmed earlier.
+        """
         confirmed = self.slot.confirmed if self.slot is not None else None
-        return self.position is not None and confirmed is not None and confirmed > self.position.lsn
+        return self.position is not None and confirmed is not None and confirmed > self.position.reached
 
     @property
     def missing_changes(self) -> bool:

@@ -26,7 +26,9 @@ def report(*, task: str = "RUNNING", cause: str = "", lost: bool = False) -> Con
         ),
         connector=ConnectorState(state="RUNNING", tasks=(TaskState(number=0, state=task, cause=cause),)),
         position=ConnectorPosition(
-            lsn=1500, committed_us=int((NOW - timedelta(seconds=4)).timestamp() * 1_000_000)
+            lsn=1500,
+            committed_us=int((NOW - timedelta(seconds=4)).timestamp() * 1_000_000),
+            commit_lsn=(7 << 32) + 0xABC,
         ),
         now=NOW,
     )
@@ -49,7 +51,9 @@ def test_status_tells_both_sides(told: list[ConnectorReport], capsys: pytest.Cap
         "connector  c  RUNNING",
         "task 0     RUNNING",
         "published  up to 2025-01-14T23:59:56.000000Z, 4.0 s ago",
+        "position   lsn_commit 7/ABC, lsn 0/5DC",
         "slot       s  reserved, active",
+        "confirmed  0/3E8",
         "behind     1,000 bytes of WAL",
         "keeps      3,000 bytes of WAL; 4,000 more until the slot is lost",
     ]

@@ -106,9 +106,16 @@ async def test_what_is_not_there_is_named_and_its_deletion_harmless(connect: Fak
 async def test_a_position_is_what_connect_has_stored(connect: FakeConnect) -> None:
     connect.answer = lambda method, path: (200, {"offsets": []})
     assert await connect.client.position("c") is None
-    stored = {"partition": {"server": "x"}, "offset": {"lsn": 7, "ts_usec": 8_000_000}}
+    stored: dict[str, dict[str, object]] = {
+        "partition": {"server": "x"},
+        "offset": {"lsn": 7, "ts_usec": 8_000_000},
+    }
     connect.answer = lambda method, path: (200, {"offsets": [stored]})
     assert await connect.client.position("c") == ConnectorPosition(lsn=7, committed_us=8_000_000)
+    stored["offset"]["lsn_commit"] = 9
+    assert await connect.client.position("c") == ConnectorPosition(
+        lsn=7, committed_us=8_000_000, commit_lsn=9
+    )
 
 
 async def test_nobody_answers() -> None:

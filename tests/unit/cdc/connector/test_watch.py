@@ -119,6 +119,27 @@ async def test_all_is_well(sides: Sides, clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(
+    ("lsns", "confirmed", "is_fault"),
+    [
+        ((700, 950), 950, False),  # rows of a transaction that was open while the others committed
+        ((960, 950), 950, False),  # within a transaction
+        ((950, None), 950, False),  # before the first commit
+        ((700, 950), 951, True),
+        ((960, 950), 961, True),
+        ((950, None), 951, True),
+    ],
+)
+async def test_a_slot_is_compared_with_the_last_commit(
+    sides: Sides, clock: FakeClock, lsns: tuple[int, int | None], confirmed: int, is_fault: bool
+) -> None:
+    lsn, commit_lsn = lsns
+    sides.slot = slot(confirmed=confirmed)
+    sides.stored = ConnectorPosition(lsn=lsn, committed_us=NOW_US - 4_000_000, commit_lsn=commit_lsn)
+    line, _ = await watch_of(sides, clock).check()
+    assert (not line.ready, "was made anew" in line.detail) == (is_fault, is_fault)
+
+
+@pytest.mark.parametrize(
     ("change", "ready", "said"),
     [
         (
