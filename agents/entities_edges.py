@@ -70,7 +70,6 @@ class EntitiesEdges:
                     told_at,
                 )
             )
-        _check_metadata_once(rows)
         batch.entities.append(EntityRow(entity.type, entity.reference, told_at))
         batch.edges.extend(rows)
 
@@ -80,17 +79,3 @@ class EntitiesEdges:
         if not raw.startswith(b"{"):
             raise InvalidError(f"{field} is not an object.", code="ill-typed-field", field=field)
         return check_json_text(raw, field, self._max_bytes)
-
-
-def _check_metadata_once(rows: list[EdgeRow]) -> None:
-    """Raise InvalidError where a record describes one relationship in two ways: both have its date."""
-    described: dict[tuple[str, ...], str] = {}
-    for index, row in enumerate(rows):
-        if row.metadata is not None and described.setdefault(row[:5], row.metadata) != row.metadata:
-            at = f"edges[{index}]"
-            raise InvalidError(
-                f"{at} has other metadata than an edge before it that is the same relationship, "
-                f"{row.relationship_type} to {row.right_type}/{row.right_reference}. Send one of them.",
-                code="contradiction",
-                field=at,
-            )

@@ -162,13 +162,6 @@ def test_names_within_values_and_unknown_ones_are_no_repetition(
     assert len(decode(decoder, json.dumps(payload).encode()[:-1] + b', "x": 1, "x": 2}')) > 0
 
 
-def test_one_relationship_with_two_descriptions_is_refused() -> None:
-    edges = [EDGE, EDGE | {"metadata": {"role": "admin"}}, EDGE | {"metadata": {"role": "guest"}}]
-    error = refused(EDGES, ENTITY | {"edges": edges})
-    assert (error.code, error.field) == ("contradiction", "edges[2]")
-    assert len(decode(EDGES, ENTITY | {"edges": [edges[1], edges[0], edges[1]]}).edges) == 3
-
-
 @pytest.mark.parametrize(("decoder", "payload"), ALL)
 @pytest.mark.parametrize(
     ("value", "code"),
