@@ -1,10 +1,10 @@
 """The true state of PostgreSQL and Redis, asked now."""
 
-import asyncio
 from typing import Final
 
 import asyncpg
 
+from app.core.attention import attended_timeout
 from app.core.errors import TransientError
 from app.ports.health import DependencyState
 from storage.postgres.queries import query
@@ -49,7 +49,7 @@ class PostgresProbe:
 
 
 async def _ping(pool: asyncpg.Pool) -> tuple[bool, int]:
-    async with asyncio.timeout(_TIMEOUT_S), pool.acquire() as connection:
+    async with attended_timeout(_TIMEOUT_S), pool.acquire() as connection:
         row = await connection.fetchrow(query("ping"))
     assert row is not None  # noqa: S101 - scalars are one row
     return row["in_recovery"], row["position"]
@@ -63,7 +63,7 @@ class RedisProbe:
 
     async def check(self) -> list[DependencyState]:
         try:
-            async with asyncio.timeout(_TIMEOUT_S):
+            async with attended_timeout(_TIMEOUT_S):
                 ready, detail = True, f"{await self._nodes.ping()} nodes answer"
         except (TransientError, TimeoutError) as error:
             ready, detail = False, f"does not answer ({type(error).__name__})"

@@ -6,6 +6,7 @@ import math
 import re
 from typing import Final, NoReturn
 
+from app.core.attention import attended_timeout
 from app.core.clock import Clock
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
@@ -75,7 +76,7 @@ class ConnectorWatch:
 
     async def check(self) -> list[DependencyState]:
         try:
-            async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            async with attended_timeout(_CHECK_TIMEOUT_S):
                 report = await self._look()
         except (ProfileError, TimeoutError) as error:
             detail = str(error) or f"did not answer within {_CHECK_TIMEOUT_S:g} s"

@@ -219,7 +219,11 @@ class Notifications:
             # memory each turn would take longer still, and it would never come back.
             limit = SILENCE_S + min(_TURNS * late, _PATIENCE_S)
             if any(now - self._beats.get(channel, started) > limit for channel in channels):
-                raise TransientError("A node of the Redis Cluster passes no notifications on.")
+                raise TransientError(
+                    f"This process' own event loop is {late:.1f} s late, so it hears nothing in time."
+                    if late > SILENCE_S
+                    else "A node of the Redis Cluster passes no notifications on."
+                )
             if not self._memory.is_on and all(channel in self._beats for channel in channels):
                 self._memory.restore()
             await asyncio.sleep(_WATCH_S)

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from hiredis import ProtocolError, Reader, ReplyError, pack_command
 
+from app.core.attention import Attention
 from app.core.errors import BusyError, TransientError
 
 Command = tuple[bytes | str | int, ...]
@@ -42,11 +43,14 @@ class _Batch:
 
 
 class RedisConnection(asyncio.Protocol):
-    """Bound to one event loop, which sets TCP_NODELAY. A node silent for `timeout_s` is not waited for."""
+    """Bound to one event loop, which sets TCP_NODELAY. A node silent for `timeout_s` is not waited for; what this loop
+    is itself late does not count (app.core.attention).
+    """
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
+        self._attention = Attention(self._loop, limit_s=timeout_s)
         self._transport: asyncio.Transport | None = None
         self._reader = Reader(notEnoughData=_MORE)
         self._batches: deque[_Batch] = deque()
@@ -72,7 +76,7 @@ class RedisConnection(asyncio.Protocol):
             raise TransientError("The connection to Redis is closed.")
         if (self._paused or self._waiting >= MAX_WAITING) and not is_urgent:
             raise BusyError("Too many commands are waiting for Redis.")
-        now = self._loop.time()
+        now = self._attention.now()
         if not self._batches:
             self._heard = now
         data = b"".join(map(pack_command, commands))  # type: ignore[arg-type]  # its stub knows tuples of one
@@ -84,7 +88,7 @@ class RedisConnection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._unsent.append(data)
         if self._timer is None:
-            self._timer = self._loop.call_at(now + self._timeout_s, self._watch)
+            self._timer = self._loop.call_later(self._attention.tick_s, self._watch)
         return batch.future
 
     async def ask(self, commands: Sequence[Command]) -> list[object]:
@@ -105,14 +109,14 @@ class RedisConnection(asyncio.Protocol):
         was_overdue, self._overdue = self._overdue, False
         if not self._batches:
             return
-        now = self._loop.time()
+        now = self._attention.now()
         due = min(self._heard + self._timeout_s, self._batches[0].deadline)
         if now < due:
-            self._timer = self._loop.call_at(due, self._watch)
+            self._timer = self._loop.call_later(min(due - now, self._attention.tick_s), self._watch)
         elif not was_overdue:
-            # Where this process itself was busy, the replies lie unread: the loop gets to them first.
+            # What has come in this turn lies unread: the loop gets to it first.
             self._overdue = True
-            self._timer = self._loop.call_at(now + _GRACE_S, self._watch)
+            self._timer = self._loop.call_later(_GRACE_S, self._watch)
         else:
             self.close("Redis did not answer in time.")
 
@@ -127,7 +131,7 @@ class RedisConnection(asyncio.Protocol):
         self._paused = False
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        self._heard = self._attention.now()
         self._reader.feed(data)
         try:
             while self._batches:

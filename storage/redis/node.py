@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+from app.core.attention import attended_timeout
 from app.core.clock import Clock
 from app.core.errors import BusyError, TransientError
 from app.core.log_events import LogEvent
@@ -55,7 +56,9 @@ class RedisNode:
         return self._connection is not None and self._connection.is_open
 
     async def connect(self) -> None:
-        """Connect where there is no connection, within `timeout_s`; at once where that failed a moment ago."""
+        """Connect where there is no connection, within `timeout_s` for each step; at once where that failed a moment
+        ago.
+        """
         if self._is_closed:
             raise TransientError("This node of the Redis Cluster is no longer used.")
         if self.is_connected:
@@ -71,14 +74,14 @@ class RedisNode:
         security = self._security
         connection = RedisConnection(timeout_s=self._timeout_s)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with attended_timeout(self._timeout_s):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection, *self.address, ssl=security.tls
                 )
-                if security.auth is not None:
-                    await connection.ask([security.auth])
-                if self._scripts:
-                    await connection.ask([script.load for script in self._scripts])
+            if security.auth is not None:
+                await connection.ask([security.auth])
+            if self._scripts:
+                await connection.ask([script.load for script in self._scripts])
         except OSError as error:
             raise TransientError(f"Redis can't be reached: {type(error).__name__}.") from error
         else:

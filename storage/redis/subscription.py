@@ -5,6 +5,7 @@ from typing import Final, Self, cast
 
 from hiredis import ProtocolError, Reader, pack_command
 
+from app.core.attention import attended_timeout
 from app.core.errors import TransientError
 from storage.redis.connection import Command
 from storage.redis.node import Address
@@ -28,15 +29,17 @@ class Subscription:
     ) -> Self:
         """Connect and subscribe; return when the node has confirmed it."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with attended_timeout(timeout_s):
                 subscription = cls(*await asyncio.open_connection(*address, ssl=security.tls))
-                try:
+            try:
+                async with attended_timeout(timeout_s):
                     if security.auth is not None:
                         await subscription._authenticate(security.auth)
+                async with attended_timeout(timeout_s):
                     await subscription._subscribe(channel)
-                except BaseException:
-                    subscription.close()
-                    raise
+            except BaseException:
+                subscription.close()
+                raise
         except OSError as error:  # TimeoutError is one
             raise TransientError(f"Redis can't be reached: {type(error).__name__}.") from error
         return subscription

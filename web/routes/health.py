@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from app.core.attention import attended_timeout
 from app.ports.health import DependencyState, Probe
 from web.services import SERVICES
 
@@ -53,7 +54,7 @@ async def metrics(request: web.Request) -> web.Response:
 async def _ask(probe: Probe) -> list[DependencyState]:
     name = type(probe).__name__
     try:
-        async with asyncio.timeout(PROBE_TIMEOUT_S):
+        async with attended_timeout(PROBE_TIMEOUT_S):
             return await probe.check()
     except TimeoutError:
         detail = f"no answer within {PROBE_TIMEOUT_S:g} s"

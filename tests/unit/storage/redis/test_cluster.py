@@ -196,6 +196,26 @@ async def test_a_busy_process_does_not_take_itself_for_a_hanging_node(
     assert server.connections == 1
 
 
+async def test_a_process_whose_every_turn_is_late_goes_on_and_makes_new_connections(
+    nodes: RedisNodes, server: FakeRedis
+) -> None:
+    async def hog() -> None:
+        while True:
+            time.sleep(TIMEOUT_S * 2)  # noqa: ASYNC251 — the point
+            await asyncio.sleep(0)
+
+    nodes.register(SCRIPT)  # so that to connect takes a reply
+    hogging = asyncio.create_task(hog())
+    for text in ("a", "b"):
+        assert await nodes.run_each([(0, ("ECHO", text))]) == [text.encode()]
+    assert (nodes.used, server.connections) == (True, 1)
+    server.speaks.clear()
+    (silence,) = await nodes.run_each([(0, ("ECHO", "c"))])
+    assert isinstance(silence, TransientError), "a node that hangs is found out all the same"
+    hogging.cancel()
+    server.speaks.set()
+
+
 @pytest.mark.parametrize("code", ["MOVED", "ASK", "CLUSTERDOWN", "LOADING", "WRONGTYPE"])
 async def test_an_error_fails_its_caller_alone_and_the_map_is_read_again(
     nodes: RedisNodes, server: FakeRedis, code: str
@@ -444,6 +464,7 @@ async def test_closing_fails_what_waits(nodes: RedisNodes, server: FakeRedis) ->
         test_a_cancelled_caller_leaves_the_order_alone,
         test_a_hanging_node_fails_all_who_wait_and_is_asked_anew,
         test_a_busy_process_does_not_take_itself_for_a_hanging_node,
+        test_a_process_whose_every_turn_is_late_goes_on_and_makes_new_connections,
         test_a_connection_lost_between_two_replies,
         test_with_no_node_there_every_call_fails_until_one_is,
         test_what_a_node_does_not_read_is_bounded,
