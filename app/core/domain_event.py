@@ -24,7 +24,8 @@ EVENT_TYPES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainEvent:
-    """`subjects` are `type:reference` of the entities that it is about, or `entity-<id>` of one that is gone.
+    """`subjects` are `type:reference` of the entities that it is about, as `subject_of` spells it without doubt, or
+    `entity-<id>` of one that is gone.
 
     Of a relationship these are the source and the target. `type` is empty where no header tells it.
     """
@@ -37,6 +38,8 @@ class DomainEvent:
 
 
 class _Data(msgspec.Struct, frozen=True):
+    type: str | None = None
+    reference: str | None = None
     target_entity_reference: str | None = None
     target_entity_type: str | None = None
 
@@ -45,6 +48,7 @@ class _Body(msgspec.Struct, frozen=True):
     data: _Data = _Data()
 
 
+_COLONS_IN_DOUBT: Final = 2  # in the key of a record: which one ends the type, its body says
 _BODY: Final = msgspec.json.Decoder(_Body)
 _TYPES: Final = {name.encode(): name for name in EVENT_TYPES}
 
@@ -54,16 +58,20 @@ def read_event(record: "Record") -> DomainEvent | None:
     if not record.value:
         return None
     kind = next((_TYPES.get(content, "") for name, content in record.headers if name == "event_type"), "")
-    subjects: tuple[str, ...] = ((record.key or b"").decode(errors="replace"),)
-    if kind.startswith("relationship_"):
-        subjects += _target(record.value)
+    subjects = _subjects((record.key or b"").decode(errors="replace"), record.value, kind)
     return DomainEvent(
         partition=record.partition, offset=record.offset, type=kind, subjects=subjects, body=record.value
     )
 
 
 def subject_of(kind: str, reference: str) -> str:
-    """An entity as `subjects` name it."""
+    """An entity as `subjects` name it: the first colon that has no backslash before it ends the type.
+
+    Only a type with a colon or a backslash is spelled in another way than the key of its records, in which the types
+    `a` and `a:b` can't be told apart.
+    """
+    if ":" in kind or "\\" in kind:
+        kind = kind.replace("\\", "\\\\").replace(":", "\\:")
     return f"{kind}:{reference}"
 
 
@@ -72,13 +80,19 @@ def gone(entity_id: int) -> str:
     return f"entity-{entity_id}"
 
 
-def _target(body: bytes) -> tuple[str, ...]:
+def _subjects(key: str, body: bytes, kind: str) -> tuple[str, ...]:
+    is_relationship = kind.startswith("relationship_")
+    if not is_relationship and key.count(":") < _COLONS_IN_DOUBT and "\\" not in key:
+        return (key,)
     try:
         data = _BODY.decode(body).data
     except msgspec.MsgspecError:
-        return ()
-    if data.target_entity_reference is None:
-        return ()
+        return (key,)
+    first = key
+    if data.type is not None and data.reference is not None:
+        first = subject_of(data.type, data.reference)
+    if not is_relationship or data.target_entity_reference is None:
+        return (first,)
     if data.target_entity_type is None:
-        return (data.target_entity_reference,)
-    return (subject_of(data.target_entity_type, data.target_entity_reference),)
+        return first, data.target_entity_reference
+    return first, subject_of(data.target_entity_type, data.target_entity_reference)

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from app.core.domain_event import DomainEvent, gone, subject_of
+from app.core.models import EntityKey
 from app.core.selection import Fields, Selection
 from web.problems import ProblemError
 from web.services import WebServices
@@ -128,15 +129,15 @@ def _subjects(node: _Node) -> Iterator[str]:
         yield from _subjects(edge.entity)
 
 
-async def of_entity(entity: int | str | None, types: frozenset[str], services: WebServices) -> Entities:
-    """Events about one entity, by `type:reference` or id, also one that was merged into it.
+async def of_entity(entity: int | EntityKey | None, types: frozenset[str], services: WebServices) -> Entities:
+    """Events about one entity, by its key or id, also one that was merged into it.
 
     Raises ProblemError where no entity has the id.
     """
     if entity is None:
         return Entities(None, types)
-    if isinstance(entity, str):
-        return Entities(frozenset((entity,)), types)
+    if isinstance(entity, EntityKey):
+        return Entities(frozenset((subject_of(*entity),)), types)
     key = (await services.directory.keys_of([entity])).get(entity)
     if key is None:
         entity = (await services.entities.moved_to([entity])).get(entity, entity)

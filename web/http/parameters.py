@@ -15,6 +15,7 @@ from multidict import MultiMapping
 from app.core import dates
 from app.core.domain_event import EVENT_TYPES
 from app.core.errors import InvalidError
+from app.core.models import EntityKey
 from app.core.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
 from web.problems import ProblemError, invalid_parameter
 
@@ -115,8 +116,11 @@ def listed_type(request: web.Request) -> str | None:
     return None if text is None else _name(text, "type", MAX_TYPE_BYTES)
 
 
-def followed(request: web.Request) -> int | str | None:
-    """Read `entity`: an id, or `type:reference`; None for all. Raises ProblemError."""
+def followed(request: web.Request) -> int | EntityKey | None:
+    """Read `entity`: an id, or `type:reference`, of which the first colon ends the type; None for all.
+
+    Raises ProblemError.
+    """
     text = single(request.rel_url.query, "entity")
     if text is None:
         return None
@@ -125,7 +129,8 @@ def followed(request: web.Request) -> int | str | None:
     kind, colon, reference = text.partition(":")
     if not (kind and colon and reference):
         raise invalid_parameter("entity", "entity is neither an id nor type:reference.")
-    return _name(text, "entity", MAX_FOLLOWED_BYTES)
+    _name(text, "entity", MAX_FOLLOWED_BYTES)
+    return EntityKey(kind, reference)
 
 
 def event_types(request: web.Request) -> frozenset[str]:

@@ -51,12 +51,12 @@ _SCHEME: Final = {
 
 
 @cache
-def document() -> bytes:
-    """The description as JSON."""
+def document(*, is_open: bool = True) -> bytes:
+    """The description as JSON, of a server that asks for keys, or of an open one, which takes requests without any."""
     paths: dict[str, Json] = {}
     for operation in OPERATIONS:
         route = operation.route
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(operation)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(operation, is_open=is_open)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -75,7 +75,7 @@ def document() -> bytes:
     )
 
 
-def _operation(operation: Operation) -> Json:
+def _operation(operation: Operation, *, is_open: bool) -> Json:
     described: Json = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -85,7 +85,8 @@ def _operation(operation: Operation) -> Json:
     }
     scope = operation.route.scope
     if scope is not None:
-        described["security"] = [{_KEY: [each]} for each in granting(scope)]
+        without: list[Json] = [{}] if is_open else []
+        described["security"] = [*without, *({_KEY: [each]} for each in granting(scope))]
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:

@@ -57,7 +57,8 @@ PROP: Final = path(
 VALUE: Final = path(
     "value",
     {"type": "string", "maxLength": parameters.MAX_VALUE_BYTES, "pattern": "^[^\\u0000]*$"},
-    "The JSON string, or the JSON number, boolean or null that it spells.",
+    "The JSON string, or the JSON number, boolean or null that it spells. Strings match byte for byte: case, blanks and "
+    "Unicode forms (é as one character or as two) count.",
     "joao@email.com",
 )
 PROBLEM: Final = path("name", {"type": "string"}, "The problem's name.", "not-found")
@@ -121,7 +122,8 @@ FOLLOWED: Final = _query(
         "maxLength": parameters.MAX_FOLLOWED_BYTES,
         "pattern": r"^([1-9][0-9]{0,17}|[^\u0000:]+:[^\u0000]+)$",
     },
-    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`; the id "
+    "Events about this entity alone, as the source or target of relationships too: its id, or `type:reference`, "
+    "of which the first colon ends the type; the id "
     "of a placeholder that was merged into it as well. "
     "That of its erasure comes by id.",
     example="user:user-12345",

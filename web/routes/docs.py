@@ -17,6 +17,7 @@ from app.core.errors import FatalError
 from web.http.responses import accepts_gzip, unless_known
 from web.openapi.document import document
 from web.problems import ProblemError
+from web.services import GATE
 
 _GZIP_WBITS: Final = 31
 _PAGE: Final = b"""<!doctype html>
@@ -69,8 +70,8 @@ class _Asset(NamedTuple):
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """The API's description."""
-    return _answer(request, await asyncio.to_thread(_described))
+    """The API's description, as it holds now: an open server asks for no key."""
+    return _answer(request, await asyncio.to_thread(_described, not request.app[GATE].closed))
 
 
 async def page(request: web.Request) -> web.Response:
@@ -101,8 +102,8 @@ def _answer(request: web.Request, found: _Asset) -> web.Response:
 
 
 @cache
-def _described() -> _Asset:
-    return _made("application/json", document())
+def _described(is_open: bool) -> _Asset:
+    return _made("application/json", document(is_open=is_open))
 
 
 @cache

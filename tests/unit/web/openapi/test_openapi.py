@@ -16,6 +16,7 @@ from web.openapi.document import document, example_of
 from web.openapi.examples import BODIES
 from web.openapi.links import INDEX
 from web.openapi.problem_examples import SHOWN
+from web.services import GATE
 
 Client = TestClient[Any, Any]
 
@@ -212,6 +213,20 @@ async def test_it_is_served(client: Client) -> None:
     assert await response.read() == document()
     again = await client.get("/openapi.json", headers={"If-None-Match": response.headers["ETag"]})
     assert (again.status, await again.read()) == (304, b"")
+
+
+async def test_an_open_server_says_that_it_asks_for_no_key(client: Client) -> None:
+    assert all(security[0] == {} for security in securities(await (await client.get("/openapi.json")).json()))
+    assert client.app is not None
+    client.app[GATE].closed = True
+    closed = securities(await (await client.get("/openapi.json")).json())
+    assert closed
+    assert not [security for security in closed if {} in security]
+
+
+def securities(description: dict[str, Any]) -> list[list[dict[str, Any]]]:
+    operations = [each for path in description["paths"].values() for each in path.values()]
+    return [operation["security"] for operation in operations if "security" in operation]
 
 
 async def test_the_page_asks_this_server_alone(client: Client) -> None:
