@@ -2,7 +2,7 @@
 
 The path leaves out the storage's `value` segment after the field name. A value's canonical text is a number in its
 shortest plain form (`1`, `1.0` and `1e0` are `1`), and all else as it is; a string that spells a number shares its
-text. Elements of arrays don't match.
+text. Elements of arrays don't match. A path with a segment in quotes (app.core.property_paths) is never cached.
 """
 
 import json
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from app.core import property_paths
 from app.core.models import Lookup
 
 MAX_DEPTH: Final = 8  # segments of a path
@@ -31,7 +32,7 @@ class _Number(str):
 
 def canonical_path(path: str) -> str:
     """`document.value.number` and `document.number` are the same look-up. Only one segment is left out, once."""
-    if ".value" not in path:
+    if ".value" not in path or property_paths.is_quoted(path):
         return path
     field, *rest = path.split(".")
     if rest and rest[0] == "value":
@@ -91,7 +92,10 @@ def cacheable(path: str, value: str) -> Lookup | None:
 
     The path is as it was asked for. A canonical one is not to be made canonical again: `amount.value.value` is the leaf
     `value` of an object, which `amount.value` names there, and `amount.value` as it is asked for is another look-up.
+    A quoted path is not cached: names with dots are seldom, and each would need a spelling that all versions know.
     """
+    if '"' in path and property_paths.is_quoted(path):
+        return None
     name = canonical_path(path)
     text = canonical_value(value)
     if text is None or name.count(".") >= MAX_DEPTH:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import asyncpg
 import orjson
 
+from app.core import property_paths
 from app.core.models import EntityKey
 from storage.cache.lookups import json_literal
 from storage.postgres.pools import Connection
@@ -37,11 +38,11 @@ def id_of(key: EntityKey) -> Ask[list[int]]:
 
 
 def ids_with(path: str, value: str, *, after: int, limit: int) -> Ask[list[int]]:
-    """Ids, in order and greater than `after`, whose property at `path` (canonical) is `value`.
+    """Ids, in order and greater than `after`, whose property at `path` (canonical, or with quotes) is `value`.
 
     The value is the JSON string, or the JSON number, boolean or null that it spells.
     """
-    field, *inner = path.split(".")
+    field, *inner = property_paths.segments_of(path) if property_paths.is_quoted(path) else path.split(".")
     segments: Final = [field, "value", *inner]
     as_string = orjson.dumps(value).decode()
     as_literal = json_literal(value) or as_string

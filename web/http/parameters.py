@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 from aiohttp import web
 from multidict import MultiMapping
 
-from app.core import dates
+from app.core import dates, property_paths
 from app.core.domain_event import EVENT_TYPES
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
@@ -160,8 +160,14 @@ def entity_id(text: str) -> int:
 
 
 def property_path(text: str) -> str:
-    """Read the dotted path of a property. Raises ProblemError."""
-    return _name(text, "prop", MAX_PATH_BYTES)
+    """Read the dotted path of a property, as app.core.property_paths. Raises ProblemError."""
+    _name(text, "prop", MAX_PATH_BYTES)
+    if property_paths.is_quoted(text):
+        try:
+            property_paths.segments_of(text)
+        except InvalidError as error:
+            raise invalid_parameter("prop", str(error)) from None
+    return text
 
 
 def property_value(text: str) -> str:

@@ -51,14 +51,15 @@ REFERENCE: Final = path("reference", text(validation.MAX_REFERENCE_BYTES), "Its 
 PROP: Final = path(
     "prop",
     text(parameters.MAX_PATH_BYTES),
-    "The property, dotted where its value is an object (`document.number`).",
+    "The property, dotted where its value is an object (`document.number`). A name that holds dots, or begins with a "
+    'quote, stands in double quotes: `"utm.source".medium`; within them `\\"` is a quote and `\\\\` a backslash.',
     "email",
 )
 VALUE: Final = path(
     "value",
     {"type": "string", "maxLength": parameters.MAX_VALUE_BYTES, "pattern": "^[^\\u0000]*$"},
-    "The JSON string, or the JSON number, boolean or null that it spells. Strings match byte for byte: case, blanks and "
-    "Unicode forms (é as one character or as two) count.",
+    "The JSON string, or the JSON number, boolean or null that it spells. Strings match byte for byte: case, blanks "
+    "and Unicode forms (é as one character or as two) count.",
     "joao@email.com",
 )
 PROBLEM: Final = path("name", {"type": "string"}, "The problem's name.", "not-found")

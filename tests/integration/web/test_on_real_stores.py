@@ -415,3 +415,34 @@ async def test_a_merged_placeholders_id_leads_to_the_typed_entity(client: Client
     assert [edge["entity"]["id"] for edge in tree["edges"]] == [found["id"]]
     _, items = await post(client, "/v1/graph/batch", f'{{"entity_ids": [{placeholder}, {found["id"]}]}}')
     assert [item.get("moved_to", item["id"]) for item in items] == [found["id"], found["id"]]
+
+
+async def test_names_with_dots_quotes_and_slashes_are_found_in_quotes(client: Client) -> None:
+    def properties(value: str) -> dict[str, Any]:
+        return {
+            "utm.source": {"medium": value, "a.b": value},
+            "utm": {"source": {"medium": "another"}},
+            'say "hi".': value,
+            "a/b.c": value,
+            "amount": {"value": {"value": value}},
+        }
+
+    paths = (
+        "%22utm.source%22.medium",
+        "%22utm.source%22.value.medium",
+        "%22utm.source%22.%22a.b%22",
+        "%22say%20%5C%22hi%5C%22.%22",
+        "%22a%2Fb.c%22",
+        "amount.%22value%22.value",
+    )
+    for value, before in (("one", "none"), ("two", "one")):
+        entity = {"reference": "u", "type": "user", "properties": properties(value)}
+        sent = await client.post("/v1/graph/sync", json={"entities": [entity]})
+        assert sent.status == 202
+        for path in paths:
+            for _ in range(2):
+                _, found = await get(client, f"/v1/graph/by-property/{path}/value/{value}")
+                assert [tree["reference"] for tree in found] == ["u"], path
+                assert (await get(client, f"/v1/graph/by-property/{path}/value/{before}"))[1] == [], path
+    assert (await get(client, "/v1/graph/by-property/utm.source.medium/value/two"))[1] == []
+    assert len((await get(client, "/v1/graph/by-property/utm.source.medium/value/another"))[1]) == 1

@@ -60,6 +60,8 @@ async def test_reads_depth_and_period(
         ("/v1/graph/7?period=2025-01-01&startTime=2025-01-02", "period"),
         ("/v1/graph/by-property//value/x", "prop"),
         ("/v1/graph/by-property/email/value/a%00b", "value"),
+        ("/v1/graph/by-property/%22utm.source/value/x", "prop"),
+        ("/v1/graph/by-property/a.%22b%22c/value/x", "prop"),
         ("/v1/graph/by-property/email/value/x?limit=0", "limit"),
         ("/v1/graph/by-property/email/value/x?limit=101", "limit"),
         ("/v1/graph/by-property/email/value/x?limit=1&limit=2", "limit"),
