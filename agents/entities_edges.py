@@ -10,7 +10,7 @@ import msgspec
 
 from agents.names import check_entity
 from app.config.settings import Settings
-from app.core.decoding import decode_record, told_at_of
+from app.core.decoding import decode_record, source_of, told_at_of
 from app.core.errors import InvalidError
 from app.core.models import Batch, EdgeRow, EntityRow
 from app.core.records import Record
@@ -51,7 +51,7 @@ class EntitiesEdges:
                 code="too-many-edges",
                 field="edges",
             )
-        told_at = told_at_of(record)
+        told_at, source = told_at_of(record), source_of(record)
         rows = []
         for index, edge in enumerate(entity.edges):
             at = f"edges[{index}]"
@@ -68,9 +68,10 @@ class EntitiesEdges:
                     edge.relation_type,
                     self._metadata(bytes(edge.metadata), f"{at}.metadata"),
                     told_at,
+                    source,
                 )
             )
-        batch.entities.append(EntityRow(entity.type, entity.reference, told_at))
+        batch.entities.append(EntityRow(entity.type, entity.reference, told_at, source))
         batch.edges.extend(rows)
 
     def _metadata(self, raw: bytes, field: str) -> str | None:

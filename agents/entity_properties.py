@@ -12,8 +12,8 @@ import msgspec
 from agents.names import check_entity
 from app.config.settings import Settings
 from app.core.dates import latest_for, parse, to_text, too_far_ahead
-from app.core.decoding import decode_record, told_at_of
-from app.core.models import Batch, PropertyRow, RecordSource
+from app.core.decoding import decode_record, source_of, told_at_of
+from app.core.models import Batch, PropertyRow
 from app.core.records import Record
 from app.core.validation import MAX_FIELD_BYTES, check_json_text, check_name
 
@@ -53,6 +53,6 @@ class EntityProperties:
                 check_json_text(bytes(told.field_value), "field_value", self._max_bytes),
                 to_text(date),
                 told_at,
-                RecordSource(record.topic, record.partition, record.offset),
+                source_of(record),
             )
         )

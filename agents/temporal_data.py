@@ -12,7 +12,7 @@ import msgspec
 from agents.names import check_entity
 from app.config.settings import Settings
 from app.core.dates import granularity, parse, period_of
-from app.core.decoding import decode_record, told_at_of
+from app.core.decoding import decode_record, source_of, told_at_of
 from app.core.models import Batch, TemporalRow
 from app.core.records import Record
 from app.core.validation import MAX_KEY_BYTES, check_json_text, check_name
@@ -58,5 +58,6 @@ class TemporalData:
                 point.property_version,
                 check_json_text(bytes(point.property_value), "property_value", self._max_bytes),
                 told_at_of(record),
+                source_of(record),
             )
         )

@@ -15,7 +15,7 @@ from app.observability.store_state import StoreFigures
 from app.ports.api_keys import KeyStore
 from app.ports.caching import Auditor, CommitLog
 from app.ports.capture import ReplicationSlots
-from app.ports.erasure import ErasureRegister, ErasureTransfer, ProfileEraser
+from app.ports.erasure import ErasureTransfer, LetterRegister
 from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
@@ -65,8 +65,8 @@ class Stores:
     """The ports of app.ports on real servers."""
 
     writer: ProfileWriter
-    eraser: ProfileEraser
-    erasures: ErasureRegister
+    eraser: PostgresEraser
+    erasures: LetterRegister
     erasure_transfer: ErasureTransfer
     exporter: ProfileExporter
     keys: KeyStore

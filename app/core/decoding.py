@@ -12,6 +12,7 @@ from app.core.dates import from_epoch_ms
 from app.core.errors import InvalidError
 from app.core.field_paths import join
 from app.core.json_shapes import Shape, shape_of
+from app.core.models import RecordSource
 from app.core.records import Record
 
 T = TypeVar("T")
@@ -98,6 +99,11 @@ def told_at_of(record: Record) -> datetime:
             code="invalid-date",
             field="timestamp",
         ) from None
+
+
+def source_of(record: Record) -> RecordSource:
+    """Where the record lies."""
+    return RecordSource(record.topic, record.partition, record.offset)
 
 
 def schema_error(message: str, *, whole: str, shape: Shape, within: str = "") -> InvalidError:

@@ -1,10 +1,38 @@
 """What is told of erasures, and by what an erased entity is recognised. No personal data but in `Named`."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
-from app.core.models import EntityKey
+from app.core.models import EntityKey, RecordSource
+
+LogPositions = Mapping[str, Sequence[int]]  # by topic an offset in each of its partitions
+
+# A broker takes no record that is stamped further ahead (`message.timestamp.after.max.ms`, an hour by default). So what
+# is stamped later than this after an erasure is from after it, wherever it lies: in a topic that was made anew, say.
+MOST_AHEAD: Final = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    """An erasure of an entity, as what is told about it is compared with it."""
+
+    erased_at: datetime
+    log_ends: LogPositions | None  # when it began; None where that is not known
+
+    def precedes(self, told_at: datetime, place: RecordSource | None) -> bool:
+        """Whether what was told then, by the record at this place, was told after the erasure."""
+        if told_at <= self.erased_at:
+            return False
+        return not (self._holds(place) and told_at <= self.erased_at + MOST_AHEAD)
+
+    def _holds(self, place: RecordSource | None) -> bool:
+        """Whether the record lay in its topic when the erasure began."""
+        if place is None or self.log_ends is None:
+            return False
+        ends = self.log_ends.get(place.topic, ())
+        return place.partition < len(ends) and place.offset < ends[place.partition]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,8 +40,9 @@ class ErasureReceipt:
     """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal.
 
     `caches_told` is false while some cache has not taken the invalidation; it is retried. `letters` is how many dead
-    letters about the entity were removed; while `letters_checked_at` is None, that is still to be done. `position` is
-    the primary's WAL flush position after the erasure.
+    letters about the entity were removed; while `letters_checked_at` is None, that is still to be done. `letters_left`
+    is how many may be about it and were left, and `letters_left_ids` the first of them. `log_ends_known`: the ledger
+    knows what lay in the topics at the erasure. `position` is the primary's WAL flush position after it.
     """
 
     ledger_id: str
@@ -25,6 +54,9 @@ class ErasureReceipt:
     letters_checked_at: datetime | None
     caches_told: bool
     position: int
+    letters_left: int = 0
+    letters_left_ids: tuple[str, ...] = ()
+    log_ends_known: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +71,9 @@ class Named:
     references: frozenset[str]
     ids: frozenset[int]
     told_at: datetime
+    place: RecordSource | None = None  # where the record lies, where that is known
+    doubtful: frozenset[str] = frozenset()  # texts that may be references, and are not taken for any
+    cut: bool = False  # it names more than was looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

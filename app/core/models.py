@@ -3,8 +3,9 @@
 Rows are named tuples, since they go to COPY as they are. Values are JSON *text*, taken from the
 message byte for byte: a float would lose digits of 12345678901234567890.123 without an error.
 
-`told_at` is when a fact was told: the record's timestamp, or the time of the request. An erasure is compared with it
-and with nothing else; who wins is decided by reference dates, which say nothing about when a fact was told.
+`told_at` is when a fact was told: the record's timestamp, or the time of the request. An erasure is compared with it,
+and with where the record lies, since a timestamp may be ahead. Who wins is decided by reference dates, which say
+nothing about when a fact was told.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +31,9 @@ class RequestSource(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag
     request_id: str
 
 
-Source = RecordSource | RequestSource  # where a statement came from; it decides nothing
+Source = (
+    RecordSource | RequestSource
+)  # where a statement came from; it decides nothing but what is from before an erasure
 
 
 class EntityKey(NamedTuple):
@@ -46,6 +49,7 @@ class EntityRow(NamedTuple):
     type: str
     reference: str
     told_at: datetime
+    source: Source | None = None  # where it was told; an erasure is compared with it
 
 
 class PropertyRow(NamedTuple):
@@ -57,7 +61,7 @@ class PropertyRow(NamedTuple):
     value: str | None  # JSON text; None: the field is removed, which of equal dates wins over any value
     reference_date: str  # fixed-width UTC text of app.core.dates.to_text: sorts as text in the order of time
     told_at: datetime
-    source: Source | None = None  # kept with what wins; decides nothing
+    source: Source | None = None  # kept with what wins; an erasure is compared with it
 
 
 class EdgeRow(NamedTuple):
@@ -70,6 +74,7 @@ class EdgeRow(NamedTuple):
     relationship_type: str
     metadata: str | None  # JSON text; None: a plain edge, which stores no date
     told_at: datetime  # orders metadata, too, and decides against a removal
+    source: Source | None = None  # where it was told; an erasure is compared with it
 
 
 class RemovedEdge(NamedTuple):
@@ -95,6 +100,7 @@ class TemporalRow(NamedTuple):
     version: int
     value: str  # JSON text
     told_at: datetime
+    source: Source | None = None  # where it was told; an erasure is compared with it
 
 
 @dataclass(slots=True, kw_only=True)

@@ -58,6 +58,14 @@ class Replayed:
     stays: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterBatch:
+    """Letters by their keys, in order; None is a removal. `next_offset` is the position after them in their topic."""
+
+    letters: Sequence[tuple[bytes, StoredLetter | None]]
+    next_offset: int
+
+
 class DeadLetterStore:
     """The dead letters of these original topics; an async context manager, which connects at the first selection.
 
@@ -151,20 +159,25 @@ class DeadLetterStore:
                 for key in batch:
                     yield id_of(key)
 
-    async def batches(self, topic: str) -> "AsyncIterator[list[tuple[bytes, StoredLetter | None]]]":
-        """All that was written of a topic's dead letters, in order, some at a time; None is a removal."""
+    async def batches(self, topic: str, *, first: int | None = None) -> "AsyncIterator[LetterBatch]":
+        """What was written of a topic's dead letters from an offset on, in order, some at a time; the last batch, which
+        may be empty, ends where all that can be read by now does. An offset beyond that means the beginning: the topic
+        is another one."""
         await self._check([topic])
         batch: list[tuple[bytes, StoredLetter | None]] = []
         size = 0
-        async for record in self._scan(topic):
+        partition = TopicPartition(f"{topic}{DLQ_SUFFIX}", 0)
+        end = await self._end(partition)
+        if first is not None and first > end:
+            first = None
+        async for record in self._scan(topic, first=first, end=end):
             if record.key is not None:
                 batch.append((record.key, None if record.value is None else read_letter(record)))
                 size += len(record.value or b"")
             if len(batch) >= _BATCH_LETTERS or size >= _BATCH_BYTES:
-                yield batch
+                yield LetterBatch(letters=batch, next_offset=record.offset + 1)
                 batch, size = [], 0
-        if batch:
-            yield batch
+        yield LetterBatch(letters=batch, next_offset=end)
 
     async def remove_keys(self, topic: str, keys: Sequence[bytes]) -> None:
         """Remove letters of a topic by their keys; return when that is durable. Raises TransientError."""
@@ -202,17 +215,28 @@ class DeadLetterStore:
         self, topic: str, *, first: int | None = None, end: int | None = None
     ) -> "AsyncIterator[ConsumerRecord[bytes, bytes]]":
         partition = TopicPartition(f"{topic}{DLQ_SUFFIX}", 0)
+        if end is None:
+            end = await self._end(partition)
         self._consumer.assign([partition])
         try:
             async with asyncio.timeout(_STALL_S):
                 position = await self._consumer.position(partition)
-                end = end or (await self._consumer.end_offsets([partition]))[partition]
             if first is not None and first > position:
                 self._consumer.seek(partition, first)
             while await self._consumer.position(partition) < end:
                 for record in await self._fetch(partition):
                     if record.offset < end:
                         yield record
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise unreachable(self._brokers, error) from error
+
+    async def _end(self, partition: TopicPartition) -> int:
+        """Of what can be read by now."""
+        self._consumer.assign([partition])
+        try:
+            async with asyncio.timeout(_STALL_S):
+                end: int = (await self._consumer.end_offsets([partition]))[partition]
+                return end
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(self._brokers, error) from error
 

@@ -1,22 +1,28 @@
 """Removes the dead letters about erased entities, after the erasure committed and for as long as it takes.
 
 What is due stands in the ledger, so neither a crash nor an outage of Kafka loses it. The ledger knows keyed hashes
-alone: the letters are read, and those are removed that name somebody who is in it.
+alone: the letters are read, and those are removed that name somebody who is in it. After an erasure all letters are
+read once. Those that are written later, whichever program writes them, are compared with the whole ledger.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import Final, NoReturn, Protocol
 
+from app.core.erasure import Named
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
-from app.core.records import StoredLetter
+from app.core.models import RecordSource
+from app.core.records import StoredLetter, id_of
+from app.dead_letters.store import LetterBatch
 from app.erasure.mentions import names_of
-from app.ports.erasure import ErasureRegister
+from app.observability.metrics import LETTERS_REMOVED
+from app.ports.erasure import LetterRegister
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +32,7 @@ INTERVAL_S: Final = 30.0  # between looks at the ledger, for what another proces
 class Letters(Protocol):
     """What is used of app.dead_letters.store.DeadLetterStore."""
 
-    def batches(self, topic: str) -> AsyncIterator[Sequence[tuple[bytes, StoredLetter | None]]]: ...
+    def batches(self, topic: str, *, first: int | None = None) -> AsyncIterator[LetterBatch]: ...
 
     async def remove_keys(self, topic: str, keys: Sequence[bytes]) -> None: ...
 
@@ -37,7 +43,7 @@ class LetterSweep:
 
     def __init__(
         self,
-        register: ErasureRegister,
+        register: LetterRegister,
         letters: Callable[[], AbstractAsyncContextManager[Letters]],
         topics: Mapping[str, bool],
         *,
@@ -90,34 +96,103 @@ class LetterSweep:
         self._failed = True
 
     async def sweep(self) -> None:
-        """Remove what is due. Idempotent. Raises ProfileError."""
+        """Remove what is due: of new erasures in all letters, of all erasures in new letters. Idempotent.
+
+        Raises ProfileError.
+        """
         unchecked = await self._register.unchecked()
-        if not unchecked:
+        positions = await self._register.swept()
+        if not unchecked and positions is None:
             return
-        removed: Counter[str] = Counter()
+        removed = 0
+        left: defaultdict[str, set[str]] = defaultdict(set)
         async with self._letters() as letters:
             for topic, typed in self._topics.items():
-                about = await self._find(letters, topic, typed=typed)
-                if about:
-                    await letters.remove_keys(topic, list(about))
-                for ledger_ids in about.values():
-                    removed.update(ledger_ids)
-        await self._register.note_letters(unchecked, removed)
-        logger.info("Removed %d dead letters about erased entities", sum(removed.values()))
+                first = None if unchecked or positions is None else positions.get(topic)
+                pass_ = _Pass(self._register, typed=typed, doubtful=bool(unchecked))
+                async for batch in letters.batches(topic, first=first):
+                    await pass_.take(batch.letters)
+                    end = batch.next_offset
+                if pass_.about:
+                    # Counted before they are gone: what breaks off between is found again, and counts once.
+                    await self._register.note_removed(pass_.by_id)
+                    await letters.remove_keys(topic, list(pass_.about))
+                removed += len(pass_.about)
+                for key, ledger_ids in pass_.doubts.items():
+                    for ledger_id in ledger_ids or unchecked:
+                        left[ledger_id].add(id_of(key))
+                if positions is None or positions.get(topic) != end:
+                    await self._register.note_swept(topic, end)
+        if unchecked:
+            await self._register.note_left(unchecked, left)
+            await self._register.note_letters(unchecked, {})
+        if removed:
+            LETTERS_REMOVED.inc(removed)
+            logger.info("Removed %d dead letters about erased entities", removed)
 
-    async def _find(self, letters: Letters, topic: str, *, typed: bool) -> dict[bytes, frozenset[str]]:
-        """The letters of a topic that are about somebody erased, by key."""
-        found: dict[bytes, frozenset[str]] = {}
-        async for batch in letters.batches(topic):
-            for key, _ in batch:
-                found.pop(key, None)  # removed, or written again
-            # The last one under a key is what stands.
-            standing = dict(batch)
-            asked = [(key, letter) for key, letter in standing.items() if letter is not None]
-            named = [
-                names_of(key=letter.key, value=letter.value, timestamp_ms=letter.timestamp_ms, typed=typed)
-                for _, letter in asked
-            ]
-            erased = await self._register.erased_among(named) if named else []
-            found |= {key: about for (key, _), about in zip(asked, erased, strict=True) if about}
-        return found
+
+class _Pass:
+    """Reads a topic's letters once: which are about somebody erased, and which may be."""
+
+    def __init__(self, register: LetterRegister, *, typed: bool, doubtful: bool) -> None:
+        self._register = register
+        self._typed = typed
+        self._doubtful = doubtful
+        self.about: dict[bytes, frozenset[str]] = {}
+        self.doubts: dict[bytes, frozenset[str]] = {}  # empty: of a letter that names more than was looked at
+
+    @property
+    def by_id(self) -> dict[str, frozenset[str]]:
+        """What is to be removed, by the names of letters."""
+        return {id_of(key): ledger_ids for key, ledger_ids in self.about.items()}
+
+    async def take(self, letters: Sequence[tuple[bytes, StoredLetter | None]]) -> None:
+        for key, _ in letters:  # removed, or written again
+            self.about.pop(key, None)
+            self.doubts.pop(key, None)
+        # The last one under a key is what stands.
+        standing = [(key, letter) for key, letter in dict(letters).items() if letter is not None]
+        if not standing:
+            return
+        named = await asyncio.to_thread(self._named, [letter for _, letter in standing])
+        erased = await self._register.erased_among(named)
+        self.about |= {key: about for (key, _), about in zip(standing, erased, strict=True) if about}
+        if self._doubtful:
+            await self._doubt([key for key, _ in standing], named)
+
+    def _named(self, letters: Sequence[StoredLetter]) -> list[Named]:
+        return [named_in(letter, typed=self._typed) for letter in letters]
+
+    async def _doubt(self, keys: Sequence[bytes], named: Sequence[Named]) -> None:
+        asked = [
+            (key, replace(each, keys=frozenset(), ids=frozenset(), references=each.doubtful))
+            for key, each in zip(keys, named, strict=True)
+            if each.doubtful and key not in self.about
+        ]
+        found = await self._register.erased_among([each for _, each in asked]) if asked else []
+        self.doubts |= {key: about for (key, _), about in zip(asked, found, strict=True) if about}
+        for key, each in zip(keys, named, strict=True):
+            if each.cut and key not in self.about:
+                self.doubts[key] = frozenset()
+
+
+def named_in(letter: StoredLetter, *, typed: bool) -> Named:
+    """Whom a letter names: by its record, by the reason for which it is one, and by headers of other programs."""
+    others = [content for name, content in letter.headers if not name.startswith("dlq.")]
+    return names_of(
+        key=letter.key,
+        value=letter.value,
+        timestamp_ms=letter.timestamp_ms,
+        typed=typed,
+        others=[letter.reason.encode(errors="replace"), *others],
+        place=_place_of(letter),
+    )
+
+
+def _place_of(letter: StoredLetter) -> RecordSource | None:
+    """By the letter's key, `topic/partition/offset`, which may go on; None where another program chose another one."""
+    partition, _, rest = letter.id.removeprefix(f"{letter.topic}/").partition("/")
+    offset = rest.split("/", 1)[0]
+    if not (partition.isdecimal() and offset.isdecimal()):
+        return None
+    return RecordSource(letter.topic, int(partition), int(offset))

@@ -35,6 +35,9 @@ ROWS_UNCHANGED: Final = Counter(
 DEAD_LETTERS: Final = Counter(
     "profile_dead_letters", "Records sent to a dead-letter topic", ["topic", "error"]
 )
+LETTERS_REMOVED: Final = Counter(
+    "profile_dead_letters_erased", "Dead letters that were removed since they name an erased entity"
+)
 UNACKED_SECONDS: Final = Gauge(
     "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
 )

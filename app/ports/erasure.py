@@ -1,6 +1,6 @@
 """Erasures, the ledger of them, and what happens to copies outside of the database."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -14,9 +14,9 @@ class ProfileEraser(Protocol):
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
         """Delete the entity, its edges on both sides and its points, in one transaction.
 
-        Records about it that were told not later than this are dropped from now on. Caches are told after the
-        commit. Where there is no such entity, the receipt of its erasure, or None where there was none either. Raises
-        TransientError (it may have been erased: ask again) or FatalError.
+        Records about it that were told not later than this, or that lay in the topics when it began, are dropped from
+        now on. Caches are told after the commit. Where there is no such entity, the receipt of its erasure, or None
+        where there was none either. Raises TransientError (it may have been erased: ask again) or FatalError.
         """
         ...
 
@@ -26,6 +26,14 @@ class ProfileEraser(Protocol):
 
     async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
         """What the ledger says now of an erasure."""
+        ...
+
+
+class LogEnds(Protocol):
+    """Up to where the topics that tell about entities are written."""
+
+    async def ends(self) -> Mapping[str, Sequence[int]] | None:
+        """By topic the end offset of each of its partitions now; None where that can't be known. Never raises."""
         ...
 
 
@@ -42,6 +50,32 @@ class ErasureRegister(Protocol):
 
     async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
         """The dead letters of these erasures, as `unchecked` told them, are removed, so many of each."""
+        ...
+
+
+class LetterRegister(ErasureRegister, Protocol):
+    """The same, for those who remove dead letters. Raises TransientError or FatalError."""
+
+    async def note_removed(self, about: Mapping[str, Collection[str]]) -> None:
+        """Count letters, by `topic/partition/offset`, for the ledger ids that they are about, before they are removed.
+
+        Idempotent: of one erasure a letter counts once, however often it is removed and by whom.
+        """
+        ...
+
+    async def note_left(self, checked: Mapping[str, datetime], left: Mapping[str, Collection[str]]) -> None:
+        """Letters that may be about these erasures, as `unchecked` told them, and were not removed."""
+        ...
+
+    async def swept(self) -> Mapping[str, int] | None:
+        """By original topic the offset up to which its dead letters were compared with the ledger.
+
+        None where nothing was ever erased.
+        """
+        ...
+
+    async def note_swept(self, topic: str, next_offset: int) -> None:
+        """The letters of the topic were compared up to here."""
         ...
 
 

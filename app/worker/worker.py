@@ -26,6 +26,7 @@ from app.dead_letters.policy import DeadLetterPolicy
 from app.dead_letters.queue import KafkaLetterBox
 from app.dead_letters.sink import KafkaDeadLetters
 from app.dead_letters.store import DeadLetterStore
+from app.erasure.at_log_ends import ErasureAtLogEnds
 from app.erasure.guarded_sink import ErasureAwareLetters
 from app.erasure.sweeper import LetterSweep
 from app.feed.feed import ChangeFeed
@@ -35,6 +36,7 @@ from app.ingest.processor import IngestProcessor
 from app.ingest.progress import ProgressWatch
 from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
+from app.kafka.log_ends import KafkaLogEnds
 from app.observability import metrics, tracing
 from app.ports.health import Probe
 from app.worker import gc_tuning
@@ -160,7 +162,7 @@ class Worker:
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
-        dead_letters = self._dead_letters()
+        dead_letters = ErasureAwareLetters(self._dead_letters(), self.stores.erasures)
         policy = DeadLetterPolicy(
             max_ratio=settings.dead_letter_max_ratio,
             min_records=settings.dead_letter_min_records,
@@ -172,9 +174,8 @@ class Worker:
         else:
             module, name = _INGESTING[role]
             decoder = getattr(importlib.import_module(module), name)(settings)
-            letters = ErasureAwareLetters(dead_letters, self.stores.erasures)
             processor = IngestProcessor(
-                decoder, self.stores.writer, letters, policy, max_rows=settings.window_max_rows
+                decoder, self.stores.writer, dead_letters, policy, max_rows=settings.window_max_rows
             )
         return ConsumerLoop(
             str(role),
@@ -236,7 +237,7 @@ class Worker:
             reader=stores.reader,
             writer=self._shared_writer(),
             preview=stores.preview,
-            eraser=stores.eraser,
+            eraser=self._eraser(),
             letters=self._letter_sweep(),
             exporter=stores.exporter,
             directory=stores.directory,
@@ -267,6 +268,13 @@ class Worker:
         )
         self._resources.push_async_callback(shared.close)
         return shared
+
+    def _eraser(self) -> ErasureAtLogEnds:
+        """Erases with the ends of the topics noted, for which it asks Kafka."""
+        names = self.settings.topics
+        log_ends = KafkaLogEnds(self.settings.kafka, [*names.sources, *names.normalised, names.cdc])
+        self._resources.push_async_callback(log_ends.close)
+        return ErasureAtLogEnds(self.stores.eraser, log_ends)
 
     def _letter_sweep(self) -> LetterSweep:
         """What removes dead letters about erased entities; it runs until the stores close."""

@@ -1,11 +1,12 @@
 """Erasure: an entity, its edges and its points leave in one transaction, and do not come back."""
 
+import json
 from collections.abc import Sequence
 from functools import partial
 
 import asyncpg
 
-from app.core.erasure import ErasureReceipt
+from app.core.erasure import ErasureReceipt, LogPositions
 from app.core.models import Changes, EntityKey
 from storage.cache.invalidation import PendingInvalidations
 from storage.postgres.errors import translated
@@ -32,12 +33,16 @@ class PostgresEraser:
         self._ledger = ledger
         self._acquire_timeout_s = acquire_timeout_s
 
-    async def erase(self, key: EntityKey) -> ErasureReceipt | None:
-        return await self._erase("entity_to_erase", key, subject=self._ledger.subject(key))
+    async def erase(self, key: EntityKey, *, log_ends: LogPositions | None = None) -> ErasureReceipt | None:
+        """As the port says; what lies before `log_ends` in the topics is from before."""
+        return await self._erase("entity_to_erase", key, log_ends, subject=self._ledger.subject(key))
 
-    async def erase_id(self, entity_id: int) -> ErasureReceipt | None:
+    async def erase_id(
+        self, entity_id: int, *, log_ends: LogPositions | None = None
+    ) -> ErasureReceipt | None:
+        """The same by id."""
         by_id = self._ledger.subject_of_id(entity_id)
-        return await self._erase("entity_to_erase_by_id", [entity_id], by_id=by_id)
+        return await self._erase("entity_to_erase_by_id", [entity_id], log_ends, by_id=by_id)
 
     async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
         with translated():
@@ -45,7 +50,13 @@ class PostgresEraser:
                 return await self._noted(connection, subject=bytes.fromhex(ledger_id))
 
     async def _erase(
-        self, find: str, named: Sequence[object], *, subject: bytes | None = None, by_id: bytes | None = None
+        self,
+        find: str,
+        named: Sequence[object],
+        log_ends: LogPositions | None,
+        *,
+        subject: bytes | None = None,
+        by_id: bytes | None = None,
     ) -> ErasureReceipt | None:
         async with self._invalidations.commit() as commit:
             with translated():
@@ -58,13 +69,15 @@ class PostgresEraser:
                             return await self._noted(connection, subject=subject, by_id=by_id)
                         placeholders = await connection.fetch(query("placeholder_of_erased"), found["id"])
                         merges = await merged(connection, placeholders) if placeholders else None
-                        gone = await self._delete(connection, found)
+                        gone = await self._delete(connection, found, log_ends)
                         commit.begins(partial(changes_at, erased_changes(found, gone, merges)))
                     position: int = await connection.fetchval(query("flush_position"))
                     commit.reached(position)
         return self._receipt(gone, position)
 
-    async def _delete(self, connection: Connection, found: asyncpg.Record) -> asyncpg.Record:
+    async def _delete(
+        self, connection: Connection, found: asyncpg.Record, log_ends: LogPositions | None
+    ) -> asyncpg.Record:
         key = EntityKey(found["type"], found["reference"])
         subject = self._ledger.subject(key)
         await connection.execute(query("mark_erased"), found["id"], subject)
@@ -75,6 +88,7 @@ class PostgresEraser:
             self._ledger.fingerprint,
             self._ledger.subject_of_reference(key.reference),
             self._ledger.subject_of_id(found["id"]),
+            None if log_ends is None else json.dumps({name: list(ends) for name, ends in log_ends.items()}),
         )
         assert gone is not None  # noqa: S101 - an insert that returns is one row
         return gone
@@ -96,6 +110,9 @@ class PostgresEraser:
             points=noted["points"],
             letters=noted["letters"],
             letters_checked_at=noted["letters_checked_at"],
+            letters_left=noted["letters_left"],
+            letters_left_ids=tuple(noted["letters_left_ids"]),
+            log_ends_known=noted["log_ends_known"],
             caches_told=self._invalidations.settled,
             position=position,
         )

@@ -6,8 +6,11 @@
 SELECT begin_flush();
 
 -- name: erased_subjects
--- Which of these have been erased, and when. $1 subjects.
-SELECT subject, erased_at FROM erasures WHERE subject = ANY ($1::bytea[]);
+-- Which of these have been erased, when, and where the topics ended then. $1 subjects.
+SELECT e.subject, e.erased_at, n.log_ends
+FROM erasures e
+LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
+WHERE e.subject = ANY ($1::bytea[]);
 
 -- name: begin_erasure
 -- Of an erasure, and of a flush that removes edges: wait until no flush is open, and keep new ones waiting until this transaction ends.
@@ -38,7 +41,7 @@ UPDATE temporal_properties SET erased = true FROM entity WHERE entity_id = entit
 -- name: erase_entity
 -- Delete an entity, its edges on both sides and its points, and note it in the ledger. The date is the primary's clock
 -- after the lock was held, so that every flush before it is older. $1 id, $2 subject, $3 fingerprint of the key,
--- $4 subject of the reference, $5 subject of the id.
+-- $4 subject of the reference, $5 subject of the id, $6 end offsets of topics as JSON text, or null.
 WITH edges_gone AS (
     DELETE FROM edges WHERE left_entity_id = $1 OR right_entity_id = $1 RETURNING left_entity_id
 ), points_gone AS (
@@ -56,16 +59,26 @@ WITH edges_gone AS (
         properties = excluded.properties, edges = excluded.edges, points = excluded.points,
         letters = 0, letters_checked_at = NULL
     RETURNING subject, erased_at, properties, edges, points, letters, letters_checked_at
+), log_ends_noted AS (
+    INSERT INTO erasure_notes (subject, erased_at, log_ends)
+    SELECT subject, erased_at, $6::jsonb FROM noted
+    ON CONFLICT (subject) DO UPDATE
+    SET erased_at = excluded.erased_at, log_ends = excluded.log_ends, letters_left = 0, letters_left_ids = '{}'
+), counted_from_zero AS (
+    DELETE FROM erased_letters WHERE subject = $2
 )
-SELECT noted.*,
+SELECT noted.*, 0::bigint AS letters_left, '{}'::text[] AS letters_left_ids, $6::jsonb IS NOT NULL AS log_ends_known,
        (SELECT array_agg(DISTINCT left_entity_id) FROM edges_gone WHERE left_entity_id <> $1) AS neighbours
 FROM noted;
 
 -- name: noted_erasure
 -- What the ledger says of an erasure. $1 subject, or null; $2 subject of the id, or null.
-SELECT subject, erased_at, properties, edges, points, letters, letters_checked_at
-FROM erasures
-WHERE subject = $1::bytea OR id_subject = $2::bytea
+SELECT e.subject, e.erased_at, e.properties, e.edges, e.points, e.letters, e.letters_checked_at,
+       coalesce(n.letters_left, 0) AS letters_left, coalesce(n.letters_left_ids, '{}') AS letters_left_ids,
+       n.log_ends IS NOT NULL AS log_ends_known
+FROM erasures e
+LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
+WHERE e.subject = $1::bytea OR e.id_subject = $2::bytea
 LIMIT 1;
 
 -- name: unchecked_erasures
@@ -73,11 +86,13 @@ LIMIT 1;
 SELECT subject, erased_at FROM erasures WHERE letters_checked_at IS NULL;
 
 -- name: erasures_named
--- The erasures of these subjects, in whichever way they are named.
+-- The erasures of these subjects, in whichever way they are named. Each way by its index.
 -- $1 subjects, $2 subjects of references, $3 subjects of ids.
-SELECT subject, reference_subject, id_subject, erased_at
-FROM erasures
-WHERE subject = ANY ($1::bytea[]) OR reference_subject = ANY ($2::bytea[]) OR id_subject = ANY ($3::bytea[]);
+SELECT e.subject, e.reference_subject, e.id_subject, e.erased_at, n.log_ends
+FROM (SELECT * FROM erasures WHERE subject = ANY ($1::bytea[])
+      UNION SELECT * FROM erasures WHERE reference_subject = ANY ($2::bytea[])
+      UNION SELECT * FROM erasures WHERE id_subject = ANY ($3::bytea[])) AS e
+LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at;
 
 -- name: note_letters
 -- The dead letters of these erasures are removed; one that was dated again meanwhile is left for the next time.
@@ -86,6 +101,50 @@ UPDATE erasures e
 SET letters = e.letters + n.letters, letters_checked_at = clock_timestamp()
 FROM unnest($1::bytea[], $2::timestamptz[], $3::bigint[]) AS n (subject, erased_at, letters)
 WHERE e.subject = n.subject AND e.erased_at = n.erased_at;
+
+-- name: note_letters_left
+-- Letters that may be about these erasures, and were left. $1 subjects, $2 dates of the erasures, $3 how many,
+-- $4 the first of them as a JSON array.
+INSERT INTO erasure_notes AS n (subject, erased_at, letters_left, letters_left_ids)
+SELECT e.subject, e.erased_at, l.letters, ARRAY(SELECT jsonb_array_elements_text(l.ids::jsonb))
+FROM unnest($1::bytea[], $2::timestamptz[], $3::bigint[], $4::text[]) AS l (subject, erased_at, letters, ids)
+JOIN erasures e ON e.subject = l.subject AND e.erased_at = l.erased_at
+ORDER BY e.subject
+ON CONFLICT (subject) DO UPDATE
+SET letters_left = excluded.letters_left, letters_left_ids = excluded.letters_left_ids,
+    log_ends = CASE WHEN n.erased_at = excluded.erased_at THEN n.log_ends END, erased_at = excluded.erased_at;
+
+-- name: note_removed_letters
+-- Count letters that are about to be removed, each once for each erasure, however often it is tried and by whom.
+-- Locked in one order, since sweeps of several processes meet. $1 subjects, $2 letters.
+WITH locked AS MATERIALIZED (
+    SELECT subject FROM erasures WHERE subject = ANY ($1::bytea[]) ORDER BY subject FOR NO KEY UPDATE
+), removed AS (
+    INSERT INTO erased_letters (subject, letter)
+    SELECT DISTINCT l.subject, n.letter
+    FROM unnest($1::bytea[], $2::text[]) AS n (subject, letter)
+    JOIN locked l ON l.subject = n.subject
+    ON CONFLICT DO NOTHING
+    RETURNING subject
+), counts AS (
+    SELECT subject, count(*) AS letters FROM removed GROUP BY subject
+)
+UPDATE erasures e SET letters = e.letters + c.letters FROM counts c WHERE e.subject = c.subject;
+
+-- name: forget_removed_letters
+-- Their number stays in the ledger; a letter is not written again so late.
+DELETE FROM erased_letters WHERE noted_at < now() - interval '60 days';
+
+-- name: swept_letters
+-- Up to where the dead letters of topics were compared with the ledger; one row without a topic where nothing was erased.
+SELECT topic, next_offset FROM swept_letters
+UNION ALL
+SELECT NULL, NULL WHERE NOT EXISTS (SELECT FROM erasures);
+
+-- name: note_swept_letters
+-- $1 topic, $2 next offset.
+INSERT INTO swept_letters AS s (topic, next_offset) VALUES ($1, $2)
+ON CONFLICT (topic) DO UPDATE SET next_offset = excluded.next_offset WHERE s.next_offset <> excluded.next_offset;
 
 -- name: ledger_entries
 -- The ledger for another database, the oldest erasure first. $1 not those before, or null.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
-from app.core.models import Batch, EntityKey, PropertyRow, TemporalRow
+from app.core.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write import fold
@@ -31,7 +31,7 @@ async def candidates(connection: Connection, batch: Batch) -> Batch:
         properties=await _winners(
             connection, "candidate_properties", batch.properties, property_columns(batch.properties)
         ),
-        edges=await _winners(connection, "candidate_edges", batch.edges, columns(batch.edges)),
+        edges=await _winners(connection, "candidate_edges", batch.edges, edge_columns(batch.edges)),
         temporal=await _winners(
             connection, "candidate_temporal", batch.temporal, temporal_columns(batch.temporal)
         ),
@@ -45,12 +45,17 @@ def columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
 
 
 def property_columns(rows: Iterable[PropertyRow]) -> list[list[object]]:
-    """As `columns`, without `told_at`, which decides nothing here."""
+    """As `columns`, without `told_at` and `source`, which decide nothing here."""
     return columns(row[:5] for row in rows)
 
 
+def edge_columns(rows: Iterable[EdgeRow]) -> list[list[object]]:
+    """As `columns`, without `source`, which decides nothing here."""
+    return columns(row[:7] for row in rows)
+
+
 def temporal_columns(rows: Iterable[TemporalRow]) -> list[list[object]]:
-    """As `columns`, without `period`, which follows from period_start, and `told_at`."""
+    """As `columns`, without `period`, which follows from period_start, `told_at` and `source`."""
     return columns(row[:5] + row[6:9] for row in rows)
 
 

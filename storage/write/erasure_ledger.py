@@ -1,25 +1,30 @@
 """The ledger of erasures: an erased entity stays erased.
 
 What a record tells about an erased entity (an edge: about either end) is dropped where it was told not later than the
-erasure. A flush holds a shared advisory lock and reads the ledger in a statement after the lock is held; an erasure
-holds the exclusive one. So no flush is open across an erasure, and one that comes after it sees the ledger. A flush
-that removes edges holds the exclusive one too, since it dates the removal: what another one wrote before is older.
+erasure, or lay in its topic when that began, since a timestamp may be ahead. A flush holds a shared advisory lock and
+reads the ledger in a statement after the lock is held; an erasure holds the exclusive one. So no flush is open across
+an erasure, and one that comes after it sees the ledger. A flush that removes edges holds the exclusive one too, since
+it dates the removal: what another one wrote before is older.
 
 The ledger holds keyed hashes (BLAKE2b, RFC 7693), counts and dates, and nothing else of whom it is about.
 """
 
+import json
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import blake2b
 from typing import Final
 
+import asyncpg
+
+from app.core.erasure import Erasure
 from app.core.errors import FatalError
-from app.core.models import Batch, EntityKey
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RecordSource, TemporalRow
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 
 _MAX_KEY_BYTES: Final = 64
-Erased = Mapping[EntityKey, datetime]
+Erased = Mapping[EntityKey, Erasure]
+Told = EntityRow | PropertyRow | EdgeRow | TemporalRow
 
 
 class ErasureLedger:
@@ -64,24 +69,33 @@ class ErasureLedger:
             return batch
         subjects = {self.subject(key): key for key in batch.keys}
         rows = await connection.fetch(query("erased_subjects"), list(subjects))
-        erased = {subjects[row["subject"]]: row["erased_at"] for row in rows}
-        return _surviving(batch, erased) if erased else batch
+        erased = {subjects[row["subject"]]: erasure_of(row) for row in rows}
+        return surviving(batch, erased) if erased else batch
 
 
-def _surviving(batch: Batch, erased: Erased) -> Batch:
-    def stands(kind: str, reference: str, told_at: datetime) -> bool:
-        erased_at = erased.get(EntityKey(kind, reference))
-        return erased_at is None or told_at > erased_at
+def erasure_of(row: asyncpg.Record) -> Erasure:
+    """Of a row with `erased_at` and `log_ends`, which is JSON text or null."""
+    ends = row["log_ends"]
+    return Erasure(erased_at=row["erased_at"], log_ends=None if ends is None else json.loads(ends))
+
+
+def surviving(batch: Batch, erased: Erased) -> Batch:
+    """The batch without what was told about these before they were erased."""
+
+    def stands(kind: str, reference: str, row: Told) -> bool:
+        erasure = erased.get(EntityKey(kind, reference))
+        place = row.source if isinstance(row.source, RecordSource) else None
+        return erasure is None or erasure.precedes(row.told_at, place)
 
     return Batch(
-        entities=[row for row in batch.entities if stands(row.type, row.reference, row.told_at)],
-        properties=[row for row in batch.properties if stands(row.type, row.reference, row.told_at)],
+        entities=[row for row in batch.entities if stands(row.type, row.reference, row)],
+        properties=[row for row in batch.properties if stands(row.type, row.reference, row)],
         edges=[
             row
             for row in batch.edges
-            if stands(row.left_type, row.left_reference, row.told_at)
-            and stands(row.right_type, row.right_reference, row.told_at)
+            if stands(row.left_type, row.left_reference, row)
+            and stands(row.right_type, row.right_reference, row)
         ],
-        temporal=[row for row in batch.temporal if stands(row.type, row.reference, row.told_at)],
+        temporal=[row for row in batch.temporal if stands(row.type, row.reference, row)],
         removed_edges=batch.removed_edges,
     )

@@ -53,7 +53,7 @@ def edges(rows: Iterable[EdgeRow]) -> list[EdgeRow]:
         else:
             plain.pop(key, None)
     keys = sorted(plain.keys() | told.keys())
-    return [row for key in keys for row in dict.fromkeys(told.get(key) or [plain[key]])]
+    return [row for key in keys for row in _each_metadata(told.get(key) or [plain[key]])]
 
 
 def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
@@ -71,6 +71,11 @@ def temporal(rows: Iterable[TemporalRow]) -> list[TemporalRow]:
         elif ours == theirs:
             kept.append(row)
     return [row for _, kept in sorted(newest.items(), key=itemgetter(0)) for row in _each_value(kept)]
+
+
+def _each_metadata(rows: list[EdgeRow]) -> list[EdgeRow]:
+    # They may differ in their sources, which decide nothing here.
+    return rows if len(rows) == 1 else list({row[:7]: row for row in reversed(rows)}.values())[::-1]
 
 
 def _each_value(rows: list[V]) -> list[V]:

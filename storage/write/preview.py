@@ -20,6 +20,7 @@ from storage.postgres.queries import query
 from storage.write.candidates import (
     candidates,
     columns,
+    edge_columns,
     folded,
     missing_entities,
     property_columns,
@@ -70,7 +71,7 @@ class PostgresPreview:
                         connection,
                         "stored_edges",
                         told.edges,
-                        columns(told.edges),
+                        edge_columns(told.edges),
                         could_win.edges,
                         key_length=5,
                     ),

@@ -184,7 +184,7 @@ async def _stage(connection: Connection, batch: Batch, topics: Mapping[str, int]
     staged: tuple[tuple[str, Sequence[tuple[object, ...]], Sequence[str]], ...] = (
         ("staging_entities", [row[:2] for row in batch.entities], ("type", "reference")),
         ("staging_properties", properties, property_columns),
-        ("staging_edges", batch.edges, EdgeRow._fields),
+        ("staging_edges", [row[:7] for row in batch.edges], EdgeRow._fields[:7]),
         ("staging_temporal", [row[:9] for row in batch.temporal], TemporalRow._fields[:9]),
     )
     for table, rows, names in staged:

@@ -1,7 +1,7 @@
 """The receipt of an erasure, as DELETE answers it: no personal data, the same whenever it is asked for again."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel
@@ -32,7 +32,13 @@ class NotReached(BaseModel):
     """Where data about the entity may remain, and until when; `until` null: without a limit known to the service."""
 
     what: Literal[
-        "source_topics", "normalised_topics", "cdc_topic", "domain_events", "write_ahead_log", "backups"
+        "dead_letters",
+        "source_topics",
+        "normalised_topics",
+        "cdc_topic",
+        "domain_events",
+        "write_ahead_log",
+        "backups",
     ]
     names: list[str]
     until: str | None
@@ -68,18 +74,28 @@ def receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
             removed=erasure.letters,
             checked_at=None if checked_at is None else dates.to_text(checked_at),
         ),
-        not_reached=list(_not_reached(erasure.erased_at, settings)),
+        not_reached=list(_not_reached(erasure, settings)),
     )
 
 
-def _not_reached(erased_at: datetime, settings: Settings) -> Iterator[NotReached]:
-    topics = settings.topics
+def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotReached]:
+    topics, erased_at = settings.topics, erasure.erased_at
     retention_ms = {spec.name: int(spec.config.get("retention.ms", -1)) for spec in settings.topic_specs}
 
     def until(names: list[str]) -> str | None:
         longest = max((retention_ms[name] for name in names), key=lambda ms: float("inf") if ms < 0 else ms)
         return None if longest < 0 else dates.to_text(erased_at + timedelta(milliseconds=longest))
 
+    if erasure.letters_left:
+        ids = list(erasure.letters_left_ids)
+        yield NotReached(
+            what="dead_letters",
+            names=ids,
+            until=until([topics.dead_letters(topic) for topic in _topics_of(ids)]),
+            note=f"{erasure.letters_left} dead letters, of which the first are named, hold the reference as a number "
+            "or a short text where no reference stands (an amount, a date), or more than is looked through. They were "
+            "left: read them by `python -m app dlq show`, and drop those that are about the entity.",
+        )
     sources, normalised = list(topics.sources), list(topics.normalised)
     yield NotReached(
         what="source_topics",
@@ -92,7 +108,10 @@ def _not_reached(erased_at: datetime, settings: Settings) -> Iterator[NotReached
         what="normalised_topics",
         names=normalised,
         until=until(normalised),
-        note="As source_topics.",
+        note="As source_topics."
+        if erasure.log_ends_known
+        else "As source_topics, but for records whose timestamps are ahead: Kafka did not tell what lay in its topics "
+        "when the entity was erased. DELETE it again an hour later, if it is back.",
     )
     yield NotReached(
         what="cdc_topic",
@@ -123,3 +142,7 @@ def _not_reached(erased_at: datetime, settings: Settings) -> Iterator[NotReached
         note="Backups and archived WAL, for as long as the operator keeps them (PROFILE_BACKUP_RETENTION_DAYS). Who "
         "restores one repeats the erasures of the time since.",
     )
+
+
+def _topics_of(letter_ids: Iterable[str]) -> set[str]:
+    return {letter_id.split("/", 1)[0] for letter_id in letter_ids}

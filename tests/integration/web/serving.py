@@ -15,9 +15,11 @@ from app.core.clock import SystemClock
 from app.core.consistency_token import Tokens
 from app.dead_letters.queue import KafkaLetterBox
 from app.dead_letters.store import DeadLetterStore
+from app.erasure.at_log_ends import ErasureAtLogEnds
 from app.erasure.sweeper import LetterSweep
 from app.feed.feed import ChangeFeed
 from app.feed.log import KafkaEventLog
+from app.kafka.log_ends import KafkaLogEnds
 from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
 from web.application import WebServices, build
@@ -58,13 +60,14 @@ async def assembled(
         max_streams=settings.web_event_streams,
         max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
     )
+    log_ends = KafkaLogEnds(brokers or settings.kafka, list(topics))
     services = WebServices(
         feed=feed,
         letter_box=KafkaLetterBox(list(topics), store),
         reader=stores.reader,
         writer=shared,
         preview=stores.preview,
-        eraser=stores.eraser,
+        eraser=ErasureAtLogEnds(stores.eraser, log_ends),
         letters=sweep,
         exporter=stores.exporter,
         directory=stores.directory,
@@ -86,6 +89,7 @@ async def assembled(
         # They close their connections on the way out.
         await asyncio.gather(sweeping, refreshing, return_exceptions=True)
         await feed.close()
+        await log_ends.close()
         await stores.close()
 
 

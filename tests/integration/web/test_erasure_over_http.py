@@ -10,6 +10,7 @@ import pytest
 
 from agents.entities_edges import EntitiesEdges
 from agents.entity_properties import EntityProperties
+from agents.temporal_data import TemporalData
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from app.core.dates import parse, to_epoch_ms, to_text
@@ -20,10 +21,13 @@ from app.dead_letters.sink import KafkaDeadLetters
 from app.dead_letters.store import DeadLetterStore
 from app.erasure.guarded_sink import ErasureAwareLetters
 from app.ingest.processor import IngestProcessor
+from app.kafka.client import AIOKafkaConsumer, TopicPartition
+from app.kafka.producer import DurableProducer, Outgoing
 from tests.integration.web.serving import Client, Served, serving
 
 pytestmark = pytest.mark.integration
 
+HALF_AN_HOUR = timedelta(minutes=30)
 MARIA = "/v1/graph/by-reference/user/maria"
 SYNC = {
     "entities": [
@@ -87,6 +91,24 @@ async def ids(settings: Settings, *topics: str) -> list[str]:
     async with DeadLetterStore(settings.kafka_brokers, topics) as store:
         selection = await store.select(LetterFilter())
         return [found.id async for found in store.read(selection)]
+
+
+async def all_of(settings: Settings, topic: str) -> list[Any]:
+    """The records of a topic, as a consumer gives them."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka_brokers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        await consumer.topics()
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        records: list[Any] = []
+        while len(records) < sum(ends.values()):
+            fetched = await consumer.getmany(timeout_ms=1_000)
+            records += [record for found in fetched.values() for record in found]
+        return records
+    finally:
+        await consumer.stop()
 
 
 async def test_the_entity_its_neighbours_and_look_ups_are_gone_before_the_answer(
@@ -164,6 +186,71 @@ async def test_records_from_before_do_not_bring_it_back_and_later_ones_do(
     assert await ids(settings, topics.entity_properties) == [f"{topics.entity_properties}/0/21"]
 
 
+async def test_records_from_before_that_are_stamped_ahead_do_not_bring_it_back(
+    served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters, db: Any
+) -> None:
+    """All three topics, on their real logs; the same record told again after the answer comes in."""
+    client = served.client
+    point = {
+        "entity_reference": "maria",
+        "entity_type": "user",
+        "property_type": "visits",
+        "property_value": 1,
+        "property_reference_date": "2025-01-01T00:00:00Z",
+        "property_granularity": "day",
+    }
+    field = {
+        "entity_reference": "maria",
+        "entity_type": "user",
+        "field_name": "email",
+        "field_value": "m",
+        "reference_date": "2025-01-01T00:00:00Z",
+    }
+    knows = {"entity_reference": "maria", "entity_type": "user", "relation_type": "knows"}
+    bodies = {
+        topics.temporal_data: (TemporalData, point),
+        topics.entity_properties: (EntityProperties, field),
+        topics.entities_edges: (EntitiesEdges, {"reference": "jose", "type": "user", "edges": [knows]}),
+    }
+    sink = ErasureAwareLetters(letters, served.stores.erasures)
+    policy = DeadLetterPolicy(max_ratio=1.0, min_records=1_000, max_run=1_000)
+    producer = DurableProducer(settings.kafka_brokers)
+
+    async def produce(topic: str, value: Any, told_at: datetime) -> None:
+        data = json.dumps(value).encode()
+        await producer.publish([Outgoing(topic, b"user:maria", data, [], to_epoch_ms(told_at))])
+
+    async def read_again() -> None:
+        for topic, (decoder, _) in bodies.items():
+            processor = IngestProcessor(decoder(settings), served.stores.writer, sink, policy)
+            await processor.process(await all_of(settings, topic))
+
+    try:
+        await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+        for minutes, (topic, (_, value)) in enumerate(bodies.items(), start=1):
+            await produce(topic, value, datetime.now(UTC) + timedelta(minutes=19 * minutes))
+        await produce(
+            topics.entity_properties, {"entity_reference": "maria"}, datetime.now(UTC) + HALF_AN_HOUR
+        )
+        await read_again()
+        receipt = await body(await client.delete(MARIA))
+        assert receipt["dead_letters"]["removed"] == 1, "its letter is stamped ahead too"
+        await read_again()
+        await tree(client, MARIA, 404)
+        assert await db.fetchval("SELECT count(*) FROM edges") == 0
+        assert await ids(settings, topics.entity_properties) == []
+
+        await asyncio.sleep(0.01)  # another millisecond, which is what timestamps are counted in
+        for topic, (_, value) in bodies.items():
+            await produce(topic, value, datetime.now(UTC))
+        await read_again()
+        told = await tree(client, MARIA)
+        assert (set(told["properties"]), set(told["temporal_data"])) == ({"email"}, {"visits"})
+        assert await db.fetchval("SELECT count(*) FROM edges") == 1
+    finally:
+        await producer.close()
+
+
 async def test_dead_letters_about_it_are_removed_and_those_of_others_stay(
     served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
 ) -> None:
@@ -200,6 +287,75 @@ async def test_dead_letters_about_it_are_removed_and_those_of_others_stay(
         f"{source}/0/2",
         f"{cdc}/0/2",
     ]
+
+
+async def test_letters_that_name_it_in_any_way_go_and_a_thousand_about_others_stay(
+    served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
+) -> None:
+    client = served.client
+    one = {"entities": [{"reference": "1", "type": "user", "properties": {"n": 1}}]}
+    await body(await client.post("/v1/graph/sync", json=one), 202)
+    metrics, crm = topics.sources[4], topics.sources[2]
+    about = [
+        letter(metrics, 1, {"subject": "user/1", "metric": "m", "revision": 1}),
+        letter(crm, 1, {"Customer": {"ExternalRef": 1}}),
+        letter(crm, 2, '{"user_id": "1", "name": "José"}'.encode("latin-1")),
+        letter(topics.entity_properties, 1, {"entity_reference": "1", "entity_type": None}),
+        letter(topics.entities_edges, 1, {"payload": json.dumps({"entityReference": "1"})}),
+    ]
+    of_others = [
+        letter(
+            topics.entity_properties,
+            number,
+            {"entity_reference": str(number), "entity_type": "user", "field_value": 1, "id": 1},
+            key=f"user:{number}".encode(),
+        )
+        for number in range(10, 1_010)
+    ]
+    for each in about:
+        await letters.publish([each])
+    await letters.publish(of_others)
+    receipt = await body(await client.delete("/v1/graph/by-reference/user/1"))
+    assert (receipt["dead_letters"]["state"], receipt["dead_letters"]["removed"]) == ("removed", 5)
+    assert await ids(settings, metrics, crm, topics.entities_edges) == []
+    assert len(await ids(settings, topics.entity_properties)) == 1_000
+    (left,) = [each for each in receipt["not_reached"] if each["what"] == "dead_letters"]
+    assert left["note"].startswith("1000 dead letters")
+
+    # Another program writes later, about a record from before.
+    await letters.publish([letter(crm, 3, {"Customer": {"ExternalRef": "1"}})])
+    async with asyncio.timeout(30):
+        while await ids(settings, crm):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        removed = 0
+        while removed < 6:
+            again = await body(await client.delete("/v1/graph/by-reference/user/1"))
+            removed = again["dead_letters"]["removed"]
+    assert removed == 6
+
+
+async def test_receipts_of_erasures_within_a_second_count_their_letters(
+    served: Served, topics: TopicNames, letters: KafkaDeadLetters
+) -> None:
+    client = served.client
+    people = [f"person-{number}" for number in range(12)]
+    told = {"entities": [{"reference": each, "type": "user", "properties": {}} for each in people]}
+    await body(await client.post("/v1/graph/sync", json=told), 202)
+    for at, person in enumerate(people):
+        await letters.publish(
+            [letter(topics.sources[1], 10 * at + n, {"customerId": person}) for n in range(at)]
+        )
+
+    async def erased(person: str) -> int:
+        path = f"/v1/graph/by-reference/user/{person}"
+        async with asyncio.timeout(30):
+            while True:
+                receipt = await body(await client.delete(path))
+                if receipt["dead_letters"]["state"] == "removed":
+                    return int(receipt["dead_letters"]["removed"])
+                await asyncio.sleep(0.1)
+
+    assert await asyncio.gather(*map(erased, people)) == list(range(12))
 
 
 async def test_with_kafka_down_it_is_erased_and_the_letters_are_removed_later(

@@ -68,7 +68,7 @@ def refused(decoder: Decoder, value: bytes | dict[str, Any] | None) -> InvalidEr
 
 def test_an_entity_and_its_edges() -> None:
     batch = decode(EDGES, ENTITY | {"edges": [EDGE, EDGE | {"metadata": {"role": "admin"}}]})
-    assert batch.entities == [EntityRow("user", "u1", TOLD_AT)]
+    assert batch.entities == [EntityRow("user", "u1", TOLD_AT, RecordSource("topic", 0, 0))]
     plain, described = batch.edges
     assert plain[:6] == ("user", "u1", "organization", "o1", "member_of", None)
     assert json.loads(described.metadata or "") == {"role": "admin"}
@@ -78,7 +78,7 @@ def test_an_entity_and_its_edges() -> None:
 @pytest.mark.parametrize("payload", [{"reference": "u1", "type": "user"}, ENTITY | {"edges": []}])
 def test_an_entity_alone(payload: dict[str, Any]) -> None:
     batch = decode(EDGES, payload)
-    assert batch.entities == [EntityRow("user", "u1", TOLD_AT)]
+    assert batch.entities == [EntityRow("user", "u1", TOLD_AT, RecordSource("topic", 0, 0))]
     assert batch.edges == []
 
 

@@ -53,7 +53,8 @@ def test_a_source_record_may_name_by_any_text_or_number() -> None:
         "x": [None, True, "z"],
     }
     named = names(json.dumps(record).encode(), key=b"c-2", typed=False)
-    assert named.references == {"account.opened", "c-1", "5", "z", "c-2"}
+    assert named.references >= {"account.opened", "c-1", "c-2"}
+    assert named.doubtful >= {"5", "z"}, "what is short or a number names nobody without a name that says so"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.core.erasure import Named
 from app.core.errors import TransientError
 from app.core.models import EntityKey
 from app.core.records import DeadLetter, StoredLetter
+from app.dead_letters.store import LetterBatch
 from app.erasure.guarded_sink import ErasureAwareLetters
 from app.erasure.sweeper import LetterSweep
 
@@ -29,7 +30,11 @@ class Register:
     """Maria is erased."""
 
     due: dict[str, datetime] = field(default_factory=lambda: {"maria": ERASED_AT})
-    noted: list[tuple[Mapping[str, datetime], Mapping[str, int]]] = field(default_factory=list)
+    noted: list[Mapping[str, datetime]] = field(default_factory=list)
+    removed: set[tuple[str, str]] = field(default_factory=set)
+    left: dict[str, set[str]] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
+    anything: bool = True
 
     async def unchecked(self) -> Mapping[str, datetime]:
         return dict(self.due)
@@ -43,8 +48,26 @@ class Register:
         ]
 
     async def note_letters(self, checked: Mapping[str, datetime], letters: Mapping[str, int]) -> None:
-        self.noted.append((dict(checked), dict(letters)))
-        self.due.clear()
+        assert not letters, "they are counted before they are removed"
+        self.noted.append(dict(checked))
+        for ledger_id in checked:
+            self.due.pop(ledger_id)
+
+    async def note_removed(self, about: Mapping[str, Collection[str]]) -> None:
+        self.removed |= {(ledger_id, letter) for letter, ids in about.items() for ledger_id in ids}
+
+    async def note_left(self, checked: Mapping[str, datetime], left: Mapping[str, Collection[str]]) -> None:
+        assert set(left) <= set(checked)
+        self.left = {ledger_id: set(letters) for ledger_id, letters in left.items()}
+
+    async def swept(self) -> Mapping[str, int] | None:
+        return dict(self.positions) if self.anything else None
+
+    async def note_swept(self, topic: str, next_offset: int) -> None:
+        self.positions[topic] = next_offset
+
+    def count(self, ledger_id: str) -> int:
+        return sum(1 for each, _ in self.removed if each == ledger_id)
 
 
 @dataclass
@@ -54,6 +77,7 @@ class Topics:
     written: dict[str, list[list[tuple[bytes, StoredLetter | None]]]]
     removed: list[tuple[str, bytes]] = field(default_factory=list)
     error: Exception | None = None
+    read: list[bytes] = field(default_factory=list)
     opened: int = 0
 
     @asynccontextmanager
@@ -61,9 +85,14 @@ class Topics:
         self.opened += 1
         yield self
 
-    async def batches(self, topic: str) -> AsyncIterator[Sequence[tuple[bytes, StoredLetter | None]]]:
+    async def batches(self, topic: str, *, first: int | None = None) -> AsyncIterator[LetterBatch]:
+        offset = 0
         for batch in self.written.get(topic, []):
-            yield batch
+            read = [each for at, each in enumerate(batch, start=offset) if at >= (first or 0)]
+            self.read += [key for key, _ in read]
+            offset += len(batch)
+            yield LetterBatch(letters=read, next_offset=offset)
+        yield LetterBatch(letters=[], next_offset=offset)
 
     async def remove_keys(self, topic: str, keys: Sequence[bytes]) -> None:
         if self.error is not None:
@@ -104,13 +133,94 @@ async def test_letters_about_the_erased_are_removed_and_counted() -> None:
     register = Register()
     await sweep_of(register, topics).sweep()
     assert topics.removed == [("edges", b"a"), ("edges", b"d"), ("source", b"s")]
-    assert register.noted == [({"maria": ERASED_AT}, {"maria": 3})]
+    assert register.noted == [{"maria": ERASED_AT}]
+    assert register.count("maria") == 3
 
 
-async def test_a_source_text_in_a_typed_topic_names_nobody() -> None:
-    topics = Topics({"edges": [[stored("a", "x", customer_id="maria")]]})
+async def test_another_name_of_the_field_is_one_in_every_topic() -> None:
+    topics = Topics({"edges": [[stored("a", "x", customer_id="maria"), stored("b", "x", note="mariana")]]})
+    await sweep_of(Register(), topics).sweep()
+    assert topics.removed == [("edges", b"a")]
+
+
+async def test_a_reference_of_another_type_is_left_in_a_typed_topic() -> None:
+    topics = Topics({"edges": [[stored("a", "maria", type="device")]]})
     await sweep_of(Register(), topics).sweep()
     assert topics.removed == []
+
+
+async def test_the_reason_and_headers_of_other_programs_name_whom_a_letter_is_about() -> None:
+    _, letter = stored("a", "x")
+    by_reason = replace(letter, reason="user/maria exceeds PROFILE_MAX_ENTITY_BYTES.")
+    by_header = replace(letter, headers=(("dlq.topic", b"maria"), ("origin", b"maria")))
+    by_topic = replace(letter, headers=(("dlq.topic", b"maria"),))
+    topics = Topics({"edges": [[(b"a", by_reason), (b"b", by_header), (b"c", by_topic)]]})
+    await sweep_of(Register(), topics).sweep()
+    assert topics.removed == [("edges", b"a"), ("edges", b"b")]
+
+
+async def test_letters_that_are_written_after_the_sweep_are_removed_too() -> None:
+    """Flink and the agents write some later, about records from before."""
+    register = Register()
+    topics = Topics({"source": [[stored("a", "maria"), stored("b", "jose")]]})
+    sweep = sweep_of(register, topics)
+    await sweep.sweep()
+    topics.written["source"].append([stored("c", "maria"), stored("d", "jose")])
+    topics.read.clear()
+    await sweep.sweep()
+    assert topics.removed == [("source", b"a"), ("source", b"c")]
+    assert topics.read == [b"c", b"d"], "what was compared is not read again"
+    assert register.count("maria") == 2
+    await sweep_of(register, topics).sweep()  # another process
+    assert topics.read == [b"c", b"d"]
+
+
+async def test_an_erasure_during_a_sweep_of_others_counts_its_letters() -> None:
+    """Several erasures within seconds: the sweep for one finds the letters of the next ones."""
+    register = Register(due={"jose": ERASED_AT})  # maria's commits while the sweep for jose goes on
+    topics = Topics({"edges": [[stored("a", "maria"), stored("b", "maria")]]})
+    sweep = sweep_of(register, topics)
+    await sweep.sweep()
+    assert topics.removed == [("edges", b"a"), ("edges", b"b")]
+    register.due["maria"] = ERASED_AT
+    topics.written = {"edges": [[(b"a", None), (b"b", None)]]}
+    await sweep.sweep()
+    assert register.count("maria") == 2
+
+
+async def test_a_letter_counts_once_however_often_its_removal_is_tried() -> None:
+    register = Register()
+    topics = Topics({"edges": [[stored("a", "maria")]]}, error=TransientError("Kafka is down."))
+    for _ in range(2):
+        with pytest.raises(TransientError):
+            await sweep_of(register, topics).sweep()
+    topics.error = None
+    await sweep_of(register, topics).sweep()
+    assert topics.removed == [("edges", b"a")]
+    assert register.count("maria") == 1
+
+
+async def test_letters_that_may_be_about_the_erased_are_told_and_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register = Register()
+
+    async def erased_among(named: Sequence[Named]) -> list[frozenset[str]]:
+        return [frozenset(["maria"]) if "1" in each.references else frozenset() for each in named]
+
+    monkeypatch.setattr(register, "erased_among", erased_among)
+    topics = Topics({"source": [[stored("a", "x", amount=1), stored("b", "y", amount=2)]]})
+    await sweep_of(register, topics).sweep()
+    assert topics.removed == []
+    assert register.left == {"maria": {"a"}}
+
+
+async def test_a_letter_that_names_too_many_is_told_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.erasure.mentions._MAX_NAMES", 50)
+    register = Register()
+    topics = Topics({"source": [[stored("a", "x", names=[f"user-{n}" for n in range(100)])]]})
+    await sweep_of(register, topics).sweep()
+    assert register.left == {"maria": {"a"}}
 
 
 async def test_what_is_removed_already_or_written_again_is_not_removed_again() -> None:
@@ -120,12 +230,13 @@ async def test_what_is_removed_already_or_written_again_is_not_removed_again() -
     register = Register()
     await sweep_of(register, topics).sweep()
     assert topics.removed == []
-    assert register.noted == [({"maria": ERASED_AT}, {})]
+    assert register.noted == [{"maria": ERASED_AT}]
+    assert register.count("maria") == 0
 
 
-async def test_where_nothing_is_due_kafka_is_not_asked() -> None:
+async def test_where_nothing_was_ever_erased_kafka_is_not_asked() -> None:
     topics = Topics({})
-    await sweep_of(Register(due={}), topics).sweep()
+    await sweep_of(Register(due={}, anything=False), topics).sweep()
     assert topics.opened == 0
 
 
@@ -179,8 +290,10 @@ def dead(offset: int, reference: str) -> DeadLetter:
 
 async def test_agents_take_letters_about_the_erased_back_after_they_published_them() -> None:
     sent = Sent()
-    letters = ErasureAwareLetters(sent, Register())
+    register = Register()
+    letters = ErasureAwareLetters(sent, register)
     await letters.publish([dead(1, "jose"), dead(2, "maria")])
     await letters.publish([dead(3, "jose")])
     await letters.publish([])
     assert sent.calls == [("publish", [1, 2]), ("remove", [2]), ("publish", [3])]
+    assert register.removed == {("maria", "edges/0/2")}

@@ -104,6 +104,15 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     assert {each.what: each.until for each in unset}["backups"] is None
 
 
+def test_letters_that_were_left_are_named_with_the_reason() -> None:
+    settings = Settings(_env_file=None, topic_prefix="t.")
+    left = replace(RECEIPT, letters_left=30, letters_left_ids=("t.crm.events/0/1", "t.temporal-data/2/7"))
+    (told,) = [each for each in receipt_of(left, settings).not_reached if each.what == "dead_letters"]
+    assert told.names == ["t.crm.events/0/1", "t.temporal-data/2/7"]
+    assert told.note.startswith("30 dead letters")
+    assert not [each for each in receipt_of(RECEIPT, settings).not_reached if each.what == "dead_letters"]
+
+
 async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: Client, world: World) -> None:
     world.entities.moved = {8: 7}
     response = await client.delete("/v1/graph/8", allow_redirects=False)

@@ -1,0 +1,73 @@
+"""Up to where the topics are written, for whoever has to tell what came before something from what came after."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from app.kafka.client import AIOKafkaConsumer, KafkaError, TopicPartition, client_options
+
+logger = logging.getLogger(__name__)
+
+_TIMEOUT_S: Final = 2.0
+
+
+class KafkaLogEnds:
+    """Implements app.ports.erasure.LogEnds; connects at the first question, and anew after a failure."""
+
+    def __init__(
+        self, brokers: Sequence[str], topics: Sequence[str], *, timeout_s: float = _TIMEOUT_S
+    ) -> None:
+        self._brokers = brokers
+        self._topics = topics
+        self._timeout_s = timeout_s
+        self._consumer: AIOKafkaConsumer | None = None
+        self._turn = asyncio.Lock()
+
+    async def ends(self) -> Mapping[str, Sequence[int]] | None:
+        """By topic the end offset of each partition, open transactions included; None where Kafka does not answer.
+
+        What a broker acknowledged to its producer before this was called lies before the ends. A topic that does not
+        exist is left out.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s), self._turn:
+                return await self._ask()
+        except (KafkaError, OSError, TimeoutError) as error:
+            logger.warning("Kafka does not tell the ends of its topics (%s)", type(error).__name__)
+            await self.close()
+            return None
+
+    async def _ask(self) -> Mapping[str, Sequence[int]]:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **client_options(self._brokers),
+                enable_auto_commit=False,
+                request_timeout_ms=int(self._timeout_s * 1000),
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        there = await self._consumer.topics()  # asked each time, so that new partitions are known
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            if topic in there
+            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+        ]
+        found = await self._consumer.end_offsets(partitions) if partitions else {}
+        ends: dict[str, list[int]] = {}
+        for partition in partitions:
+            ends.setdefault(partition.topic, []).append(found[partition])
+        return ends
+
+    async def close(self) -> None:
+        """Disconnect. Never raises."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(consumer.stop(), self._timeout_s)
