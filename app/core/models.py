@@ -8,8 +8,10 @@ and with where the record lies, since a timestamp may be ahead. Who wins is deci
 nothing about when a fact was told.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -103,6 +105,9 @@ class TemporalRow(NamedTuple):
     source: Source | None = None  # where it was told; an erasure is compared with it
 
 
+Row = EntityRow | PropertyRow | EdgeRow | TemporalRow
+
+
 @dataclass(slots=True, kw_only=True)
 class Batch:
     """Everything that one transaction writes. May hold repetitions; the order of rows means nothing.
@@ -119,6 +124,11 @@ class Batch:
     def __len__(self) -> int:
         rows = len(self.entities) + len(self.properties) + len(self.edges) + len(self.temporal)
         return rows + len(self.removed_edges)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """All but removals."""
+        return chain(self.entities, self.properties, self.edges, self.temporal)
 
     @property
     def keys(self) -> set[EntityKey]:
@@ -163,6 +173,8 @@ class Changes:
     properties_changed: int = 0
     edges_changed: int = 0
     temporal_changed: int = 0
+    erased: frozenset[Row] = frozenset()  # rows that were dropped: told before their entity was erased
+    losing: frozenset[Row] = frozenset()  # rows of requests that say what is stored, or something older
 
     def __bool__(self) -> bool:
         return bool(self.entities or self.keys or self.lookups)

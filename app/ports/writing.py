@@ -21,7 +21,7 @@ class ProfileWriter(Protocol):
         ...
 
     async def now(self) -> datetime:
-        """The primary's clock, in UTC."""
+        """The primary's clock, in UTC; later than every erasure and removal that was answered."""
         ...
 
 

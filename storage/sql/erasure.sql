@@ -40,7 +40,7 @@ UPDATE temporal_properties SET erased = true FROM entity WHERE entity_id = entit
 
 -- name: erase_entity
 -- Delete an entity, its edges on both sides and its points, and note it in the ledger. The date is the primary's clock
--- after the lock was held, so that every flush before it is older. $1 id, $2 subject, $3 fingerprint of the key,
+-- after the lock was held, so that every flush before it is older, and later than that of the erasure before. $1 id, $2 subject, $3 fingerprint of the key,
 -- $4 subject of the reference, $5 subject of the id, $6 end offsets of topics as JSON text, or null.
 WITH edges_gone AS (
     DELETE FROM edges WHERE left_entity_id = $1 OR right_entity_id = $1 RETURNING left_entity_id
@@ -48,9 +48,11 @@ WITH edges_gone AS (
     DELETE FROM temporal_properties WHERE entity_id = $1 RETURNING 1
 ), entity_gone AS (
     DELETE FROM entities WHERE id = $1 RETURNING properties
+), tick AS (
+    UPDATE writers_clock SET latest = greatest(clock_timestamp(), latest + interval '1 microsecond') RETURNING latest
 ), noted AS (
     INSERT INTO erasures (subject, erased_at, key_fingerprint, reference_subject, id_subject, properties, edges, points)
-    VALUES ($2, clock_timestamp(), $3, $4, $5,
+    VALUES ($2, coalesce((SELECT latest FROM tick), clock_timestamp()), $3, $4, $5,
             (SELECT count(*) FROM entity_gone, jsonb_object_keys(properties)),
             (SELECT count(*) FROM edges_gone), (SELECT count(*) FROM points_gone))
     ON CONFLICT (subject) DO UPDATE

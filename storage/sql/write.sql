@@ -271,10 +271,14 @@ WITH named AS MATERIALIZED (
         AS r (left_type, left_reference, right_type, right_reference, relationship_type)
     JOIN entities l ON l.type = r.left_type AND l.reference = r.left_reference
     JOIN entities t ON t.type = r.right_type AND t.reference = r.right_reference
+), tick AS (
+    UPDATE writers_clock SET latest = greatest(clock_timestamp(), latest + interval '1 microsecond')
+    WHERE EXISTS (SELECT FROM named)
+    RETURNING latest
 ), removed AS (
     INSERT INTO edges AS e (left_entity_id, right_entity_id, relationship_type, removed_at)
     SELECT n.left_id, n.right_id, n.relationship_type, c.now
-    FROM named n, (SELECT clock_timestamp() AS now OFFSET 0) AS c
+    FROM named n, (SELECT coalesce((SELECT latest FROM tick), clock_timestamp()) AS now OFFSET 0) AS c
     ORDER BY n.left_id, n.right_id, n.relationship_type
     ON CONFLICT (left_entity_id, right_entity_id, relationship_type) DO UPDATE
     SET removed_at = excluded.removed_at, updated_at = now()
@@ -374,5 +378,5 @@ SELECT ensure_temporal_partitions($1::timestamptz[]);
 SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint;
 
 -- name: primary_clock
--- The primary's time.
-SELECT clock_timestamp();
+-- The primary's time, later than every erasure and removal that is committed, though its clock may be behind.
+SELECT greatest(clock_timestamp(), (SELECT latest + interval '1 microsecond' FROM writers_clock));

@@ -8,7 +8,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from app.core.models import Changes, EntityKey, Lookup
+from app.core.models import Batch, Changes, EntityKey, Lookup, RecordSource, Row
 from storage.cache.lookups import lookups_of
 
 _IN_THREAD_FROM: Final = 200  # documents
@@ -27,12 +27,14 @@ _PROPERTIES: Final = msgspec.json.Decoder(dict[str, _Stored])
 @dataclass(slots=True)
 class Effects:
     """Rows of the statement `flush_staged`: entities that were created, what changed of others, and the microseconds
-    that each of its steps took.
+    that each of its steps took. `erased` and `losing` are rows of the batch that did not come to it.
     """
 
     created: list[asyncpg.Record] = field(default_factory=list)
     changed: list[asyncpg.Record] = field(default_factory=list)
     steps: list[tuple[str, int]] = field(default_factory=list)
+    erased: frozenset[Row] = frozenset()
+    losing: frozenset[Row] = frozenset()
 
     def add(self, rows: Sequence[asyncpg.Record]) -> None:
         """Take in what a statement returned."""
@@ -44,6 +46,15 @@ class Effects:
 
     def __bool__(self) -> bool:
         return bool(self.created or self.changed)
+
+    def compare(self, batch: Batch, told: Batch, could_win: Batch) -> None:
+        """Note what the ledger took from the batch, and which rows of requests were left behind by the comparison."""
+        if told is not batch:
+            self.erased = frozenset(batch.rows) - frozenset(told.rows)
+        first = next(told.rows, None)
+        # Whoever sends a record asks for no answer, and its windows are large.
+        if first is not None and not isinstance(first.source, RecordSource):
+            self.losing = frozenset(told.rows) - frozenset(could_win.rows)
 
 
 def union(changes: Sequence[Changes]) -> Changes:
@@ -85,6 +96,8 @@ async def changes_of(effects: Effects, position: int) -> Changes:
         properties_changed=sum(len(_PROPERTIES.decode(document)) for document in _new(effects)),
         edges_changed=count["edge"],
         temporal_changed=count["temporal"],
+        erased=effects.erased,
+        losing=effects.losing,
     )
 
 

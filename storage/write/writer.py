@@ -125,6 +125,7 @@ class PostgresWriter:
         await self._hooks.reach("after-ledger")
         with span("compare"):
             could_win = await candidates(connection, folded(told))
+        effects.compare(batch, told, could_win)
         if not len(could_win):
             return
         is_staged = len(could_win) > len(could_win.removed_edges)

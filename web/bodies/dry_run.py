@@ -19,7 +19,7 @@ import msgspec
 
 from app.core import dates
 from app.core.errors import AmbiguousReferenceError, InvalidError
-from app.core.models import EdgeRow, EntityKey, PropertyRow, RemovedEdge, TemporalRow
+from app.core.models import EdgeRow, EntityKey, EntityRow, PropertyRow, RemovedEdge, Row, TemporalRow
 from app.core.preview import Difference, Outcome, Preview, Stored
 from web.bodies.item_errors import Refusal
 
@@ -49,11 +49,24 @@ def encode(preview: Preview, refusals: Iterable[Refusal]) -> bytes:
     return msgspec.json.encode({"dry_run": True, **lists, "refused": [_refused(*each) for each in refusals]})
 
 
+def shown(row: Row) -> Item:
+    """The kind of a row, and the members that identify it."""
+    match row:
+        case PropertyRow():
+            return _property(row)[0]
+        case EdgeRow():
+            return _named_relationship(row)
+        case TemporalRow():
+            return _data_point(row)[0]
+        case EntityRow():
+            return _entity(EntityKey(row.type, row.reference))[0]
+
+
 def _items(
-    differences: Iterable[Difference[R]], shown: Callable[[R], tuple[Item, Stored | None]]
+    differences: Iterable[Difference[R]], show: Callable[[R], tuple[Item, Stored | None]]
 ) -> Iterator[tuple[Outcome, Item]]:
     for difference in differences:
-        item, new = shown(difference.row)
+        item, new = show(difference.row)
         unchanged = difference.outcome in ("same", "older")
         if unchanged:
             item["reason"] = difference.outcome

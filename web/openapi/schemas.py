@@ -136,8 +136,26 @@ _ANSWERS: Final[dict[str, Schema]] = {
         description="The entity was a placeholder and is one with another one now.",
     ),
     "Accepted": record(
-        {"status": {"const": "sync request accepted for processing"}}, description="It is committed."
+        {
+            "status": {"const": "sync request accepted for processing"},
+            "ignored": array(ref("Ignored"), description="What was left out; absent where nothing was."),
+        },
+        description="It is committed.",
+        optional=frozenset({"ignored"}),
     ),
+    "Ignored": {
+        "type": "object",
+        "description": "An item that was not written; the members beside `kind` and `reason` identify it.",
+        "properties": {
+            "kind": {"enum": ["entity", "property", "relationship", "temporal"]},
+            "reason": {
+                "enum": ["older", "erased", "older-or-same"],
+                "description": "older: what is stored is dated later, or was removed later. erased: the entity was "
+                "erased while the request was on its way. older-or-same: the primary could not be asked which.",
+            },
+        },
+        "required": ["kind", "reason"],
+    },
     "Difference": {
         "type": "object",
         "description": "What a write would do to one item; the members beside `kind` identify it.",

@@ -12,10 +12,12 @@ from typing import Final
 from aiohttp import web
 
 from app.core.consistency_token import HEADER as TOKEN
-from app.core.errors import InvalidError
-from app.core.models import Batch, EntityKey, RequestSource
+from app.core.errors import InvalidError, ProfileError
+from app.core.models import Batch, Changes, EntityKey, RequestSource
 from app.core.preview import Preview
 from web.bodies import dry_run, sync, temporal
+from web.bodies.dry_run import Item
+from web.bodies.ignored import accepted, batch_of, ignored_items
 from web.bodies.item_errors import Refusal, Refusals
 from web.http import bodies, parameters
 from web.http.guard import GIVEN_REQUEST_ID
@@ -80,7 +82,7 @@ async def _answer(
     services: WebServices, batch: Batch, refusals: Refusals | None, paths: Mapping[EntityKey, str]
 ) -> web.Response:
     if refusals is None:
-        headers = dict(_HEADERS)
+        headers, ignored = dict(_HEADERS), list[Item]()
         if len(batch):
             try:
                 changes = await services.writer.write(batch)
@@ -88,7 +90,9 @@ async def _answer(
                 _place(error, paths)
                 raise
             headers[TOKEN] = services.tokens.spell(changes.position)
-        return web.Response(status=202, body=_ACCEPTED, headers=headers)
+            ignored = await _ignored(services, batch, changes)
+        answer = accepted(ignored) if ignored else _ACCEPTED
+        return web.Response(status=202, body=answer, headers=headers)
     preview = await services.preview.preview(batch) if len(batch) else Preview()
     for _, refused in preview.refused:
         _place(refused, paths)
@@ -101,3 +105,18 @@ def _place(error: InvalidError, paths: Mapping[EntityKey, str]) -> None:
     """Name the place in the request of an entity that the store refuses."""
     if error.field is None and error.entity is not None:
         error.field = paths.get(EntityKey(*error.entity))
+
+
+async def _ignored(services: WebServices, batch: Batch, changes: Changes) -> list[Item]:
+    """What the write left out of this request; rows that say what is stored already are not told of."""
+    if not (changes.erased or changes.losing):
+        return []
+    rows = set(batch.rows)
+    erased, losing = rows & changes.erased, rows & changes.losing
+    older: Preview | None = Preview()
+    if losing:
+        try:
+            older = await services.preview.preview(batch_of(losing))
+        except ProfileError:
+            older = None  # it is committed all the same; which of them are older is not known
+    return ignored_items(erased, losing, older)

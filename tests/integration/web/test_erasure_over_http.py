@@ -377,6 +377,51 @@ async def test_with_kafka_down_it_is_erased_and_the_letters_are_removed_later(
     assert (receipt["dead_letters"]["state"], receipt["dead_letters"]["removed"]) == ("removed", 1)
 
 
+async def test_what_is_written_after_an_erasure_comes_in_though_the_clock_went_back(
+    served: Served, db: Any
+) -> None:
+    """As after a promotion of a server whose clock is behind."""
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    ahead = datetime.now(UTC) + timedelta(minutes=10)
+    await db.execute("UPDATE writers_clock SET latest = $1", ahead)
+    receipt = await body(await client.delete(MARIA))
+    assert parse(receipt["erased_at"], field="erased_at") > ahead
+    answer = await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    assert "ignored" not in answer
+    assert len((await tree(client, MARIA))["edges"]) == 1
+    again = await body(await client.delete(MARIA))
+    assert again["erased_at"] > receipt["erased_at"]
+
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    knows = {"source_reference": "jose", "target_reference": "maria", "relationship_type": "knows"}
+    await body(await client.post("/v1/graph/sync", json={"removed_relationships": [knows]}), 202)
+    await body(await client.post("/v1/graph/sync", json={"relationships": [knows]}), 202)
+    assert len((await tree(client, "/v1/graph/by-reference/user/jose"))["edges"]) == 1
+
+
+async def test_a_write_that_is_older_says_so(served: Served) -> None:
+    client = served.client
+    await body(await client.post("/v1/graph/sync", json=SYNC), 202)
+    old = {"reference": "maria", "type": "user", "reference_date": "2020-01-01", "properties": {"email": "x"}}
+    answer = await body(await client.post("/v1/graph/sync", json={"entities": [old]}), 202)
+    assert answer["ignored"] == [
+        {"kind": "property", "type": "user", "reference": "maria", "field": "email", "reason": "older"}
+    ]
+    point = {
+        "entity_reference": "maria",
+        "entity_type": "user",
+        "key": "k",
+        "granularity": "day",
+        "reference_date": "2025-01-01",
+        "value": 1,
+    }
+    for value, ignored in ((1, 0), (1, 0), (0, 1)):
+        points = {"data_points": [{**point, "value": value}]}
+        answer = await body(await client.post("/v1/temporal/ingest", json=points), 202)
+        assert len(answer.get("ignored", [])) == ignored
+
+
 async def test_removals_over_http(served: Served) -> None:
     client = served.client
     await body(await client.post("/v1/graph/sync", json=SYNC), 202)
