@@ -18,6 +18,9 @@ SET 'restart-strategy.type' = 'fixed-delay';
 SET 'restart-strategy.fixed-delay.attempts' = '2147483647';
 SET 'restart-strategy.fixed-delay.delay' = '1 s';
 
+-- src_time is when the broker took the event, since source topics stamp by append (app/config/topics.py). No record that
+-- the jobs write is stamped later: what was on its way through Flink during an erasure so counts as from before it, though
+-- the event's own clock was ahead.
 -- A source topic, read as bytes: nothing is dropped or re-encoded before the checks, and dead letters keep their
 -- bytes. There is no watermark, so late events, idle partitions and idle timeouts don't matter.
 -- earliest-offset: a job that starts without its checkpoint builds everything again. The offsets of a checkpoint

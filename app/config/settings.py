@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.config.kafka import Brokers, KafkaSecurity, Mechanism, Protocol
-from app.config.topics import TopicNames, TopicSpec
+from app.config.topics import TopicNames, TopicRetention, TopicSpec
 
 
 class Role(StrEnum):
@@ -74,6 +74,17 @@ class Settings(BaseSettings):
     topic_prefix: str = ""
     topic_partitions: int = Field(default=4, ge=1)
     source_topic_partitions: int = Field(default=4, ge=1)
+    source_retention_days: int = Field(
+        default=7,
+        ge=0,
+        description="of the source topics, from when the broker took a record; 0: without end",
+    )
+    dead_letter_retention_days: int = Field(
+        default=30, ge=0, description="of dead letters, from when they were written; 0: without end"
+    )
+    domain_event_retention_days: int = Field(
+        default=0, ge=0, description="of the domain events; 0: without end, as consumers are promised"
+    )
 
     # --- PostgreSQL
     postgres_dsn: SecretStr = SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5432/user_profile_db")
@@ -318,7 +329,13 @@ class Settings(BaseSettings):
     def topic_specs(self) -> list[TopicSpec]:
         """Every topic, with the partitions that these settings give it."""
         return self.topics.specs(
-            partitions=self.topic_partitions, source_partitions=self.source_topic_partitions
+            partitions=self.topic_partitions,
+            source_partitions=self.source_topic_partitions,
+            retention=TopicRetention(
+                source_days=self.source_retention_days or None,
+                dead_letter_days=self.dead_letter_retention_days or None,
+                domain_event_days=self.domain_event_retention_days or None,
+            ),
         )
 
     @property

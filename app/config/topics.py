@@ -1,8 +1,10 @@
 """The topics: their names, partitions and retention. Plain data; creation is `app.kafka.admin`."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 DLQ_SUFFIX = ".dlq"
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +14,15 @@ class TopicSpec:
     name: str
     partitions: int
     config: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicRetention:
+    """For how many days topics keep what they were given; None: without end."""
+
+    source_days: int | None = 7
+    dead_letter_days: int | None = 30
+    domain_event_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,33 +69,52 @@ class TopicNames:
     def dead_letters(self, topic: str) -> str:
         return f"{topic}{DLQ_SUFFIX}"
 
-    def specs(self, *, partitions: int, source_partitions: int) -> list[TopicSpec]:
+    def specs(
+        self, *, partitions: int, source_partitions: int, retention: TopicRetention | None = None
+    ) -> list[TopicSpec]:
         """All topics with their dead-letter topics.
 
-        Records carry the event's time as their timestamp, which may lie decades back: where that holds,
-        retention by time is off, or the broker deletes them within minutes. Dead letters are compacted
-        under unique keys, so that an erasure can remove them one by one.
+        Sources and dead letters are stamped when the broker appends them, so that their retention counts from then.
+        Records of the normalised topics bear the event's time as their timestamp, which may lie decades back: Kafka's
+        retention by time would delete those within minutes, unread ones too, so it is off there. Dead letters are
+        compacted under unique keys, so that an erasure can remove them one by one, and bear the time of their record
+        in a header.
         """
+        keep = retention or TopicRetention()
         forever = {"retention.ms": "-1"}
         large = {"max.message.bytes": "16777216"}  # a change has its row twice
+        by_append = {"message.timestamp.type": "LogAppendTime"}
         # A letter is its record and the reason: a record just under the broker's limit (16 MiB here) must fit, or it
         # stops us. So it may be a megabyte more.
-        dead = {"cleanup.policy": "compact", "retention.ms": "-1", "max.message.bytes": "17825792"}
-        event_timed = (*self.sources, *self.normalised)
+        dead = {
+            "cleanup.policy": "compact" if keep.dead_letter_days is None else "compact,delete",
+            "max.message.bytes": "17825792",
+            **by_append,
+            **_kept(keep.dead_letter_days),
+        }
         specs = [
             TopicSpec(
-                name=name,
-                partitions=source_partitions if name in self.sources else partitions,
-                config=forever,
+                name=name, partitions=source_partitions, config={**by_append, **_kept(keep.source_days)}
             )
-            for name in event_timed
+            for name in self.sources
         ]
+        specs += [TopicSpec(name=name, partitions=partitions, config=forever) for name in self.normalised]
         specs += [
             TopicSpec(name=self.cdc, partitions=partitions, config={"retention.ms": "604800000", **large})
         ]
-        specs += [TopicSpec(name=self.domain_events, partitions=partitions, config=forever | large)]
+        specs += [
+            TopicSpec(
+                name=self.domain_events,
+                partitions=partitions,
+                config=_kept(keep.domain_event_days) | large,
+            )
+        ]
         specs += [
             TopicSpec(name=self.dead_letters(name), partitions=1, config=dead)
-            for name in (*event_timed, self.cdc)
+            for name in (*self.sources, *self.normalised, self.cdc)
         ]
         return specs
+
+
+def _kept(days: int | None) -> dict[str, str]:
+    return {"retention.ms": "-1" if days is None else str(days * _DAY_MS)}

@@ -45,7 +45,35 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
     return [
         Finding(level=Level.OK, name="kafka", what=f"{brokers} brokers answer"),
         *(topic_finding(spec, there.get(spec.name), configs.get(spec.name, {})) for spec in specs),
+        retention_finding(configs),
     ]
+
+
+def retention_finding(configs: Mapping[str, Mapping[str, str]]) -> Finding:
+    """Topics that keep what they were given, and with it whoever was erased, without end."""
+    endless = sorted(name for name, config in configs.items() if config.get("retention.ms") == "-1")
+    return judged(
+        "topics.retention",
+        well=not endless,
+        what=f"without end: {', '.join(endless)}" if endless else "every topic has an end",
+        mend="what an erased person's records say stays in them: docs/operations.md, Topics that keep everything",
+        level=Level.WARN,
+    )
+
+
+def _only_keeps_more(spec: TopicSpec, wrong: Mapping[str, str]) -> bool:
+    """Whether the topic loses nothing that it should keep: it was made by a version before, without an end."""
+    return (
+        set(wrong) <= {"retention.ms", "cleanup.policy", "message.timestamp.type"}
+        and wrong.get("retention.ms", "-1") == "-1"
+        and wrong.get("cleanup.policy", "compact") == "compact"
+        # Kept by the producers' timestamps, what is stamped long ago would leave at once.
+        and not ("message.timestamp.type" in wrong and "retention.ms" not in wrong and _ends(spec))
+    )
+
+
+def _ends(spec: TopicSpec) -> bool:
+    return spec.config.get("retention.ms", "-1") != "-1"
 
 
 def topic_finding(
@@ -67,10 +95,12 @@ def topic_finding(
         )
     if wrong:
         told = ", ".join(f"{key} is {value}" for key, value in wrong.items())
-        to = ",".join(f"{key}={spec.config[key]}" for key in wrong)
-        return failed(
+        to = ",".join(f"{key}=[{v}]" if "," in (v := spec.config[key]) else f"{key}={v}" for key in wrong)
+        return judged(
             name,
-            told,
+            well=False,
+            what=told,
+            level=Level.WARN if _only_keeps_more(spec, wrong) else Level.FAIL,
             mend=f"kafka-configs.sh --alter --entity-type topics --entity-name {spec.name} --add-config {to}",
         )
     return judged(

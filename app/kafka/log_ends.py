@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from app.kafka.client import AIOKafkaConsumer, KafkaError, TopicPartition, client_options
+from app.kafka.client import AIOKafkaAdminClient, AIOKafkaConsumer, KafkaError, TopicPartition, client_options
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class KafkaLogEnds:
         self._brokers = brokers
         self._topics = topics
         self._timeout_s = timeout_s
-        self._consumer: AIOKafkaConsumer | None = None
+        self._clients: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
         self._turn = asyncio.Lock()
 
     async def ends(self) -> Mapping[str, Sequence[int]] | None:
@@ -40,34 +40,39 @@ class KafkaLogEnds:
             return None
 
     async def _ask(self) -> Mapping[str, Sequence[int]]:
-        if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **client_options(self._brokers),
-                enable_auto_commit=False,
-                request_timeout_ms=int(self._timeout_s * 1000),
-            )
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
-        there = await self._consumer.topics()  # asked each time, so that new partitions are known
+        admin, consumer = await self._connected()
+        # Asked each time, so that new partitions are known.
         partitions = [
-            TopicPartition(topic, number)
-            for topic in self._topics
-            if topic in there
-            for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+            TopicPartition(told["topic"], number)
+            for told in await admin.describe_topics(list(self._topics))
+            if not told["error_code"]
+            for number in sorted(partition["partition"] for partition in told["partitions"])
         ]
-        found = await self._consumer.end_offsets(partitions) if partitions else {}
+        found = await consumer.end_offsets(partitions) if partitions else {}
         ends: dict[str, list[int]] = {}
         for partition in partitions:
             ends.setdefault(partition.topic, []).append(found[partition])
         return ends
 
+    async def _connected(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+        if self._clients is None:
+            options = {
+                **client_options(self._brokers),
+                "request_timeout_ms": int(self._timeout_s * 1000),
+            }
+            self._clients = (
+                AIOKafkaAdminClient(**options),
+                AIOKafkaConsumer(**options, enable_auto_commit=False),
+            )
+            for client in self._clients:
+                await client.start()
+        return self._clients
+
     async def close(self) -> None:
         """Disconnect. Never raises."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            with contextlib.suppress(KafkaError, OSError, TimeoutError):
-                await asyncio.wait_for(consumer.stop(), self._timeout_s)
+        clients, self._clients = self._clients, None
+        if clients is not None:
+            admin, consumer = clients
+            for ended in (admin.close, consumer.stop):
+                with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                    await asyncio.wait_for(ended(), self._timeout_s)

@@ -9,7 +9,7 @@
 -- Output    user owns account, user member_of organization {role}, organization has affiliation. Properties: document
 --           {type, number}, trade_name, status, currency, payment_methods, and data_origin where meta.origin is told.
 -- Keys      in: any. out: type:reference. Duplicates: the first of each eventId counts.
--- Time      reference_date and the timestamp of records: occurredAt.
+-- Time      reference_date and the timestamp of records: occurredAt; the timestamp is no later than src_time (tables.sql).
 -- Lateness  none: the newest reference_date wins where the records are consumed.
 -- State     the event ids of 8 days (about 70 bytes each). A duplicate that comes later is written again, with the same
 --           dates and values, and changes nothing where it is consumed: there is no sum that could forget.
@@ -80,7 +80,7 @@ FROM accounts_parsed;
 CREATE VIEW accounts_distinct AS
 SELECT *,
   kind <> 'organization.registered' AS is_account,
-  TO_TIMESTAMP_LTZ(CAST(occurred_ms AS BIGINT), 3) AS event_time,
+  LEAST(TO_TIMESTAMP_LTZ(CAST(occurred_ms AS BIGINT), 3), src_time) AS event_time,
   DATE_FORMAT(TO_TIMESTAMP_LTZ(CAST(occurred_ms AS BIGINT), 3), 'yyyy-MM-dd''T''HH:mm:ss.SSS''Z''') AS reference_date
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM accounts_checked WHERE fault IS NULL

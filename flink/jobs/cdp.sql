@@ -8,7 +8,8 @@
 --           user uses device, user in_segment segment {affinity}. Of the device: platform (lower case), last_seen_at,
 --           data_origin where origin is told.
 -- Keys      in: any. out: type:reference. Duplicates: the first of each message_id counts.
--- Time      reference_date: timestamp in UTC. The timestamp of records: the same, in milliseconds.
+-- Time      reference_date: timestamp in UTC. The timestamp of records: the same, in milliseconds, and
+--           no later than src_time (tables.sql).
 -- Lateness  none: the newest reference_date wins where the records are consumed.
 -- State     the event ids of 8 days (about 70 bytes each). A duplicate that comes later is written again, with the same
 --           dates and values, and changes nothing where it is consumed: there is no sum that could forget.
@@ -73,7 +74,7 @@ FROM cdp_parsed;
 -- The first of each event id. Ordered by arrival, so nothing is ever taken back.
 CREATE VIEW cdp_distinct AS
 SELECT *, DATE_FORMAT(occurred_at, 'yyyy-MM-dd''T''HH:mm:ss') || '.' || SUBSTRING(fraction, 1, 6) || 'Z' AS reference_date,
-  CAST(occurred_at AS TIMESTAMP_LTZ(3)) AS event_time
+  LEAST(CAST(occurred_at AS TIMESTAMP_LTZ(3)), src_time) AS event_time
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n FROM cdp_checked WHERE fault IS NULL
 ) WHERE n = 1;

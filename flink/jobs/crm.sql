@@ -8,7 +8,8 @@
 --           (lower case), credit_score (a number, digit for digit), marketing_consent (a boolean), data_origin (as told).
 --           user managed_by employee. Of the employee: full_name.
 -- Keys      in: any. out: type:reference. Duplicates: the first of each Id counts.
--- Time      reference_date: Timestamp in UTC. The timestamp of records: the same, in milliseconds.
+-- Time      reference_date: Timestamp in UTC. The timestamp of records: the same, in milliseconds, and
+--           no later than src_time (tables.sql).
 -- Lateness  none: the newest reference_date wins where the records are consumed.
 -- State     the event ids of 8 days (about 70 bytes each). A duplicate that comes later is written again, with the same
 --           dates and values, and changes nothing where it is consumed: there is no sum that could forget.
@@ -78,8 +79,8 @@ FROM crm_parsed;
 CREATE VIEW crm_distinct AS
 SELECT *,
   DATE_FORMAT(utc_time, 'yyyy-MM-dd''T''HH:mm:ss') || '.' || SUBSTRING(fraction, 1, 6) || 'Z' AS reference_date,
-  CAST(TO_TIMESTAMP(DATE_FORMAT(utc_time, 'yyyy-MM-dd HH:mm:ss') || '.' || SUBSTRING(fraction, 1, 3), 'yyyy-MM-dd HH:mm:ss.SSS')
-    AS TIMESTAMP_LTZ(3)) AS event_time
+  LEAST(CAST(TO_TIMESTAMP(DATE_FORMAT(utc_time, 'yyyy-MM-dd HH:mm:ss') || '.' || SUBSTRING(fraction, 1, 3), 'yyyy-MM-dd HH:mm:ss.SSS')
+    AS TIMESTAMP_LTZ(3)), src_time) AS event_time
 FROM (
   SELECT *, TIMESTAMPADD(MINUTE, -offset_minutes, local_time) AS utc_time,
     ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n

@@ -122,7 +122,7 @@ SELECT
     KEY 'property_reference_date' VALUE CAST(TIMESTAMPADD(DAY, -1, next_day) AS STRING) || 'T23:59:59.999999Z',
     KEY 'property_granularity' VALUE granularity,
     KEY 'property_version' VALUE CAST(revision AS BIGINT)),
-  TO_TIMESTAMP_LTZ(CAST(computed_s * 1000 AS BIGINT), 3)
+  LEAST(TO_TIMESTAMP_LTZ(CAST(computed_s * 1000 AS BIGINT), 3), src_time)
 FROM metrics_distinct;
 
 INSERT INTO dead_letters

@@ -133,7 +133,7 @@ FROM (
 
 CREATE VIEW payments_by_period AS
 SELECT customer_id, CAST(amount AS BIGINT) AS amount_cents, CAST(items AS BIGINT) AS quantity,
-  occurred_at, arrived, granularity,
+  occurred_at, src_time, arrived, granularity,
   DATE_FORMAT(period_end - INTERVAL '1' DAY, 'yyyy-MM-dd') || 'T23:59:59.999999Z' AS reference_date
 FROM payments_distinct
 CROSS JOIN UNNEST(ARRAY[
@@ -206,7 +206,7 @@ SELECT
     KEY 'property_granularity' VALUE granularity,
     -- revision 1
     KEY 'property_version' VALUE 1 * 1000000000000 + COUNT(*) OVER w),
-  CAST(MAX(occurred_at) OVER w AS TIMESTAMP_LTZ(3))
+  MAX(LEAST(CAST(occurred_at AS TIMESTAMP_LTZ(3)), src_time)) OVER w
 FROM payments_by_period
 WINDOW w AS (PARTITION BY customer_id, granularity, reference_date ORDER BY arrived);
 

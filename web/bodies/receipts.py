@@ -33,6 +33,7 @@ class NotReached(BaseModel):
 
     what: Literal[
         "dead_letters",
+        "dead_letter_topics",
         "source_topics",
         "normalised_topics",
         "cdc_topic",
@@ -96,6 +97,13 @@ def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotRea
             "or a short text where no reference stands (an amount, a date), or more than is looked through. They were "
             "left: read them by `python -m app dlq show`, and drop those that are about the entity.",
         )
+    letters = [topics.dead_letters(topic) for topic in (*topics.sources, *topics.normalised, topics.cdc)]
+    yield NotReached(
+        what="dead_letter_topics",
+        names=letters,
+        until=until(letters),
+        note="Removed letters lie on the brokers' disks until Kafka compacts their topics. Nobody reads them there.",
+    )
     sources, normalised = list(topics.sources), list(topics.normalised)
     yield NotReached(
         what="source_topics",

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from app.config.settings import Settings
 from app.config.topics import TopicSpec
 from app.core.check_results import Finding, Level, lines_of
-from app.doctor.kafka import topic_finding
+from app.doctor.kafka import retention_finding, topic_finding
 from app.doctor.settings import settings_findings
 from storage.doctor import postgres, redis
 
@@ -149,6 +149,35 @@ def test_a_topic(partitions: int | None, config: dict[str, str], level: Level, w
     told = None if partitions is None else [{"partition": n, "leader": 0} for n in range(partitions)]
     finding = topic_finding(SPEC, told, config)
     assert (finding.level, finding.what) == (level, words)
+
+
+SOURCE = TopicSpec(
+    name="s",
+    partitions=1,
+    config={"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime"},
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "level"),
+    [
+        ({"retention.ms": "604800000", "message.timestamp.type": "LogAppendTime"}, Level.OK),
+        ({"retention.ms": "-1", "message.timestamp.type": "CreateTime"}, Level.WARN),
+        ({"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}, Level.WARN),
+        ({"retention.ms": "604800000", "message.timestamp.type": "CreateTime"}, Level.FAIL),
+        ({"retention.ms": "1000", "message.timestamp.type": "LogAppendTime"}, Level.FAIL),
+    ],
+)
+def test_a_topic_that_only_keeps_more_is_a_warning(config: dict[str, str], level: Level) -> None:
+    assert topic_finding(SOURCE, [{"partition": 0, "leader": 0}], config).level == level
+
+
+def test_topics_without_an_end_are_named() -> None:
+    assert retention_finding({"a": {"retention.ms": "1"}}).level is Level.OK
+    found = retention_finding(
+        {"b": {"retention.ms": "-1"}, "a": {"retention.ms": "-1"}, "c": {"retention.ms": "9"}}
+    )
+    assert (found.level, found.what) == (Level.WARN, "without end: a, b")
 
 
 def test_a_partition_without_a_leader() -> None:

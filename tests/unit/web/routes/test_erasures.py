@@ -98,8 +98,12 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     assert told["cdc_topic"].until == "2025-10-12T12:00:00.123456Z"
     assert told["backups"].until == f"{(NOW + timedelta(days=30)).date()}T12:00:00.123456Z"
     assert "t.payment.events" in told["source_topics"].names
-    for kept in ("source_topics", "normalised_topics", "domain_events", "write_ahead_log"):
+    assert told["source_topics"].until == "2025-10-12T12:00:00.123456Z"
+    assert told["dead_letter_topics"].until == "2025-11-04T12:00:00.123456Z"
+    for kept in ("normalised_topics", "domain_events", "write_ahead_log"):
         assert told[kept].until is None
+    topics = {name for each in told.values() for name in each.names}
+    assert topics == {spec.name for spec in settings.topic_specs}, "each topic is named"
     unset = receipt_of(RECEIPT, Settings(_env_file=None)).not_reached
     assert {each.what: each.until for each in unset}["backups"] is None
 
