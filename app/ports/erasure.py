@@ -1,6 +1,7 @@
 """Erasures, the ledger of them, and what happens to copies outside of the database."""
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -76,6 +77,21 @@ class LetterRegister(ErasureRegister, Protocol):
 
     async def note_swept(self, topic: str, next_offset: int) -> None:
         """The letters of the topic were compared up to here."""
+        ...
+
+
+class PublishFence(Protocol):
+    """Between those who publish names and those who publish that somebody was erased, in whichever process.
+
+    Raises TransientError or FatalError.
+    """
+
+    def publishing(self, ids: Collection[int]) -> AbstractAsyncContextManager[frozenset[int]]:
+        """Gives those of the ids that are erased; what is published until its end may name the others."""
+        ...
+
+    async def wait_for_publishers(self) -> None:
+        """Return when all who asked before what is committed now was visible have published."""
         ...
 
 

@@ -49,6 +49,7 @@ class CdcParts:
             dead_letters=dead_letters,
             publish_snapshot=self._settings.cdc_publish_snapshot,
             commit_log=self._stores.commit_log,
+            fence=self._stores.publish_fence,
             policy=policy,
             clock=self._clock,
             hooks=self._hooks,

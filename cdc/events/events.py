@@ -69,6 +69,12 @@ def subjects_of(change: Change) -> tuple[int, ...]:
     )
 
 
+def targets_of(change: Change) -> tuple[int, ...]:
+    """Those of `referenced_ids(change)` whose own changes come in another partition, or may."""
+    rows = [row for row in (change.before, change.after) if isinstance(row, EdgeRow)]
+    return tuple(row.right_entity_id for row in rows if row.right_entity_id != row.left_entity_id)
+
+
 def _events(change: Change, keys: Keys) -> Iterator[tuple[str, OutgoingEvent]]:
     before: EntityRow | EdgeRow | TemporalRow | None = change.before
     after: EntityRow | EdgeRow | TemporalRow | None = change.after

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,12 +19,13 @@ from app.dead_letters.policy import DeadLetterPolicy
 from app.observability import metrics as app_metrics
 from app.ports.caching import CommitLog
 from app.ports.dead_letters import DeadLetterSink
+from app.ports.erasure import PublishFence
 from app.ports.events import EventSink
 from app.ports.graph import EntityDirectory
 from cdc import metrics
-from cdc.envelope import Change, Skipped, decode
+from cdc.envelope import Change, EntityChange, Skipped, decode, erased_entity
 from cdc.events.business_keys import Continuity, Names
-from cdc.events.events import events_of, referenced_ids, subjects_of
+from cdc.events.events import events_of, referenced_ids, subjects_of, targets_of
 from cdc.events.key_cache import References
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class CdcProcessor:
     it is now. One that the directory does not know is taken for gone; with a `commit_log` only after the change that
     names it is visible on the primary.
 
+    With a `fence`, no event that stands after an `entity_erased` names whom that is about, in whichever partition: the
+    target of a relationship that is erased by then is told as one that is gone. What is in the entity's own partition
+    is in order there.
+
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
     Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are
     too many (they stand in their topic already).
@@ -58,6 +63,7 @@ class CdcProcessor:
         dead_letters: DeadLetterSink,
         publish_snapshot: bool = False,
         commit_log: CommitLog | None = None,
+        fence: PublishFence | None = None,
         policy: DeadLetterPolicy | None = None,
         clock: Clock | None = None,
         references_capacity: int = 200_000,
@@ -71,6 +77,7 @@ class CdcProcessor:
         self._dead_letters = dead_letters
         self._publish_snapshot = publish_snapshot
         self._commit_log = commit_log
+        self._fence = fence
         self._policy = policy
         self._clock = clock or SystemClock()
         self._visible_timeout_s = visible_timeout_s
@@ -86,6 +93,15 @@ class CdcProcessor:
                 self._read(record, window)
             await asyncio.sleep(0)
         keys = await self._keys(window)
+        if self._fence is None:
+            await self._tell(window, keys)
+            return
+        if window.erasures:
+            await self._fence_off(window.erasures, self._fence)
+        async with self._fence.publishing(window.targets) as window.erased:
+            await self._tell(window, keys)
+
+    async def _tell(self, window: "_Window", keys: dict[int, EntityKey]) -> None:
         for start in range(0, len(window.changes), _SLICE):
             for position, change in window.changes[start : start + _SLICE]:
                 window.names.follow(change, keys)
@@ -112,6 +128,16 @@ class CdcProcessor:
         else:
             window.ids.update(referenced_ids(change))
             window.subjects.update(subjects_of(change))
+            window.targets.update(targets_of(change))
+            if isinstance(change, EntityChange) and erased_entity(change) is not None:
+                window.erasures.add(change.source.tx_id)
+
+    async def _fence_off(self, xids: set[int], fence: PublishFence) -> None:
+        """Return when no process will publish a name that it took for one of somebody who is there."""
+        if self._commit_log is not None:
+            # Decoded, an erasure may not be visible yet to those who ask the ledger.
+            await self._commit_log.visible_position(sorted(xids), timeout_s=self._visible_timeout_s)
+        await fence.wait_for_publishers()
 
     def _passes_over(self, change: Change) -> bool:
         return change.operation == "r" and not self._publish_snapshot
@@ -139,7 +165,7 @@ class CdcProcessor:
         if self._passes_over(change):
             return
         try:
-            events = events_of(change, keys)
+            events = events_of(change, _without_erased(change, keys, window.erased))
             self._check_size(events)
         except InvalidError as error:
             window.refuse(position, error)
@@ -186,6 +212,18 @@ class CdcProcessor:
             metrics.LAG.set(age_s(window.newest_ms, self._clock.now()))
 
 
+def _without_erased(
+    change: Change, keys: dict[int, EntityKey], erased: frozenset[int]
+) -> Mapping[int, EntityKey]:
+    """The names that may be told: not that of a target whose `entity_erased` may stand in its own partition already."""
+    hidden = erased.intersection(targets_of(change))
+    if not hidden:
+        return keys
+    return {
+        number: keys[number] for number in referenced_ids(change) if number in keys and number not in hidden
+    }
+
+
 class _Window:
     """What became of one window's records so far."""
 
@@ -195,6 +233,9 @@ class _Window:
         self.names = Names()
         self.ids: set[int] = set()
         self.subjects: set[int] = set()
+        self.targets: set[int] = set()  # named in other partitions than their own
+        self.erased: frozenset[int] = frozenset()  # those of them that are erased
+        self.erasures: set[int] = set()  # the transactions that erased somebody
         self.changes: list[tuple[int, Change]] = []  # with their positions in the window
         self.refused: dict[int, InvalidError] = {}
         self.events: list[OutgoingEvent] = []

@@ -148,6 +148,19 @@ SELECT NULL, NULL WHERE NOT EXISTS (SELECT FROM erasures);
 INSERT INTO swept_letters AS s (topic, next_offset) VALUES ($1, $2)
 ON CONFLICT (topic) DO UPDATE SET next_offset = excluded.next_offset WHERE s.next_offset <> excluded.next_offset;
 
+-- name: begin_publishing
+-- Until the transaction ends, which is idle for as long as the broker takes: longer than others may be.
+SELECT set_config('idle_in_transaction_session_timeout', '120s', true),
+       pg_advisory_xact_lock_shared(hashtextextended('user_profile.publishers', 0));
+
+-- name: erased_ids
+-- Which of these have been erased. $1 subjects of ids.
+SELECT id_subject FROM erasures WHERE id_subject = ANY ($1::bytea[]);
+
+-- name: wait_for_publishers
+-- Take the lock that publishers share, alone, and let it go with this transaction.
+SELECT pg_advisory_xact_lock(hashtextextended('user_profile.publishers', 0));
+
 -- name: ledger_entries
 -- The ledger for another database, the oldest erasure first. $1 not those before, or null.
 SELECT subject, erased_at, key_fingerprint, reference_subject, id_subject, properties, edges, points, letters

@@ -1,5 +1,7 @@
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -209,3 +211,77 @@ async def test_a_worker_can_be_killed_before_it_publishes() -> None:
     await agent.process(e.create("entities", e.entity()), b"bad")
     assert hooks.reached == [("before-publish", (0, 0))]
     assert len(agent.sink.events) == len(agent.dead.letters) == 1
+
+
+class Fence:
+    """Who is erased, and in which order it was asked."""
+
+    def __init__(self, agent: "Agent", *erased: int) -> None:
+        self.sink = agent.sink
+        self.erased = frozenset(erased)
+        self.steps: list[object] = []
+
+    @asynccontextmanager
+    async def publishing(self, ids: Collection[int]) -> AsyncIterator[frozenset[int]]:
+        self.steps.append(sorted(ids))
+        before = len(self.sink.bodies)
+        yield self.erased.intersection(ids)
+        self.steps.append(len(self.sink.bodies) - before)
+
+    async def wait_for_publishers(self) -> None:
+        self.steps.append("waited")
+
+
+def fenced(*erased: int, **more: Any) -> tuple[Agent, Fence]:
+    agent = Agent(keys={13: EntityKey("organization", "org-13"), 7: EntityKey("user", "u-7")}, **more)
+    fence = Fence(agent, *erased)
+    agent.processor._fence = fence
+    return agent, fence
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "delete"])
+async def test_a_target_that_is_erased_by_now_is_not_named(operation: str) -> None:
+    """Its own partition may have told the erasure already, while that of the source lags."""
+    agent, fence = fenced(13)
+    before, after = e.edge(metadata='{"role": "a"}'), e.edge(metadata='{"role": "b"}')
+    match operation:
+        case "create":
+            value = e.create("edges", after)
+        case "update":
+            value = e.update("edges", before, after)
+        case _:
+            value = e.delete("edges", before)
+    await agent.process(value)
+    (data,) = (body["data"] for body in agent.sink.bodies)
+    assert (data["reference"], data["target_entity_reference"]) == ("u-7", "entity-13")
+    assert "target_entity_type" not in data
+    assert data["properties"] == {}
+    assert fence.steps == [[13], 1], "it is published while it is asked"
+
+
+async def test_others_of_the_window_are_named() -> None:
+    agent, fence = fenced(13)
+    await agent.process(
+        e.create("edges", e.edge()),
+        e.create("edges", e.edge(left=13, right=7)),
+        e.create("entities", e.entity(id=21, reference="b")),
+    )
+    told = [body["data"]["reference"] for body in agent.sink.bodies]
+    assert told == ["u-7", "org-13", "b"], "a source is told in its own partition, which is in order"
+    assert fence.steps[0] == [7, 13]
+
+
+async def test_an_erasure_is_published_after_those_who_did_not_know_of_it() -> None:
+    log = FakeCommitLog()
+    agent, fence = fenced(commit_log=log)
+    erased = e.entity(id=21, reference="b") | {"erased_as": base64.b64encode(bytes(32)).decode()}
+    await agent.process(e.delete("entities", erased, tx_id=77))
+    assert fence.steps == ["waited", [], 2]
+    assert agent.sink.bodies[-1]["data"]["reference"] == "entity-21"
+    assert log.asked == [[77]], "its commit is visible before"
+
+
+async def test_a_window_without_erasures_waits_for_nobody() -> None:
+    agent, fence = fenced()
+    await agent.process(e.create("edges", e.edge()))
+    assert "waited" not in fence.steps
