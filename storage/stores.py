@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Final, Self
 
@@ -36,7 +38,7 @@ from storage.erasure.transfer import PostgresErasureTransfer
 from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.entity_directory import PostgresCommitLog, PostgresDirectory
 from storage.postgres.errors import translated
-from storage.postgres.pools import open_reader, open_writer
+from storage.postgres.pools import open_reader, open_writer, primary_clock
 from storage.postgres.replica_lag import ServerWatch, pool_figures
 from storage.postgres.replicas import ReadSource, Replica
 from storage.postgres.replication_slots import PostgresSlots
@@ -251,6 +253,7 @@ class Stores:
         self, settings: Settings, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float
     ) -> None:
         """What asks the primary alone, and writes nothing but notes in the ledger."""
+        self._server_clock = partial(primary_clock, primary, acquire_timeout_s=acquire_s, of="server_clock")
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
         self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
@@ -284,6 +287,10 @@ class Stores:
     async def position(self) -> int | None:
         """The primary's flush position now; None while it is down."""
         return await self._source.position()
+
+    async def server_clock(self) -> datetime:
+        """The clock of the primary itself, in UTC. Raises TransientError or FatalError."""
+        return await self._server_clock()
 
     async def close(self) -> None:
         """Close everything, in reverse order."""

@@ -38,6 +38,11 @@ DEAD_LETTERS: Final = Counter(
 LETTERS_REMOVED: Final = Counter(
     "profile_dead_letters_erased", "Dead letters that were removed since they name an erased entity"
 )
+CLOCK_OFFSET: Final = Gauge(
+    "profile_clock_offset_seconds",
+    "How far a server's clock is ahead of this worker's; NaN where it is not known",
+    ["server"],
+)
 UNACKED_SECONDS: Final = Gauge(
     "profile_oldest_unacked_seconds", "Age of the oldest record that is fetched and not durable", ["agent"]
 )

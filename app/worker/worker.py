@@ -36,11 +36,13 @@ from app.ingest.processor import IngestProcessor
 from app.ingest.progress import ProgressWatch
 from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
+from app.kafka.broker_clock import BrokerClock
 from app.kafka.log_ends import KafkaLogEnds
 from app.observability import metrics, tracing
 from app.ports.health import Probe
 from app.worker import gc_tuning
 from app.worker.background import AuditWatch, PlaceholderWatch
+from app.worker.clock_watch import ClockWatch
 from app.worker.faust_app import ProfileApp, build, terminate
 from app.worker.web import WebService
 from storage.postgres.migrator import require_current
@@ -48,6 +50,8 @@ from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from app.ports.processing import RecordProcessor
     from app.worker.cdc import CdcParts
     from web.auth.api_key_cache import KeyRing
@@ -85,6 +89,7 @@ class Worker:
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
         self._progress: ProgressWatch | None = None
+        self._clocks: ClockWatch | None = None
         self._cdc: CdcParts | None = None
         self._connector: Probe | None = None
         self.app = self._faust_app()
@@ -158,6 +163,7 @@ class Worker:
         if self._cdc is not None:
             self._cdc.start_repeater(self._leave)
             self._connector = self._cdc.watch_connector()
+        self._watch_clocks(with_broker=bool(consuming))
         gc_tuning.settle()
 
     def _loop(self, role: Role) -> ConsumerLoop:
@@ -209,6 +215,20 @@ class Worker:
         self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
         sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
         self._resources.callback(sampling.cancel)
+
+    def _watch_clocks(self, *, with_broker: bool) -> None:
+        """A worker that serves reads alone does without Kafka, and so without its time."""
+        servers: dict[str, Callable[[], Awaitable[datetime | None]]] = {
+            "postgresql": self.stores.server_clock
+        }
+        if with_broker:
+            topics = self.settings.topics
+            broker = BrokerClock(self.settings.kafka, topics.dead_letters(topics.cdc))
+            self._resources.push_async_callback(broker.close)
+            servers["kafka"] = broker.now
+        self._clocks = ClockWatch(servers, self._clock)
+        watching = asyncio.create_task(self._clocks.run(), name="clock-watch")
+        self._resources.callback(watching.cancel)
 
     def _watch_cache(self) -> None:
         watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
@@ -327,7 +347,7 @@ class Worker:
 
     def _probes(self) -> list[Probe]:
         """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
-        watches: list[Probe | None] = [self._progress, self._connector]
+        watches: list[Probe | None] = [self._progress, self._connector, self._clocks]
         return [
             *self.stores.probes,
             *self._loops.values(),

@@ -148,11 +148,13 @@ async def _keep_as_it_is(_: Connection) -> None:
     """
 
 
-async def primary_clock(pool: asyncpg.Pool, *, acquire_timeout_s: float) -> datetime:
-    """The primary's time, in UTC."""
+async def primary_clock(
+    pool: asyncpg.Pool, *, acquire_timeout_s: float, of: str = "primary_clock"
+) -> datetime:
+    """The primary's time, in UTC, as this query tells it."""
     with translated():
         async with pool.acquire(timeout=acquire_timeout_s) as connection:
-            now: datetime = await connection.fetchval(query("primary_clock"))
+            now: datetime = await connection.fetchval(query(of))
             return now
 
 

@@ -380,3 +380,7 @@ SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint;
 -- name: primary_clock
 -- The primary's time, later than every erasure and removal that is committed, though its clock may be behind.
 SELECT greatest(clock_timestamp(), (SELECT latest + interval '1 microsecond' FROM writers_clock));
+
+-- name: server_clock
+-- The clock of the server itself, which may be behind.
+SELECT clock_timestamp();

@@ -64,6 +64,18 @@ CASES = (
         ),
     ),
     Case(
+        alert="ClocksDiffer",
+        at="10m",
+        firing={'profile_clock_offset_seconds{instance="w:1",server="kafka"}': "-2+0x20"},
+        labels={"instance": "w:1", "server": "kafka"},
+        summary="The clock of kafka is 2s off that of w:1.",
+        silent=(
+            {'profile_clock_offset_seconds{instance="w:1",server="kafka"}': "0.9+0x20"},
+            {'profile_clock_offset_seconds{instance="w:1",server="kafka"}': "NaN+0x20"},
+            {'profile_clock_offset_seconds{instance="w:1",server="kafka"}': "0 0 0 0 0 0 0 0 0 3 0 0"},
+        ),
+    ),
+    Case(
         alert="IngestionFallsBehind",
         at="40m",
         firing={
