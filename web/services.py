@@ -9,7 +9,7 @@ from app.config.settings import Settings
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
 from app.ports.dead_letters import LetterBox
-from app.ports.erasure import LetterSweeper, ProfileEraser
+from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
 from app.ports.events import EventFeed
 from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
 from app.ports.health import Probe
@@ -50,6 +50,7 @@ class WebServices:
     observe_express: Observe | None = None
     observe_wait: Callable[[float], None] = lambda _: None
     keys: KeyRing | None = None
+    log_ends: LogEnds | None = None  # removals note them
 
 
 SERVICES = web.AppKey("services", WebServices)

@@ -8,7 +8,7 @@ and with where the record lies, since a timestamp may be ahead. Who wins is deci
 nothing about when a fact was told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -112,7 +112,9 @@ Row = EntityRow | PropertyRow | EdgeRow | TemporalRow
 class Batch:
     """Everything that one transaction writes. May hold repetitions; the order of rows means nothing.
 
-    Removed edges are removed after all else is written. An end that does not exist is not created by them.
+    Removed edges are removed after all else is written. An end that does not exist is not created by them. `log_ends`
+    are the end offsets of topics, by partition, when the removal was asked for, where they are known: what lay before
+    them does not bring an edge back.
     """
 
     entities: list[EntityRow] = field(default_factory=list)
@@ -120,6 +122,7 @@ class Batch:
     edges: list[EdgeRow] = field(default_factory=list)
     temporal: list[TemporalRow] = field(default_factory=list)
     removed_edges: list[RemovedEdge] = field(default_factory=list)
+    log_ends: Mapping[str, Sequence[int]] | None = None
 
     def __len__(self) -> int:
         rows = len(self.entities) + len(self.properties) + len(self.edges) + len(self.temporal)
@@ -148,6 +151,8 @@ class Batch:
         self.edges += other.edges
         self.temporal += other.temporal
         self.removed_edges += other.removed_edges
+        # None of the removals is answered yet: what came between their questions may be on either side.
+        self.log_ends = other.log_ends or self.log_ends
 
 
 class Lookup(NamedTuple):

@@ -131,7 +131,8 @@ class DeadLetterStore:
     async def replay(self, selection: Selection) -> AsyncIterator[Replayed]:
         """Send the original records to their topics, then remove their letters; yield each when that is durable.
 
-        Value, key and timestamp are the original's, and the header `dlq.replayed-from` names the letter. A letter
+        Value, key and timestamp are the original's (source topics stamp what they append), and the header
+        `dlq.replayed-from` names the letter. A letter
         is removed after the broker has acknowledged its record: what fails between is sent again by the next
         replay. A tombstone, and what the broker refuses, stays. Raises TransientError; what was yielded is done.
         """

@@ -218,9 +218,7 @@ class Worker:
 
     def _watch_clocks(self, *, with_broker: bool) -> None:
         """A worker that serves reads alone does without Kafka, and so without its time."""
-        servers: dict[str, Callable[[], Awaitable[datetime | None]]] = {
-            "postgresql": self.stores.server_clock
-        }
+        servers: dict[str, Callable[[], Awaitable[datetime | None]]] = {"postgresql": self._server_clock}
         if with_broker:
             topics = self.settings.topics
             broker = BrokerClock(self.settings.kafka, topics.dead_letters(topics.cdc))
@@ -229,6 +227,9 @@ class Worker:
         self._clocks = ClockWatch(servers, self._clock)
         watching = asyncio.create_task(self._clocks.run(), name="clock-watch")
         self._resources.callback(watching.cancel)
+
+    async def _server_clock(self) -> "datetime":
+        return await self.stores.server_clock()
 
     def _watch_cache(self) -> None:
         watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
@@ -252,12 +253,13 @@ class Worker:
         """What the HTTP handlers use; it closes with the worker's resources, after the server has stopped."""
         from web.services import WebServices  # noqa: PLC0415 — a role imports its own parts alone
 
-        stores = self.stores
+        stores, log_ends = self.stores, self._log_ends()
         return WebServices(
             reader=stores.reader,
             writer=self._shared_writer(),
             preview=stores.preview,
-            eraser=self._eraser(),
+            eraser=ErasureAtLogEnds(stores.eraser, log_ends),
+            log_ends=log_ends,
             letters=self._letter_sweep(),
             exporter=stores.exporter,
             directory=stores.directory,
@@ -289,12 +291,12 @@ class Worker:
         self._resources.push_async_callback(shared.close)
         return shared
 
-    def _eraser(self) -> ErasureAtLogEnds:
-        """Erases with the ends of the topics noted, for which it asks Kafka."""
+    def _log_ends(self) -> KafkaLogEnds:
+        """Up to where the topics are written, for erasures and removals."""
         names = self.settings.topics
         log_ends = KafkaLogEnds(self.settings.kafka, [*names.sources, *names.normalised, names.cdc])
         self._resources.push_async_callback(log_ends.close)
-        return ErasureAtLogEnds(self.stores.eraser, log_ends)
+        return log_ends
 
     def _letter_sweep(self) -> LetterSweep:
         """What removes dead letters about erased entities; it runs until the stores close."""

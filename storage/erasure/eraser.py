@@ -1,6 +1,5 @@
 """Erasure: an entity, its edges and its points leave in one transaction, and do not come back."""
 
-import json
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,7 +12,7 @@ from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write.changes import changes_at, lookups_in
-from storage.write.erasure_ledger import ErasureLedger
+from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.placeholders import merged
 
 
@@ -88,7 +87,7 @@ class PostgresEraser:
             self._ledger.fingerprint,
             self._ledger.subject_of_reference(key.reference),
             self._ledger.subject_of_id(found["id"]),
-            None if log_ends is None else json.dumps({name: list(ends) for name, ends in log_ends.items()}),
+            None if log_ends is None else spelled_ends(log_ends),
         )
         assert gone is not None  # noqa: S101 - an insert that returns is one row
         return gone

@@ -1,9 +1,10 @@
 -- Erasures: an erased entity stays erased. See storage/write/erasure_ledger.py.
 
 -- name: begin_flush
--- Take the writers' side of the lock, then tell whether anything was ever erased. One function for both, since a
--- volatile PL/pgSQL function takes a fresh snapshot for each of its statements: the ledger is read after the lock.
-SELECT begin_flush();
+-- Take the writers' side of the lock, then tell whether anything was ever erased (1) or removed (2). One function for
+-- both, since a volatile PL/pgSQL function takes a fresh snapshot for each of its statements: the ledger is read after
+-- the lock.
+SELECT begin_writing();
 
 -- name: erased_subjects
 -- Which of these have been erased, when, and where the topics ended then. $1 subjects.
@@ -17,8 +18,15 @@ WHERE e.subject = ANY ($1::bytea[]);
 SELECT pg_advisory_xact_lock(writers_lock());
 
 -- name: anything_erased
--- Whether anything was ever erased, asked after the lock is held.
-SELECT EXISTS (SELECT FROM erasures);
+-- The same, asked after the lock is held.
+SELECT (EXISTS (SELECT FROM erasures))::int + 2 * (EXISTS (SELECT FROM removals))::int;
+
+-- name: removals_between
+-- Removals of this time, and where the topics ended then. $1 from, $2 to.
+SELECT removed_at AS erased_at, log_ends FROM removals
+WHERE removed_at >= $1::timestamptz AND removed_at < $2::timestamptz
+ORDER BY removed_at
+LIMIT 10000;
 
 -- name: entity_to_erase
 -- By business key. $1 type, $2 reference.

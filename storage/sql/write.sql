@@ -264,7 +264,8 @@ GROUP BY w.entity_id;
 -- Mark edges as removed, after what the same transaction told; one that was never told is noted, so that an older
 -- record does not make it, where both of its ends exist. The date is the primary's clock after the writers' lock was
 -- held. Sorted, as above; returns rows as merge_staged does.
--- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types.
+-- $1 left types, $2 left references, $3 right types, $4 right references, $5 relationship types, $6 end offsets of topics
+-- as JSON text, or null.
 WITH named AS MATERIALIZED (
     SELECT DISTINCT l.id AS left_id, t.id AS right_id, r.relationship_type
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
@@ -275,6 +276,10 @@ WITH named AS MATERIALIZED (
     UPDATE writers_clock SET latest = greatest(clock_timestamp(), latest + interval '1 microsecond')
     WHERE EXISTS (SELECT FROM named)
     RETURNING latest
+), noted AS (
+    INSERT INTO removals (removed_at, log_ends) SELECT latest, $6::jsonb FROM tick WHERE $6::text IS NOT NULL
+), forgotten AS (
+    DELETE FROM removals WHERE removed_at < now() - interval '30 days'
 ), removed AS (
     INSERT INTO edges AS e (left_entity_id, right_entity_id, relationship_type, removed_at)
     SELECT n.left_id, n.right_id, n.relationship_type, c.now
@@ -293,11 +298,11 @@ GROUP BY left_entity_id;
 -- The statements above as one function of the session, so that the rows that a flush locks wait for no round trip
 -- between them. Each statement of a volatile function has a snapshot of its own, and its parameters keep each from
 -- running by its first plan. A function of the session is always that of this code, whatever runs beside it.
--- The names after colons stand for the texts of those queries; `removed` are the five columns of remove_edges. A row of
+-- The names after colons stand for the texts of those queries; `removed` are the parameters of remove_edges. A row of
 -- the kind `step` tells how many microseconds the statement of that name (`type`) took, for traces.
 CREATE OR REPLACE FUNCTION pg_temp.flush_staged(
     told boolean, measured_from integer, counted_from integer,
-    removed_1 text[], removed_2 text[], removed_3 text[], removed_4 text[], removed_5 text[])
+    removed_1 text[], removed_2 text[], removed_3 text[], removed_4 text[], removed_5 text[], removed_ends text)
 RETURNS TABLE (kind text, id bigint, type text, reference text, rows bigint, old jsonb, new jsonb, bytes integer,
                written integer, fields bigint)
 LANGUAGE plpgsql VOLATILE AS $flush$
@@ -327,8 +332,8 @@ $flush$;
 
 -- name: flush_staged
 -- Write what is staged, then remove edges; returns what changed, as the statements within it do.
--- $1 whether rows are staged, $2 and $3 sizes as in insert_missing_entities, $4 to $8 the columns of remove_edges.
-SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8);
+-- $1 whether rows are staged, $2 and $3 sizes as in insert_missing_entities, $4 to $9 the parameters of remove_edges.
+SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
 -- name: property_sizes
 -- What each of these properties would take of its entity, what it takes now, and what all take that are stored. As a

@@ -10,19 +10,22 @@ The ledger holds keyed hashes (BLAKE2b, RFC 7693), counts and dates, and nothing
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
 import asyncpg
 
-from app.core.erasure import Erasure
+from app.core.erasure import MOST_AHEAD, Erasure, LogPositions
 from app.core.errors import FatalError
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, RecordSource, TemporalRow
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 
 _MAX_KEY_BYTES: Final = 64
+_ERASED: Final = 1
+_REMOVED: Final = 2
 Erased = Mapping[EntityKey, Erasure]
 Told = EntityRow | PropertyRow | EdgeRow | TemporalRow
 
@@ -62,15 +65,49 @@ class ErasureLedger:
         """Take the writers' lock for this transaction, and return what is left of the batch."""
         if batch.removed_edges:
             await connection.execute(query("begin_erasure"))
-            anything_erased = await connection.fetchval(query("anything_erased"))
+            anything = await connection.fetchval(query("anything_erased"))
         else:
-            anything_erased = await connection.fetchval(query("begin_flush"))
-        if not anything_erased:
+            anything = await connection.fetchval(query("begin_flush"))
+        if anything & _REMOVED and batch.edges:
+            batch = await _dated(connection, batch)
+        if not anything & _ERASED:
             return batch
         subjects = {self.subject(key): key for key in batch.keys}
         rows = await connection.fetch(query("erased_subjects"), list(subjects))
         erased = {subjects[row["subject"]]: erasure_of(row) for row in rows}
         return surviving(batch, erased) if erased else batch
+
+
+async def _dated(connection: Connection, batch: Batch) -> Batch:
+    """The batch with edges of records that are stamped ahead, and lay in their topics at a removal, dated by it.
+
+    So they are not later than the removal, of whatever edges that was, and don't bring back what it took.
+    """
+    times = [row.told_at for row in batch.edges if isinstance(row.source, RecordSource)]
+    if not times:
+        return batch
+    found = await connection.fetch(query("removals_between"), min(times) - MOST_AHEAD, max(times))
+    if not found:
+        return batch
+    removals = [erasure_of(row) for row in found]
+    return replace(batch, edges=[dated(row, removals) for row in batch.edges])
+
+
+def dated(row: EdgeRow, removals: Sequence[Erasure]) -> EdgeRow:
+    """The edge as of the first of these removals, in order of time, before which its record lay in its topic."""
+    place = row.source
+    if isinstance(place, RecordSource):
+        for removal in removals:
+            if removal.erased_at >= row.told_at:
+                break
+            if not removal.precedes(row.told_at, place):
+                return row._replace(told_at=removal.erased_at)
+    return row
+
+
+def spelled_ends(log_ends: LogPositions) -> str:
+    """As JSON text."""
+    return json.dumps({name: list(ends) for name, ends in log_ends.items()})
 
 
 def erasure_of(row: asyncpg.Record) -> Erasure:

@@ -28,7 +28,7 @@ from storage.postgres.stored_sources import SourceTopics, spelled
 from storage.write.candidates import candidates, columns, folded
 from storage.write.changes import Effects, changes_of
 from storage.write.entity_limits import EntitiesTooLargeError, EntityLimits
-from storage.write.erasure_ledger import ErasureLedger
+from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.refused_values import refused_rows
 
 _PARTITIONS_AHEAD: Final = timedelta(days=366)
@@ -134,7 +134,10 @@ class PostgresWriter:
             with span("copy", rows=len(could_win)):
                 await _stage(connection, could_win, topics)
         # From here on rows are locked: two round trips, this one and COMMIT, however busy the process is.
-        removed = columns(could_win.removed_edges) or [[]] * len(RemovedEdge._fields)
+        removed = [
+            *(columns(could_win.removed_edges) or [[]] * len(RemovedEdge._fields)),
+            None if batch.log_ends is None else spelled_ends(batch.log_ends),
+        ]
         sizes = self._limits.measured_from, self._limits.counted_from
         if self._hooks.waits_at("between-entities-and-merge"):
             await self._flush_in_steps(connection, effects, removed, sizes, is_staged=is_staged)
@@ -147,7 +150,7 @@ class PostgresWriter:
         self,
         connection: Connection,
         effects: Effects,
-        removed: list[list[object]],
+        removed: Sequence[object],
         sizes: tuple[int, int],
         *,
         is_staged: bool,

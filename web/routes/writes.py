@@ -84,6 +84,8 @@ async def _answer(
     if refusals is None:
         headers, ignored = dict(_HEADERS), list[Item]()
         if len(batch):
+            if batch.removed_edges and services.log_ends is not None:
+                batch.log_ends = await services.log_ends.ends()
             try:
                 changes = await services.writer.write(batch)
             except InvalidError as error:

@@ -204,7 +204,8 @@ async def test_letters_written_in_transactions_are_read_to_their_end(
 
     assert await dlq("replay", f"{source}/1/0") == 0
     (replayed,) = await read(settings, source)
-    assert (replayed.key, replayed.value, replayed.timestamp) == (b"c-0", b"{}", AT)
+    assert (replayed.key, replayed.value) == (b"c-0", b"{}")
+    assert replayed.timestamp > AT, "the broker stamps what a source topic gets"
     assert await dlq.ids(source) == [f"{source}/1/2"]
 
 

@@ -68,6 +68,7 @@ async def assembled(
         writer=shared,
         preview=stores.preview,
         eraser=ErasureAtLogEnds(stores.eraser, log_ends),
+        log_ends=log_ends,
         letters=sweep,
         exporter=stores.exporter,
         directory=stores.directory,

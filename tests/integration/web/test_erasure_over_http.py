@@ -248,6 +248,38 @@ async def test_records_from_before_that_are_stamped_ahead_do_not_bring_it_back(
         await producer.close()
 
 
+async def test_a_relationship_that_was_told_ahead_of_its_removal_stays_removed(
+    served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
+) -> None:
+    client = served.client
+    knows = {"entity_reference": "maria", "entity_type": "user", "relation_type": "knows"}
+    data = json.dumps({"reference": "jose", "type": "user", "edges": [knows]}).encode()
+    policy = DeadLetterPolicy(max_ratio=1.0, min_records=1_000, max_run=1_000)
+    processor = IngestProcessor(EntitiesEdges(settings), served.stores.writer, letters, policy)
+    producer = DurableProducer(settings.kafka_brokers)
+
+    async def produce(told_at: datetime) -> None:
+        await producer.publish(
+            [Outgoing(topics.entities_edges, b"user:jose", data, [], to_epoch_ms(told_at))]
+        )
+
+    async def edges() -> int:
+        await processor.process(await all_of(settings, topics.entities_edges))
+        return len((await tree(client, "/v1/graph/by-reference/user/jose"))["edges"])
+
+    removal = {"source_reference": "jose", "target_reference": "maria", "relationship_type": "knows"}
+    try:
+        await produce(datetime.now(UTC) + HALF_AN_HOUR)
+        assert await edges() == 1
+        await body(await client.post("/v1/graph/sync", json={"removed_relationships": [removal]}), 202)
+        assert await edges() == 0
+        await asyncio.sleep(0.01)
+        await produce(datetime.now(UTC))
+        assert await edges() == 1, "told again after the removal, though an older record is stamped later"
+    finally:
+        await producer.close()
+
+
 async def test_dead_letters_about_it_are_removed_and_those_of_others_stay(
     served: Served, settings: Settings, topics: TopicNames, letters: KafkaDeadLetters
 ) -> None:
