@@ -17,7 +17,7 @@ from app.observability.store_state import StoreFigures
 from app.ports.api_keys import KeyStore
 from app.ports.caching import Auditor, CommitLog
 from app.ports.capture import ReplicationSlots
-from app.ports.erasure import ErasureTransfer, LetterRegister, PublishFence
+from app.ports.erasure import ErasureTransfer, LetterRegister, LogNotes, PublishFence
 from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
@@ -33,6 +33,7 @@ from storage.cache.refresh_ahead import Renewal
 from storage.cache.shared import CacheLevel, NoCache, RedisCache, UnreadCache
 from storage.erasure.eraser import PostgresEraser
 from storage.erasure.fence import PostgresPublishFence
+from storage.erasure.log_notes import PostgresLogNotes
 from storage.erasure.register import PostgresErasureRegister
 from storage.erasure.transfer import PostgresErasureTransfer
 from storage.postgres.api_keys import PostgresKeys
@@ -71,6 +72,7 @@ class Stores:
     eraser: PostgresEraser
     erasures: LetterRegister
     publish_fence: PublishFence
+    log_notes: LogNotes
     erasure_transfer: ErasureTransfer
     exporter: ProfileExporter
     keys: KeyStore
@@ -262,6 +264,7 @@ class Stores:
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
         self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)
         self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
+        self.log_notes = PostgresLogNotes(primary, acquire_timeout_s=acquire_s)
         self.publish_fence = PostgresPublishFence(primary, ledger, acquire_timeout_s=acquire_s)
 
     async def _open_pools(

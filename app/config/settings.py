@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         ge=0,
         description="of the source topics, from when the broker took a record; 0: without end",
     )
+    normalised_retention_days: int = Field(
+        default=7,
+        ge=0,
+        description="of the normalised topics, which the agents' workers delete; 0: without end",
+    )
     dead_letter_retention_days: int = Field(
         default=30, ge=0, description="of dead letters, from when they were written; 0: without end"
     )

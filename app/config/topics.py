@@ -76,7 +76,8 @@ class TopicNames:
 
         Sources and dead letters are stamped when the broker appends them, so that their retention counts from then.
         Records of the normalised topics bear the event's time as their timestamp, which may lie decades back: Kafka's
-        retention by time would delete those within minutes, unread ones too, so it is off there. Dead letters are
+        retention by time would delete those within minutes, unread ones too, so the service ends these topics itself
+        (app.kafka.retention). Dead letters are
         compacted under unique keys, so that an erasure can remove them one by one, and bear the time of their record
         in a header.
         """

@@ -1,6 +1,6 @@
 """Checks of Kafka and of the connector for `python -m app doctor`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from app.config.settings import Settings
@@ -45,13 +45,18 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
     return [
         Finding(level=Level.OK, name="kafka", what=f"{brokers} brokers answer"),
         *(topic_finding(spec, there.get(spec.name), configs.get(spec.name, {})) for spec in specs),
-        retention_finding(configs),
+        retention_finding(
+            configs, ended=settings.topics.normalised if settings.normalised_retention_days else ()
+        ),
     ]
 
 
-def retention_finding(configs: Mapping[str, Mapping[str, str]]) -> Finding:
-    """Topics that keep what they were given, and with it whoever was erased, without end."""
-    endless = sorted(name for name, config in configs.items() if config.get("retention.ms") == "-1")
+def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collection[str] = ()) -> Finding:
+    """Topics that keep what they were given, and with it whoever was erased, without end; `ended` are those that the
+    service ends itself."""
+    endless = sorted(
+        name for name, config in configs.items() if config.get("retention.ms") == "-1" and name not in ended
+    )
     return judged(
         "topics.retention",
         well=not endless,

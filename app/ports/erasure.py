@@ -38,6 +38,18 @@ class LogEnds(Protocol):
         ...
 
 
+class LogNotes(Protocol):
+    """Where topics ended, day by day. Raises TransientError or FatalError."""
+
+    async def note(self, ends: Mapping[str, Sequence[int]]) -> None:
+        """Keep the ends of today, unless they are noted."""
+        ...
+
+    async def notes(self) -> Sequence[tuple[float, Mapping[str, Sequence[int]]]]:
+        """What was noted and how many days ago, the oldest first."""
+        ...
+
+
 class ErasureRegister(Protocol):
     """What the ledger says of copies outside of the database. Raises TransientError or FatalError."""
 

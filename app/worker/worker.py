@@ -38,6 +38,7 @@ from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
 from app.kafka.broker_clock import BrokerClock
 from app.kafka.log_ends import KafkaLogEnds
+from app.kafka.retention import LogRetention
 from app.observability import metrics, tracing
 from app.ports.health import Probe
 from app.worker import gc_tuning
@@ -163,6 +164,7 @@ class Worker:
         if self._cdc is not None:
             self._cdc.start_repeater(self._leave)
             self._connector = self._cdc.watch_connector()
+        self._end_topics([role for role in consuming if role is not Role.CDC])
         self._watch_clocks(with_broker=bool(consuming))
         gc_tuning.settle()
 
@@ -215,6 +217,22 @@ class Worker:
         self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
         sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
         self._resources.callback(sampling.cancel)
+
+    def _end_topics(self, roles: list[Role]) -> None:
+        """Delete what the agents of these roles have read for long enough."""
+        settings = self.settings
+        if not roles or not settings.normalised_retention_days:
+            return
+        retention = LogRetention(
+            settings.kafka,
+            [self._topic(role) for role in roles],
+            days=settings.normalised_retention_days,
+            group_id=settings.group_id,
+            log_ends=self._log_ends(),
+            notes=self.stores.log_notes,
+        )
+        ending = asyncio.create_task(retention.run(), name="log-retention")
+        self._resources.callback(ending.cancel)
 
     def _watch_clocks(self, *, with_broker: bool) -> None:
         """A worker that serves reads alone does without Kafka, and so without its time."""

@@ -229,3 +229,16 @@ SELECT (SELECT count(*) FROM entity_gone, jsonb_object_keys(properties)) AS prop
 -- name: foreign_fingerprint
 -- Whether the ledger holds entries of another key. $1 fingerprint.
 SELECT EXISTS (SELECT FROM erasures WHERE key_fingerprint <> $1);
+
+-- name: note_log_ends
+-- Where topics end, once a day; topics that another process writes are added. $1 end offsets of topics as JSON text.
+INSERT INTO noted_log_ends AS n (noted_on, noted_at, log_ends)
+VALUES ((now() AT TIME ZONE 'UTC')::date, now(), $1::jsonb)
+ON CONFLICT (noted_on) DO UPDATE SET noted_at = now(), log_ends = excluded.log_ends || n.log_ends
+WHERE NOT n.log_ends ?& ARRAY(SELECT jsonb_object_keys(excluded.log_ends));
+
+-- name: noted_log_ends
+-- What was noted, and how many days ago, the oldest first.
+SELECT (extract(epoch FROM now() - noted_at) / 86400)::float8 AS days, log_ends FROM noted_log_ends
+WHERE noted_at > now() - interval '400 days'
+ORDER BY noted_at;

@@ -83,6 +83,10 @@ def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotRea
     topics, erased_at = settings.topics, erasure.erased_at
     retention_ms = {spec.name: int(spec.config.get("retention.ms", -1)) for spec in settings.topic_specs}
 
+    if settings.normalised_retention_days:  # noted once a day, so that it may be a day more
+        longest = (settings.normalised_retention_days + 1) * 24 * 60 * 60 * 1000
+        retention_ms |= dict.fromkeys(topics.normalised, longest)
+
     def until(names: list[str]) -> str | None:
         longest = max((retention_ms[name] for name in names), key=lambda ms: float("inf") if ms < 0 else ms)
         return None if longest < 0 else dates.to_text(erased_at + timedelta(milliseconds=longest))

@@ -100,7 +100,8 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     assert "t.payment.events" in told["source_topics"].names
     assert told["source_topics"].until == "2025-10-12T12:00:00.123456Z"
     assert told["dead_letter_topics"].until == "2025-11-04T12:00:00.123456Z"
-    for kept in ("normalised_topics", "domain_events", "write_ahead_log"):
+    assert told["normalised_topics"].until == "2025-10-13T12:00:00.123456Z"
+    for kept in ("domain_events", "write_ahead_log"):
         assert told[kept].until is None
     topics = {name for each in told.values() for name in each.names}
     assert topics == {spec.name for spec in settings.topic_specs}, "each topic is named"
