@@ -55,6 +55,11 @@ class TopicNames:
         return self._named("user-profile.domain-events.v1")
 
     @property
+    def clock(self) -> str:
+        """Tells the broker's time, and nothing else."""
+        return self._named("user-profile.clock")
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """The raw event topics that Flink reads."""
         return tuple(

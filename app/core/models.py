@@ -178,7 +178,9 @@ class Changes:
     properties_changed: int = 0
     edges_changed: int = 0
     temporal_changed: int = 0
-    erased: frozenset[Row] = frozenset()  # rows that were dropped: told before their entity was erased
+    erased: frozenset[Row] = (
+        frozenset()
+    )  # rows of requests that were dropped: their entity was erased meanwhile
     losing: frozenset[Row] = frozenset()  # rows of requests that say what is stored, or something older
 
     def __bool__(self) -> bool:

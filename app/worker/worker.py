@@ -238,8 +238,7 @@ class Worker:
         """A worker that serves reads alone does without Kafka, and so without its time."""
         servers: dict[str, Callable[[], Awaitable[datetime | None]]] = {"postgresql": self._server_clock}
         if with_broker:
-            topics = self.settings.topics
-            broker = BrokerClock(self.settings.kafka, topics.dead_letters(topics.cdc))
+            broker = BrokerClock(self.settings.kafka, self.settings.topics.clock)
             self._resources.push_async_callback(broker.close)
             servers["kafka"] = broker.now
         self._clocks = ClockWatch(servers, self._clock)

@@ -48,13 +48,15 @@ class Effects:
         return bool(self.created or self.changed)
 
     def compare(self, batch: Batch, told: Batch, could_win: Batch) -> None:
-        """Note what the ledger took from the batch, and which rows of requests were left behind by the comparison."""
-        if told is not batch:
-            self.erased = frozenset(batch.rows) - frozenset(told.rows)
-        first = next(told.rows, None)
+        """Note which rows of requests the ledger took from the batch, and which the comparison left behind."""
+        first = next(batch.rows, None)
         # Whoever sends a record asks for no answer, and its windows are large.
-        if first is not None and not isinstance(first.source, RecordSource):
-            self.losing = frozenset(told.rows) - frozenset(could_win.rows)
+        if first is None or isinstance(first.source, RecordSource):
+            return
+        rows = frozenset(told.rows)
+        if told is not batch:
+            self.erased = frozenset(batch.rows) - rows
+        self.losing = rows - frozenset(could_win.rows)
 
 
 def union(changes: Sequence[Changes]) -> Changes:

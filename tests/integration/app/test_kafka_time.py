@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 async def test_a_topic_that_stamps_by_append_tells_the_brokers_time(
     settings: Settings, topics: TopicNames
 ) -> None:
-    clock = BrokerClock(settings.kafka, topics.dead_letters(topics.cdc))
+    clock = BrokerClock(settings.kafka, topics.clock)
     by_producer = BrokerClock(settings.kafka, topics.domain_events)
     try:
         told = await clock.now()
