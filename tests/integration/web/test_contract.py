@@ -46,10 +46,15 @@ enabled = false
 [[operations]]
 include-operation-id = [
   "findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity",
-  "getEntity", "getEntityByReference", "getEntities",
+  "getEntity", "getEntityByReference",
 ]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", "400", "404", "414"]
+
+[[operations]]
+include-operation-id = ["getEntities"]
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2xx", "3xx", "400", "404", "414", "422"]
 
 [[operations]]
 include-operation-id = ["syncGraph", "ingestTemporal"]
