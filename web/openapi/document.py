@@ -51,7 +51,7 @@ _SCHEME: Final = {
 
 
 @cache
-def document(*, is_open: bool = True) -> bytes:
+def document(*, is_open: bool = False) -> bytes:
     """The description as JSON, of a server that asks for keys, or of an open one, which takes requests without any."""
     paths: dict[str, Json] = {}
     for operation in OPERATIONS:

@@ -210,7 +210,7 @@ def test_every_problem_stands_at_an_operation() -> None:
 async def test_it_is_served(client: Client) -> None:
     response = await client.get("/openapi.json")
     assert (response.status, response.content_type) == (200, "application/json")
-    assert await response.read() == document()
+    assert await response.read() == document(is_open=True)  # as it is until there is a key
     again = await client.get("/openapi.json", headers={"If-None-Match": response.headers["ETag"]})
     assert (again.status, await again.read()) == (304, b"")
 
