@@ -112,12 +112,12 @@ class IngestProcessor:
             try:
                 _count(batch, await self._writer.write(batch))
             except InvalidError as error:
-                left = await self._without_refused(window, indexes, error)
+                left, rest = await self._without_refused(window, indexes, error)
                 if len(left) == len(indexes):
                     break
                 if not left:
                     return
-                indexes, batch = left, await self._batch_of(window, left)
+                indexes, batch = left, rest
             else:
                 window.write(indexes)
                 return
@@ -127,14 +127,14 @@ class IngestProcessor:
 
     async def _without_refused(
         self, window: WindowVerdicts, indexes: list[int], error: InvalidError
-    ) -> list[int]:
-        """Set aside what the error is about; returns the others, which are all where it does not tell."""
+    ) -> tuple[list[int], Batch]:
+        """Set aside what the error is about; returns the others and their rows, or all where it does not tell."""
+        left, rest = list[int](), Batch()
         if len(indexes) == 1:
             window.refuse_by_store(indexes[0], error)
-            return []
+            return left, rest
         if not isinstance(error, RefusedRowsError):
-            return indexes
-        left = []
+            return indexes, rest
         for number, index in enumerate(indexes):
             if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
                 await asyncio.sleep(0)
@@ -143,9 +143,10 @@ class IngestProcessor:
             cause = error.cause_in(alone)
             if cause is None:
                 left.append(index)
+                rest.extend(alone)
             else:
                 window.refuse_by_store(index, cause)
-        return left
+        return left, rest
 
     async def _batch_of(self, window: WindowVerdicts, indexes: Sequence[int]) -> Batch:
         batch = Batch()
