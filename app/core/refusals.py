@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from app.core.errors import InvalidError
 from app.core.models import Batch, EdgeRow, PropertyRow, TemporalRow
 
-# What makes a row refused: of a property its key, value and date; of the others all that is stored. Who told it, when,
-# is no part, so that a repetition in another record is refused with it.
+# What makes a row refused: of a property its key, value and date; of the others all that is stored. The record, and its
+# time, are no part, so that a repetition in another record is refused with it.
 _DECIDING = 5
 
 

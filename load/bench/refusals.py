@@ -37,47 +37,47 @@ class Window:
     """What is stored before, the window, and as many good records of as many bytes."""
 
     stored: Sequence[Fact]
-    told: Sequence[Fact]
+    mixed: Sequence[Fact]
     good: Sequence[Fact]
 
 
 def fields(name: str, count: int) -> Window:
     """45 % of the records are new fields of an entity that has all it may have."""
     stored = [(f"{name}-full", f"f{n}", "0") for n in range(1_000)]
-    told = [
+    mixed = [
         (f"{name}-full", f"n{n}", "1") if _is_refused(n) else (f"{name}-u{n}", "f", "1") for n in range(count)
     ]
-    return Window(stored, told, _good(name, told))
+    return Window(stored, mixed, _good(name, mixed))
 
 
 def sizes(name: str, count: int) -> Window:
     """45 % of a quarter of the records are for an entity near its limit of bytes."""
     count //= 4
     stored = [(f"{name}-full", f"f{n}", _text(n, 4_100)) for n in range(1_000)]
-    told = [
+    mixed = [
         (f"{name}-full", f"f{n % 1_000}", _text(n, 9_000)) if _is_refused(n) else (f"{name}-u{n}", "f", "1")
         for n in range(count)
     ]
-    return Window(stored, told, _good(name, told))
+    return Window(stored, mixed, _good(name, mixed))
 
 
 def numbers(name: str, count: int) -> Window:
     """45 % of a twentieth of the records are numbers with more digits than PostgreSQL takes."""
     count //= 20
-    told = [
+    mixed = [
         (f"{name}-u{n}", "f", "9" * _DIGITS if _is_refused(n) else "9" * (_DIGITS - 1)) for n in range(count)
     ]
     good = [(f"{name}-g{n}", "f", "9" * (_DIGITS - 1)) for n in range(count)]
-    return Window([], told, good)
+    return Window([], mixed, good)
 
 
 def large(name: str, count: int) -> Window:
     """Records about five stored entities of 3.5 MB, beside such entities that are made: the bytes that are written."""
     each = _LARGE // _LARGE_FIELDS - 80
     stored = [(f"{name}-l{n % 5}", f"f{n // 5}", _text(n, each)) for n in range(5 * _LARGE_FIELDS)]
-    told = [(f"{name}-l{n % 5}", f"f{n // 5 % _LARGE_FIELDS}", f"{n}") for n in range(min(count, 1_000))]
+    mixed = [(f"{name}-l{n % 5}", f"f{n // 5 % _LARGE_FIELDS}", f"{n}") for n in range(min(count, 1_000))]
     made = [(f"{name}-m{n % 5}", f"f{n // 5}", text) for n, (_, _, text) in enumerate(stored)]
-    return Window(stored, told, made)
+    return Window(stored, mixed, made)
 
 
 KINDS: Final[dict[str, Callable[[str, int], Window]]] = {
@@ -92,8 +92,8 @@ def _is_refused(number: int) -> bool:
     return number % 20 < _REFUSED_OF_20
 
 
-def _good(name: str, told: Sequence[Fact]) -> list[Fact]:
-    return [(f"{name}-g{n}", field, text) for n, (_, field, text) in enumerate(told)]
+def _good(name: str, mixed: Sequence[Fact]) -> list[Fact]:
+    return [(f"{name}-g{n}", field, text) for n, (_, field, text) in enumerate(mixed)]
 
 
 def _text(number: int, size: int) -> str:
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
 class Pair:
     """One round: seconds of both windows, and letters of the first."""
 
-    told_s: float
+    refused_s: float
     good_s: float
     letters: int
 
@@ -133,9 +133,9 @@ def table(count: int, found: dict[str, list[Pair]]) -> str:
     for kind, pairs in found.items():
         lines.append(
             f"| {kind} | {median(pair.letters for pair in pairs):,.0f} "
-            f"| {spread([pair.told_s for pair in pairs], '{:.2f}')} "
+            f"| {spread([pair.refused_s for pair in pairs], '{:.2f}')} "
             f"| {spread([pair.good_s for pair in pairs], '{:.2f}')} "
-            f"| {spread([pair.told_s / pair.good_s for pair in pairs], '{:.2f}')} |"
+            f"| {spread([pair.refused_s / pair.good_s for pair in pairs], '{:.2f}')} |"
         )
     return "\n".join(lines)
 
@@ -161,13 +161,13 @@ class _Record:
 
 def _records(facts: Sequence[Fact], date: str) -> Iterator[_Record]:
     for offset, (reference, name, text) in enumerate(facts):
-        told = {
+        mixed = {
             "entity_reference": reference,
             "entity_type": "bench",
             "field_name": name,
             "reference_date": date,
         }
-        yield _Record(orjson.dumps({**told, "field_value": orjson.Fragment(text)}), offset)
+        yield _Record(orjson.dumps({**mixed, "field_value": orjson.Fragment(text)}), offset)
 
 
 async def _measure(kinds: Sequence[str], count: int, rounds: int) -> dict[str, list[Pair]]:
@@ -181,11 +181,11 @@ async def _measure(kinds: Sequence[str], count: int, rounds: int) -> dict[str, l
                 window = KINDS[kind](f"refusals-{started}-{turn}-{kind}", count)
                 await _processed(settings, stores, window.stored, "2025-01-01")
                 seconds, letters = {}, 0
-                for side in ("told", "good") if turn % 2 == 0 else ("good", "told"):
-                    facts = window.told if side == "told" else window.good
+                for side in ("mixed", "good") if turn % 2 == 0 else ("good", "mixed"):
+                    facts = window.mixed if side == "mixed" else window.good
                     seconds[side], refused = await _processed(settings, stores, facts, "2025-01-02")
                     letters += refused
-                pairs.append(Pair(told_s=seconds["told"], good_s=seconds["good"], letters=letters))
+                pairs.append(Pair(refused_s=seconds["mixed"], good_s=seconds["good"], letters=letters))
     return found
 
 

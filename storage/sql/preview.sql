@@ -18,8 +18,8 @@ WITH batch AS (
     GROUP BY type, reference
 )
 SELECT w.ord, w.stands, w.property -> 'value' AS value, w.property ->> 'reference_date' AS reference_date,
-       (w.told_date = w.property ->> 'reference_date'
-        AND w.told COLLATE "C" = coalesce((w.property -> 'value')::text, '~') COLLATE "C") IS TRUE AS same
+       (w.stated_date = w.property ->> 'reference_date'
+        AND w.stated COLLATE "C" = coalesce((w.property -> 'value')::text, '~') COLLATE "C") IS TRUE AS same
 FROM batch b
 LEFT JOIN LATERAL (
     -- A large value is read once for all of its fields, as in candidate_properties.
@@ -28,10 +28,10 @@ LEFT JOIN LATERAL (
     OFFSET 0) AS e ON true
 CROSS JOIN LATERAL (
     SELECT r.ord, (e.properties ? r.field) IS TRUE AS stands, e.properties -> r.field AS property,
-           r.reference_date AS told_date, coalesce(r.value::jsonb::text, '~') AS told
+           r.reference_date AS stated_date, coalesce(r.value::jsonb::text, '~') AS stated
     FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
     OFFSET 0) AS w
-ORDER BY w.told_date COLLATE "C" DESC, w.told COLLATE "C" DESC;
+ORDER BY w.stated_date COLLATE "C" DESC, w.stated COLLATE "C" DESC;
 
 -- name: stored_edges
 -- The stored metadata of each edge that stands (a removed one does not), and whether the row tells nothing else:

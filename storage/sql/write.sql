@@ -295,13 +295,13 @@ FROM removed
 GROUP BY left_entity_id;
 
 -- name: create_flush
--- The statements above as one function of the session, so that the rows that a flush locks wait for no round trip
+-- The statements above as one function of the connection, so that the rows that a flush locks wait for no round trip
 -- between them. Each statement of a volatile function has a snapshot of its own, and its parameters keep each from
--- running by its first plan. A function of the session is always that of this code, whatever runs beside it.
+-- running by its first plan. A function of the connection is always that of this code, whatever runs beside it.
 -- The names after colons stand for the texts of those queries; `removed` are the parameters of remove_edges. A row of
 -- the kind `step` tells how many microseconds the statement of that name (`type`) took, for traces.
 CREATE OR REPLACE FUNCTION pg_temp.flush_staged(
-    told boolean, measured_from integer, counted_from integer,
+    staged boolean, measured_from integer, counted_from integer,
     removed_1 text[], removed_2 text[], removed_3 text[], removed_4 text[], removed_5 text[], removed_ends text)
 RETURNS TABLE (kind text, id bigint, type text, reference text, rows bigint, old jsonb, new jsonb, bytes integer,
                written integer, fields bigint)
@@ -310,7 +310,7 @@ LANGUAGE plpgsql VOLATILE AS $flush$
 DECLARE
     at timestamptz[] := ARRAY[clock_timestamp()];
 BEGIN
-    IF told THEN
+    IF staged THEN
         RETURN QUERY :insert_missing_entities;
         at := at || clock_timestamp();
         RETURN QUERY :merge_staged;
@@ -324,7 +324,7 @@ BEGIN
     SELECT 'step'::text, NULL::bigint, step, NULL::text,
            (1000000 * extract(epoch FROM at[ord + 1] - at[ord]))::bigint,
            NULL::jsonb, NULL::jsonb, NULL::integer, NULL::integer, NULL::bigint
-    FROM unnest(CASE WHEN told THEN ARRAY['entities', 'merge', 'removals'] ELSE ARRAY['removals'] END)
+    FROM unnest(CASE WHEN staged THEN ARRAY['entities', 'merge', 'removals'] ELSE ARRAY['removals'] END)
         WITH ORDINALITY AS s (step, ord)
     WHERE at[ord + 1] IS NOT NULL;
 END

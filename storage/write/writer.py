@@ -1,6 +1,6 @@
 """The writer: one batch in one transaction, idempotent and independent of order.
 
-ledger of erasures → compare (read-only) → COPY what could win into the session's staging tables → one call of a
+ledger of erasures → compare (read-only) → COPY what could win into the connection's staging tables → one call of a
 function that inserts the missing entities, merges the rest in a statement of its own, and removes edges → commit → read
 the position → invalidate. A batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
