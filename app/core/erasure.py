@@ -92,6 +92,7 @@ class LedgerEntry:
     edges: int = 0
     points: int = 0
     letters: int = 0
+    log_ends: LogPositions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

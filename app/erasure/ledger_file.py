@@ -26,6 +26,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     edges: int = 0
     points: int = 0
     letters: int = 0
+    log_ends: dict[str, list[int]] | None = None  # where topics ended at the erasure
 
 
 class _End(msgspec.Struct, forbid_unknown_fields=True):
@@ -110,6 +111,7 @@ def _entry(text: str, number: int) -> LedgerEntry:
         edges=max(0, line.edges),
         points=max(0, line.points),
         letters=max(0, line.letters),
+        log_ends=line.log_ends,
     )
 
 

@@ -22,7 +22,7 @@ from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write.changes import changes_at, union
-from storage.write.erasure_ledger import ErasureLedger
+from storage.write.erasure_ledger import ErasureLedger, erasure_of, spelled_ends
 
 _BATCH: Final = 200  # entries in a transaction, which keeps writers waiting
 _PAGE: Final = 10_000  # entities that are hashed at a time
@@ -119,6 +119,14 @@ class PostgresErasureTransfer:
             [entry.points for entry in entries],
             [entry.letters for entry in entries],
         )
+        known = [(subject, entry) for subject, entry in batch.items() if entry.log_ends is not None]
+        if known:
+            await connection.execute(
+                query("take_log_ends"),
+                [subject for subject, _ in known],
+                [entry.erased_at for _, entry in known],
+                [spelled_ends(entry.log_ends or {}) for _, entry in known],
+            )
         return rows
 
     async def _there(self, connection: Connection, entity_id: int | None) -> asyncpg.Record | None:
@@ -207,4 +215,5 @@ def _entry(row: asyncpg.Record) -> LedgerEntry:
         edges=row["edges"],
         points=row["points"],
         letters=row["letters"],
+        log_ends=erasure_of(row).log_ends,
     )

@@ -171,10 +171,12 @@ SELECT pg_advisory_xact_lock(hashtextextended('user_profile.publishers', 0));
 
 -- name: ledger_entries
 -- The ledger for another database, the oldest erasure first. $1 not those before, or null.
-SELECT subject, erased_at, key_fingerprint, reference_subject, id_subject, properties, edges, points, letters
-FROM erasures
-WHERE $1::timestamptz IS NULL OR erased_at >= $1
-ORDER BY erased_at, subject;
+SELECT e.subject, e.erased_at, e.key_fingerprint, e.reference_subject, e.id_subject, e.properties, e.edges, e.points,
+       e.letters, n.log_ends
+FROM erasures e
+LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
+WHERE $1::timestamptz IS NULL OR e.erased_at >= $1
+ORDER BY e.erased_at, e.subject;
 
 -- name: take_entries
 -- Note erasures of another database; which of them were not known, or with an older date. Dead letters are looked for
@@ -194,6 +196,16 @@ SET erased_at = excluded.erased_at, key_fingerprint = excluded.key_fingerprint,
     letters = excluded.letters, letters_checked_at = NULL
 WHERE e.erased_at < excluded.erased_at
 RETURNING subject;
+
+-- name: take_log_ends
+-- Where topics ended at these erasures, as another database knew it; those that were dated later meanwhile are left.
+-- $1 subjects, $2 dates of the erasures, $3 end offsets as JSON text.
+INSERT INTO erasure_notes (subject, erased_at, log_ends)
+SELECT e.subject, e.erased_at, n.log_ends::jsonb
+FROM unnest($1::bytea[], $2::timestamptz[], $3::text[]) AS n (subject, erased_at, log_ends)
+JOIN erasures e ON e.subject = n.subject AND e.erased_at = n.erased_at
+ORDER BY e.subject
+ON CONFLICT (subject) DO UPDATE SET erased_at = excluded.erased_at, log_ends = excluded.log_ends;
 
 -- name: last_entity
 -- The highest id that there is; 0 for none.

@@ -17,13 +17,13 @@ import storage.erasure.transfer
 from app.config.settings import Settings
 from app.core.erasure import LedgerEntry, Taken
 from app.core.errors import FatalError
-from app.core.models import Batch, EntityKey
+from app.core.models import Batch, EntityKey, RecordSource
 from infra.settings import InfraSettings
 from storage.postgres.queries import query
 from storage.stores import Stores
 from tests.e2e.workers import ROOT, environment
 from tests.integration.storage.test_erasure import after, count, everything, references
-from tests.rows import prop, user
+from tests.rows import entity, prop, user
 from tests.stack import drop_database
 
 pytestmark = pytest.mark.integration
@@ -108,6 +108,20 @@ async def test_who_was_erased_since_the_backup_stays_erased(worlds: Worlds) -> N
     assert await references(worlds.db) == {"b", "c"}
     await worlds.restored.writer.write(everything(after(told.erased_at)))
     assert await references(worlds.db) == {"a", "b", "c"}
+
+
+async def test_what_lay_in_the_topics_stays_out_after_a_restore_though_it_is_stamped_ahead(
+    worlds: Worlds,
+) -> None:
+    assert await worlds.lost.eraser.erase(user("a"), log_ends={"t": [10]}) is not None
+    (told,) = await taken(worlds.restored, await ledger(worlds.lost))
+    ahead = told.erased_at + timedelta(minutes=30)
+    before, later = (
+        Batch(entities=[entity("a", ahead)._replace(source=RecordSource("t", 0, offset))])
+        for offset in (9, 10)
+    )
+    assert not await worlds.restored.writer.write(before)
+    assert await worlds.restored.writer.write(later)
 
 
 async def test_the_receipt_is_that_of_then(worlds: Worlds) -> None:

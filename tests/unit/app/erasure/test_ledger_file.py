@@ -18,6 +18,7 @@ FULL = LedgerEntry(
     edges=2,
     points=3,
     letters=4,
+    log_ends={"entities-edges": [7, 0]},
 )
 BARE = LedgerEntry(ledger_id="00" * 32, erased_at=datetime(2026, 1, 31, tzinfo=UTC))
 LINE = f'{{"ledger_id":"{"ab" * 32}","erased_at":"2026-01-31T12:00:00Z"}}'
