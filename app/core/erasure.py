@@ -10,19 +10,19 @@ from app.core.models import EntityKey, RecordSource
 LogPositions = Mapping[str, Sequence[int]]  # by topic an offset in each of its partitions
 
 # A broker takes no record that is stamped further ahead (`message.timestamp.after.max.ms`, an hour by default). So what
-# is stamped later than this after an erasure is from after it, wherever it lies: in a topic that was made anew, say.
+# is stamped later than this after an erasure is from after it, wherever it lies: a topic may have been created again.
 MOST_AHEAD: Final = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """An erasure of an entity, as what is told about it is compared with it."""
+    """An erasure of an entity, for comparison with records about it."""
 
     erased_at: datetime
     log_ends: LogPositions | None  # when it began; None where that is not known
 
     def precedes(self, told_at: datetime, place: RecordSource | None) -> bool:
-        """Whether what was told then, by the record at this place, was told after the erasure."""
+        """Whether the record with this timestamp, at this place, is from after the erasure."""
         if told_at <= self.erased_at:
             return False
         return not (self._holds(place) and told_at <= self.erased_at + MOST_AHEAD)

@@ -51,7 +51,7 @@ class EntityRow(NamedTuple):
     type: str
     reference: str
     told_at: datetime
-    source: Source | None = None  # where it was told; an erasure is compared with it
+    source: Source | None = None  # the record or request; an erasure is compared with it
 
 
 class PropertyRow(NamedTuple):
@@ -76,7 +76,7 @@ class EdgeRow(NamedTuple):
     relationship_type: str
     metadata: str | None  # JSON text; None: a plain edge, which stores no date
     told_at: datetime  # orders metadata, too, and decides against a removal
-    source: Source | None = None  # where it was told; an erasure is compared with it
+    source: Source | None = None  # the record or request; an erasure is compared with it
 
 
 class RemovedEdge(NamedTuple):
@@ -102,7 +102,7 @@ class TemporalRow(NamedTuple):
     version: int
     value: str  # JSON text
     told_at: datetime
-    source: Source | None = None  # where it was told; an erasure is compared with it
+    source: Source | None = None  # the record or request; an erasure is compared with it
 
 
 Row = EntityRow | PropertyRow | EdgeRow | TemporalRow

@@ -52,8 +52,10 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
 
 
 def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collection[str] = ()) -> Finding:
-    """Topics that keep what they were given, and with it whoever was erased, without end; `ended` are those that the
-    service ends itself."""
+    """Topics that keep what they were given, and with it the data of erased people, without end.
+
+    `ended` are those that the service ends itself.
+    """
     endless = sorted(
         name for name, config in configs.items() if config.get("retention.ms") == "-1" and name not in ended
     )

@@ -1,4 +1,4 @@
-"""Up to where the topics are written, for whoever has to tell what came before something from what came after."""
+"""Up to where the topics are written, to separate what came before an erasure from what came after."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ _TIMEOUT_S: Final = 2.0
 
 
 class KafkaLogEnds:
-    """Implements app.ports.erasure.LogEnds; connects at the first question, and anew after a failure."""
+    """Implements app.ports.erasure.LogEnds; connects at the first question, and again after a failure."""
 
     def __init__(
         self, brokers: Sequence[str], topics: Sequence[str], *, timeout_s: float = _TIMEOUT_S

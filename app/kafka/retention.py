@@ -90,7 +90,7 @@ def positions_due(
 ) -> dict[TopicPartition, int]:
     """Up to where each partition may be deleted. `notes` are ages in days with the ends of then, the oldest first.
 
-    A partition whose end fell since is one of a topic that was made anew, and is left alone.
+    A partition whose end fell since is one of a topic that was created again, and is left alone.
     """
     due = {}
     for topic in topics:

@@ -15,7 +15,7 @@ class ProfileEraser(Protocol):
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
         """Delete the entity, its edges on both sides and its points, in one transaction.
 
-        Records about it that were told not later than this, or that lay in the topics when it began, are dropped from
+        Records about it that are not later than this, or that lay in the topics when it began, are dropped from
         now on. Caches are told after the commit. Where there is no such entity, the receipt of its erasure, or None
         where there was none either. Raises TransientError (it may have been erased: ask again) or FatalError.
         """
@@ -77,7 +77,7 @@ class LetterRegister(ErasureRegister, Protocol):
         ...
 
     async def note_left(self, checked: Mapping[str, datetime], left: Mapping[str, Collection[str]]) -> None:
-        """Letters that may be about these erasures, as `unchecked` told them, and were not removed."""
+        """Letters that may be about these erasures, as `unchecked` gave them, and were not removed."""
         ...
 
     async def swept(self) -> Mapping[str, int] | None:

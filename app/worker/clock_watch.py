@@ -1,7 +1,7 @@
 """Whether the clocks of this worker, the primary and the brokers agree.
 
-Erasures, removals and dates of requests are told by the primary's clock, records by producers and brokers. Where they
-differ, what was told a moment after an erasure may count as from before it.
+The primary's clock dates erasures, removals and requests; producers and brokers date records. Where the clocks
+differ, a record of a moment after an erasure may count as from before it.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ class ClockWatch:
         agree = (
             f"{', '.join(self._offsets)}: within {LIMIT_S:g} s"
             if self._offsets
-            else "no server told its time"
+            else "no server gave its time"
         )
         return [
             DependencyState(

@@ -47,7 +47,7 @@ class CdcProcessor:
     names it is visible on the primary.
 
     With a `fence`, no event that stands after an `entity_erased` names whom that is about, in whichever partition: the
-    target of a relationship that is erased by then is told as one that is gone. What is in the entity's own partition
+    target of a relationship that is erased by then is named as one that is gone. What is in the entity's own partition
     is in order there.
 
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
@@ -215,7 +215,7 @@ class CdcProcessor:
 def _without_erased(
     change: Change, keys: dict[int, EntityKey], erased: frozenset[int]
 ) -> Mapping[int, EntityKey]:
-    """The names that may be told: not that of a target whose `entity_erased` may stand in its own partition already."""
+    """The names that an event may bear: not that of a target whose `entity_erased` may be published already."""
     hidden = erased.intersection(targets_of(change))
     if not hidden:
         return keys

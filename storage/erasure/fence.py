@@ -2,7 +2,7 @@
 
 A publisher holds a shared advisory lock from its question until the broker has its events. Who publishes an erasure,
 whose commit is visible by then, takes the exclusive one once: after it each publisher has either published or asks
-later, and is told of the erasure. A lock ends with its transaction, whatever ends that.
+later, and gets the erasure. A lock ends with its transaction, whatever ends that.
 """
 
 from collections.abc import AsyncIterator, Collection

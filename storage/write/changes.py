@@ -50,7 +50,7 @@ class Effects:
     def compare(self, batch: Batch, told: Batch, could_win: Batch) -> None:
         """Note which rows of requests the ledger took from the batch, and which the comparison left behind."""
         first = next(batch.rows, None)
-        # Whoever sends a record asks for no answer, and its windows are large.
+        # A producer of records waits for no answer, and windows are large.
         if first is None or isinstance(first.source, RecordSource):
             return
         rows = frozenset(told.rows)

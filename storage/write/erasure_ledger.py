@@ -117,7 +117,7 @@ def erasure_of(row: asyncpg.Record) -> Erasure:
 
 
 def surviving(batch: Batch, erased: Erased) -> Batch:
-    """The batch without what was told about these before they were erased."""
+    """The batch without rows about these from before they were erased."""
 
     def stands(kind: str, reference: str, row: Told) -> bool:
         erasure = erased.get(EntityKey(kind, reference))

@@ -110,7 +110,7 @@ def _place(error: InvalidError, paths: Mapping[EntityKey, str]) -> None:
 
 
 async def _ignored(services: WebServices, batch: Batch, changes: Changes) -> list[Item]:
-    """What the write left out of this request; rows that say what is stored already are not told of."""
+    """What the write left out of this request; rows that say what is stored already are not among it."""
     if not (changes.erased or changes.losing):
         return []
     rows = set(batch.rows)

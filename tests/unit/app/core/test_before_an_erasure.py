@@ -1,4 +1,4 @@
-"""What was told before an erasure: by its timestamp, or by where its record lies."""
+"""What is from before an erasure: by its timestamp, or by where its record lies."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -43,5 +43,5 @@ def test_without_ends_the_time_decides() -> None:
     assert not stands(AT, RecordSource("entities-edges", 0, 99), known=False)
 
 
-def test_a_stamp_that_no_broker_took_before_is_new_in_a_topic_that_was_made_anew() -> None:
+def test_a_stamp_that_no_broker_took_before_is_new_in_a_topic_that_was_created_again() -> None:
     assert stands(AT + MOST_AHEAD + SECOND, RecordSource("entities-edges", 0, 3))

@@ -19,7 +19,7 @@ def test_nothing_is_due_before_the_retention_has_passed_since_the_first_note() -
     assert positions_due([], {"t": [30, 9]}, ["t"], days=7) == {}
 
 
-def test_a_topic_that_was_made_anew_is_left_alone() -> None:
+def test_a_topic_that_was_created_again_is_left_alone() -> None:
     assert positions_due(NOTES, {"t": [29, 9]}, ["t"], days=7) == {TopicPartition("t", 1): 3}
     grown = [*NOTES[:3], (1.0, {"t": [2, 4]}), (0.0, {"t": [30, 9]})]
     assert positions_due(grown, {"t": [40, 9]}, ["t"], days=7) == {TopicPartition("t", 1): 3}

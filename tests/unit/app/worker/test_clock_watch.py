@@ -83,7 +83,7 @@ async def test_what_is_not_known_is_not_off() -> None:
             raise OSError
 
     ready, detail = await told(Gone(clock), Server(clock, known=False))
-    assert (ready, detail) == (True, "no server told its time")
+    assert (ready, detail) == (True, "no server gave its time")
     offset = REGISTRY.get_sample_value("profile_clock_offset_seconds", {"server": "kafka"})
     assert offset is not None
     assert math.isnan(offset)
