@@ -15,7 +15,9 @@ Change the model before the code.
 
 Left out: several keys (a tree is not one snapshot), times (leases and entries that expire, the heartbeat: a gap is
 noticed some day, not within a second), failovers of PostgreSQL and Redis (the prefix of the keys answers for those),
-and retries of an invalidation that Redis did not take or whose position is not known.
+commits that become visible in another order than that of the WAL, a writer that is cancelled, and retries of an
+invalidation that Redis did not take or whose position is not known. `tests/simulation` has several keys, times and
+retries.
 
 Read in this order: rules, state, world; database, invalidation, cdc, cache, channel, worker, reader, fill;
 invariants, search.

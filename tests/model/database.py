@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tests.model.rules import Rules
 from tests.model.state import Commit, Move, Stage, State, Step, Worker, put
+from tests.model.world import World
 
 
 def value_at(state: State, position: int) -> int:
@@ -16,17 +17,23 @@ def commit_record(state: State, index: int) -> int:
     return [position for position, is_commit in enumerate(state.wal) if is_commit][index]
 
 
-def commits(state: State, rules: Rules) -> Iterator[Move]:
-    """A commit is flushed first, becomes visible later, and then its writer reads the position."""
+def shown_position(state: State) -> int:
+    """Up to where the primary shows every commit: before the first that is flushed and not visible yet."""
+    return commit_record(state, state.visible) if state.visible < sum(state.wal) else state.flushed
+
+
+def commits(state: State, world: World, rules: Rules) -> Iterator[Move]:
+    """A commit is flushed first, becomes visible later, in that order, and then its writer reads the position."""
     for index, commit in enumerate(state.commits):
         if state.is_away:
             return
         name = f"c{index + 1}"
         before = state.commits[index - 1].stage if index else Stage.VISIBLE
-        if commit.stage == Stage.OPEN and before >= Stage.VISIBLE:
+        awaited = Stage.FLUSHED if world.concurrent else Stage.VISIBLE
+        if commit.stage == Stage.OPEN and before >= awaited:
             flushed = state._replace(wal=(*state.wal, False, True))
             yield Move(f"{name}: flushed", flushed.with_commit(index, Commit(Stage.FLUSHED)))
-        elif commit.stage == Stage.FLUSHED:
+        elif commit.stage == Stage.FLUSHED and before >= Stage.VISIBLE:
             visible = state._replace(visible=index + 1)
             stage = commit._replace(stage=Stage.VISIBLE)
             yield Move(f"{name}: visible on the primary", visible.with_commit(index, stage))

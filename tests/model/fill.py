@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.model.database import value_at
+from tests.model.database import shown_position, value_at
 from tests.model.reader import accepted, answer, bypassed
 from tests.model.rules import Rules
 from tests.model.state import Entry, Fill, Key, Mark, Move, State, Step, fresh_lease
@@ -113,8 +113,11 @@ def _choose_source(state: State, rules: Rules, index: int, fill: Fill) -> Iterat
     if not reached and state.is_away:
         yield from _unverified(state, rules, index, fill)
     elif not reached or fill.early:
-        # Rule 1: a commit can be flushed and not visible yet.
-        version = state.flushed - 1 if rules.r1_primary_position_minus_one else state.flushed
+        # Rule 1: a commit can be flushed, and shown by replicas, and not be visible yet.
+        shown = shown_position(state)
+        if fill.token_of_replica and shown < fill.token and rules.r8_primary_shows_token:
+            return
+        version = shown if rules.r1_primary_claims_visible else state.flushed
         chosen = fill._replace(step=Step.READ_DATA, replica=None, version=version)
         label = f"w{index + 1}: chooses the primary, which is at {state.flushed}"
         yield Move(label, state.with_fill(index, chosen))
@@ -164,7 +167,7 @@ def _entry(state: State, rules: Rules, fill: Fill) -> Entry:
     version = fill.version
     if fill.replica is not None and not rules.r1_replica_position_before_data:
         version = state.replicas[fill.replica]
-    return Entry(version, fill.value, fill.upper)
+    return Entry(version, fill.value, fill.upper, fill.replica is not None)
 
 
 def _in_process(state: State, rules: Rules, index: int, fill: Fill, entry: Entry) -> State:

@@ -41,7 +41,9 @@ def answer(state: State, index: int, fill: Fill, entry: Entry, where: str) -> Mo
     """The request is answered; a session remembers the newest value and token that it had."""
     answered = state.with_fill(index, None)
     if fill.session is not None:
-        answered = answered._replace(session=max(state.session, Session(entry.value, entry.upper)))
+        answered = answered._replace(
+            session=max(state.session, Session(entry.value, entry.upper, entry.of_replica))
+        )
     label = f"w{index + 1}: answers value {entry.value} from {where}"
     return Move(label, answered, violated_by(fill, entry.value))
 
@@ -60,7 +62,8 @@ def _kinds(state: State, world: World, rules: Rules, need: int) -> Iterator[Fill
     if world.session:
         # Rule 8: the session sends back the token of its last read.
         token = state.session.token if rules.r8_read_token else 0
-        yield Fill(need, token, session=state.session)
+        of_replica = state.session.of_replica and rules.r8_read_token
+        yield Fill(need, token, of_replica, session=state.session)
         return
     yield Fill(need)
     if world.old_tokens and state.flushed:

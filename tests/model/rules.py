@@ -14,8 +14,8 @@ class Rules:
     """The position of a read on a replica is read before the data."""
     r1_replica_position_forgotten: bool = True
     """It is forgotten when the replica has crashed, since it can come back at an older one."""
-    r1_primary_position_minus_one: bool = True
-    """A read on the primary has its flush position minus one: a flushed commit may not be visible yet."""
+    r1_primary_claims_visible: bool = True
+    """A read on the primary claims what lies before every commit that is not visible yet, not its flush position."""
 
     r2_group_mark: bool = True
     """The position that a fill has to reach is the high-water mark of the key's group."""
@@ -79,6 +79,8 @@ class Rules:
     """A read gives a token, and the session sends it back."""
     r8_token_after_data: bool = True
     """A read's token is a position read after the data."""
+    r8_primary_shows_token: bool = True
+    """The primary answers a token that a replica has shown only when it shows every commit up to there."""
     r8_entry_reaches_token: bool = True
     """A read with a token takes only entries that have reached it."""
 

@@ -69,7 +69,7 @@ def explore(world: World, rules: Rules) -> Verdict:
 
 def moves(state: State, world: World, rules: Rules) -> Iterator[Move]:
     """All that can happen next."""
-    yield from commits(state, rules)
+    yield from commits(state, world, rules)
     yield from replication(state, rules)
     yield from primary_outages(state)
     yield from invalidations(state, world, rules)

@@ -34,6 +34,7 @@ class Entry(NamedTuple):
     version: int  # position of the read (rule 1)
     value: int
     upper: int  # position after it (rule 8)
+    of_replica: bool = False  # who showed it: the primary may show less than a replica at the same position
 
 
 class Key(NamedTuple):
@@ -68,6 +69,7 @@ class Session(NamedTuple):
 
     value: int = 0
     token: int = 0
+    of_replica: bool = False
 
 
 class Fill(NamedTuple):
@@ -75,6 +77,7 @@ class Fill(NamedTuple):
 
     need: int  # the value that must be answered at least (invariant I1)
     token: int = 0
+    token_of_replica: bool = False
     promised: int = 0  # the value that stands for the token of a write (I3)
     session: Session | None = None  # as it was when the request began (I2)
     step: Step = Step.ASK_REDIS

@@ -24,6 +24,7 @@ class World:
     tokens: bool = False  # clients read with the token of a write
     old_tokens: bool = False  # and with one of before all writes
     session: bool = False  # one client reads again and again
+    concurrent: bool = False  # a commit may be flushed while others before it are not visible yet
     early: bool = False  # fills may read before they have a lease
 
     def initial(self) -> State:
@@ -65,4 +66,6 @@ WORLDS: Final = (
     World(name="a lagging replica, Redis loses twice", commits=2, losses=2),
     World(name="reads with the tokens of two writes", commits=2, tokens=True),
     World(name="a session over two workers", workers=2, session=True),
+    World(name="a session, positions move", records=1, session=True),
+    World(name="a session, commits are flushed together", commits=2, concurrent=True, session=True),
 )
