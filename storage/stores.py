@@ -24,6 +24,7 @@ from app.ports.snapshots import GraphSnapshots
 from app.ports.writing import PlaceholderMerger, ProfilePreview, ProfileWriter
 from storage.audit.auditor import CacheAuditor
 from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
+from storage.audit.trees import AuditedTrees
 from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
 from storage.cache.keyspace import Keyspace
 from storage.cache.leases import SharedLevel
@@ -156,9 +157,8 @@ class Stores:
             )
 
         self.figures = figures
-        self.auditor = CacheAuditor(
-            audited, source, keyspace, invalidator, node_budget=settings.graph_node_budget
-        )
+        kept = KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB)
+        self._audit(settings, audited, kept, keyspace)
         shared = SharedLevel(self.cache, pending, source)
         fragments = FragmentLoader(
             memory,
@@ -181,7 +181,7 @@ class Stores:
         self.reader = CachedGraphReader(
             fragments,
             ListLoader(memory, shared, source, clock, hooks=hooks),
-            KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB),
+            kept,
             keyspace,
             clock,
             node_budget=settings.graph_node_budget,
@@ -250,6 +250,15 @@ class Stores:
         self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.erasure_transfer = PostgresErasureTransfer(writer, pending, ledger, acquire_timeout_s=acquire_s)
         self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
+
+    def _audit(
+        self, settings: Settings, levels: list[AuditedLevel], kept: KeptTrees, keyspace: Keyspace
+    ) -> None:
+        budget = settings.graph_node_budget
+        trees = AuditedTrees(kept, self._source, Random(), node_budget=budget)  # noqa: S311 - it chooses trees
+        self.auditor = CacheAuditor(
+            levels, self._source, keyspace, self.invalidator, node_budget=budget, trees=trees
+        )
 
     def _ask(
         self, settings: Settings, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from app.core.dates import to_text
 from app.core.text import printable
 
-Kind = Literal["fragment", "property", "reference"]
+Kind = Literal["fragment", "property", "reference", "tree"]
 Level = Literal["redis", "memory"]
 GRACE_S: Final = 1.0  # from a commit until every worker has heard of it, with much to spare
 
@@ -17,8 +17,8 @@ GRACE_S: Final = 1.0  # from a commit until every worker has heard of it, with m
 class Mismatch:
     """An entry that does not say what the primary says.
 
-    `subject` is an entity's id, a property's path, or the type of a reference. Positions are WAL positions: the one
-    that the entry claims to have reached, and the one that the primary's content had reached.
+    `subject` is an entity's id (of a tree its root's), a property's path, or the type of a reference. Positions are WAL
+    positions: the one that the entry claims to have reached, and the one that the primary's content had reached.
     """
 
     kind: Kind

@@ -18,6 +18,7 @@ from app.core.audit import AuditReport, Kind, Mismatch
 from app.core.errors import TransientError
 from app.core.models import EntityKey, Lookup
 from storage.audit.levels import AuditedLevel, Entry
+from storage.audit.trees import AuditedTrees, TreeVerdict
 from storage.cache import fragments, lookups
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS, IdList
@@ -27,6 +28,7 @@ from storage.postgres.positioned import Ask
 from storage.postgres.replicas import ReadSource
 from storage.read import graph_queries
 
+_TREES_OF_A_SAMPLE: Final = 4  # each fourth
 _BATCH: Final = 100  # entries that are read, and asked for on the primary, at once
 
 
@@ -49,7 +51,8 @@ class _Verdict:
 class CacheAuditor:
     """Implements app.ports.caching.Auditor.
 
-    `node_budget` is that of the readers, since a fragment holds so many edges at most.
+    `node_budget` is that of the readers, since a fragment holds so many edges at most. `trees` are those of this
+    process, of which a quarter of a sample is looked at: each takes as much of the primary as its entities.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class CacheAuditor:
         invalidator: CacheInvalidator,
         *,
         node_budget: int,
+        trees: AuditedTrees | None = None,
     ) -> None:
         self._levels = levels
+        self._trees = trees
         self._source = source
         self._keys = keyspace
         self._invalidator = invalidator
@@ -77,14 +82,29 @@ class CacheAuditor:
                 checked.update(self._keys.kind_of(each.key) for each in sampled)
                 verdicts = await self._compare(sampled)
                 suspects += [s for s, verdict in zip(sampled, verdicts, strict=True) if verdict.differs]
-        if not suspects:
+        wrong = []
+        if self._trees is not None:
+            trees = self._trees.sample(-(-sample // _TREES_OF_A_SAMPLE))
+            if trees:
+                checked["tree"] = len(trees)
+            wrong = [each.tree for each in await self._trees.compare(trees) if each.differs]
+        if not suspects and not wrong:
             return AuditReport(checked=checked, mismatches=[])
         await asyncio.sleep(grace_s)
         stale = await self._still_stale(suspects)
+        stale_trees = []
+        if self._trees is not None:
+            again = await self._trees.compare(self._trees.still_held(wrong))
+            stale_trees = [verdict for verdict in again if verdict.differs]
+        dropped = {sampled.key for sampled, _ in stale}
+        dropped |= {self._keys.fragment(verdict.tree.skeleton.root) for verdict in stale_trees}
+        # Whatever commit they missed lies below, so no lagging replica brings them back.
+        position = max([verdict.upper for _, verdict in stale] + [v.upper for v in stale_trees], default=0)
         return AuditReport(
             checked=checked,
-            mismatches=[self._mismatch(sampled, verdict) for sampled, verdict in stale],
-            repaired=repair and await self._drop(stale),
+            mismatches=[self._mismatch(sampled, verdict) for sampled, verdict in stale]
+            + list(map(_mismatch_of_tree, stale_trees)),
+            repaired=repair and await self._drop(list(dropped), position),
         )
 
     async def _still_stale(self, suspects: Sequence[_Sampled]) -> list[tuple[_Sampled, _Verdict]]:
@@ -147,16 +167,28 @@ class CacheAuditor:
             read_at=datetime.fromtimestamp(entry.read_at, UTC),
         )
 
-    async def _drop(self, stale: Sequence[tuple[_Sampled, _Verdict]]) -> bool:
-        """Drop them everywhere. Raises TransientError where a node did not take it."""
-        if not stale:
+    async def _drop(self, keys: Sequence[CacheKey], position: int) -> bool:
+        """Drop them everywhere; of a tree its root, without which it does not hold.
+
+        Raises TransientError where a node did not take it.
+        """
+        if not keys:
             return False
-        keys = {sampled.key.name: sampled.key for sampled, _ in stale}
-        # Whatever commit they missed lies below, so no lagging replica brings them back.
-        position = max(verdict.upper for _, verdict in stale)
-        if await self._invalidator.drop(list(keys.values()), position):
+        if await self._invalidator.drop(keys, position):
             raise TransientError("The cache did not take the invalidation of what is stale.")
         return True
+
+
+def _mismatch_of_tree(verdict: TreeVerdict) -> Mismatch:
+    skeleton = verdict.tree.skeleton
+    return Mismatch(
+        kind="tree",
+        level="memory",
+        subject=str(skeleton.root),
+        cached_position=skeleton.position,
+        primary_position=verdict.position,
+        read_at=datetime.fromtimestamp(skeleton.read_at, UTC),
+    )
 
 
 async def _entries(level: AuditedLevel, keys: Sequence[CacheKey]) -> list[_Sampled]:

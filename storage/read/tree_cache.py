@@ -103,6 +103,15 @@ class KeptTrees:
             self._skeletons[skeleton.root, depth if skeleton.deepest is None else _ANY_DEPTH] = skeleton
             self._sweep()
 
+    def held(self) -> list[tuple[Skeleton, int]]:
+        """Those that would answer now, and the depth of each; without a trace in what was used last."""
+        found = []
+        for root, depth in list(self._skeletons.keys()):
+            skeleton: Skeleton | None = self._skeletons.peek((root, depth))
+            if skeleton is not None and self._memory.holds(skeleton.items):
+                found.append((skeleton, depth if skeleton.deepest is None else skeleton.deepest))
+        return found
+
     def _sweep(self) -> None:
         """Let go, a few at a time, of trees that no longer hold, once they may hold many fragments of before."""
         if not self._to_sweep:

@@ -143,6 +143,10 @@ class FakeSource:
             verified=on_primary or (reach is not None and least <= found.before),
         )
 
+    async def read_primary(self, ask: Ask[T]) -> Read[T]:
+        found = await self._reached(ask, 0, on_primary=True)
+        return Read(result=found.result, position=found.before - 1, upper=found.after, on_primary=True)
+
     async def _reached(self, ask: Ask[T], least: int, *, on_primary: bool) -> Reached[T]:
         found = await ask(self.primary if on_primary else self.replica, least)  # type: ignore[arg-type]
         if found is None:
