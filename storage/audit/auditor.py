@@ -95,7 +95,13 @@ class CacheAuditor:
         stale_trees = []
         if self._trees is not None:
             again = await self._trees.compare(self._trees.still_held(wrong))
-            stale_trees = [verdict for verdict in again if verdict.differs]
+            told = {s.entry.id for s, _ in stale if isinstance(s.entry, Fragment)}
+            # One that shows a stale fragment falls with it, and says nothing more.
+            stale_trees = [
+                verdict
+                for verdict in again
+                if verdict.differs and told.isdisjoint(node for node, _ in verdict.tree.skeleton.items)
+            ]
         dropped = {sampled.key for sampled, _ in stale}
         dropped |= {self._keys.fragment(verdict.tree.skeleton.root) for verdict in stale_trees}
         # Whatever commit they missed lies below, so no lagging replica brings them back.
