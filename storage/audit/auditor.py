@@ -95,12 +95,12 @@ class CacheAuditor:
         stale_trees = []
         if self._trees is not None:
             again = await self._trees.compare(self._trees.still_held(wrong))
-            told = {s.entry.id for s, _ in stale if isinstance(s.entry, Fragment)}
+            known = {s.entry.id for s, _ in stale if isinstance(s.entry, Fragment)}
             # One that shows a stale fragment falls with it, and says nothing more.
             stale_trees = [
                 verdict
                 for verdict in again
-                if verdict.differs and told.isdisjoint(node for node, _ in verdict.tree.skeleton.items)
+                if verdict.differs and known.isdisjoint(node for node, _ in verdict.tree.skeleton.items)
             ]
         dropped = {sampled.key for sampled, _ in stale}
         dropped |= {self._keys.fragment(verdict.tree.skeleton.root) for verdict in stale_trees}

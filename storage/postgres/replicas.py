@@ -143,8 +143,8 @@ class ReadSource:
         return self._of_primary(await self._on_primary(ask, PRIMARY_TIMEOUT_S))
 
     def _of_primary(self, found: Reached[T]) -> Read[T]:
-        # Rule 1: a commit can be flushed and not visible yet. Whatever was acknowledged is: who was told of it read a
-        # position before this one.
+        # Rule 1: a commit can be flushed and not visible yet. Whatever was acknowledged is: its position was read
+        # before this one.
         acknowledged = found.before - 1
         position = acknowledged if found.moment is None else self._visibility.reached(found.moment)
         return Read(

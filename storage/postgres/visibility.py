@@ -18,7 +18,7 @@ _MOST: Final = (
 
 
 class Visibility:
-    """What reads of one primary have told of its transactions."""
+    """What reads of one primary have shown of its transactions."""
 
     def __init__(self) -> None:
         self._moments: deque[tuple[int, int]] = (

@@ -56,6 +56,8 @@ WORLDS: Final = (
     World(name="a read before its lease, Redis loses", losses=1, early=True),
     World(name="a read before its lease, with a write's token", tokens=True, early=True),
     World(name="a session over two replicas", replicas=2, session=True),
+    World(name="a session, positions move", records=1, session=True),
+    World(name="a session, commits are flushed together", commits=2, concurrent=True, session=True),
     World(name="a writer crashes, Redis loses, CDC repeats", losses=1, crashes=1, cdc=True),
     World(name="a writer crashes, CDC repeats, positions move", records=1, crashes=1, cdc=True),
     World(name="reads with a write's token, positions move", records=1, tokens=True),
@@ -66,6 +68,4 @@ WORLDS: Final = (
     World(name="a lagging replica, Redis loses twice", commits=2, losses=2),
     World(name="reads with the tokens of two writes", commits=2, tokens=True),
     World(name="a session over two workers", workers=2, session=True),
-    World(name="a session, positions move", records=1, session=True),
-    World(name="a session, commits are flushed together", commits=2, concurrent=True, session=True),
 )

@@ -6,8 +6,9 @@ visible, lagging replicas), Redis (tests.unit.storage.fakes.MemoryLevel, which h
 tests/integration/storage/test_cache_level.py), the channel, and the writers, which submit what they changed as
 storage.write.writer does. Time costs nothing: the event loop jumps to the next thing that is due.
 
-Each answer is held against what the worker had been told of when it was asked, against what its session has seen, and
-against the history: of an entity and its edges it shows one version. When all is quiet, caches equal the database.
+Each answer is held against what the worker had been notified of when it was asked, against what its session has
+seen, and against the history: of an entity and its edges it shows one version. When all is quiet, caches equal the
+database.
 
 Left out: Kafka beneath the repeater, the sockets of the channel, the statements of the writers, their cancellation
 between commit and invalidation, failovers of PostgreSQL.

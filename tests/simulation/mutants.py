@@ -92,10 +92,10 @@ def _token_is_ignored() -> list[Patch]:
 
 def _nobody_is_told() -> list[Patch]:
     async def publish(self: Worker, keys: Sequence[Any]) -> list[Any]:
-        told = {key.name: dict(self.cluster.told.shown(0)) for key in keys}
+        notified = {key.name: dict(self.cluster.notified.shown(0)) for key in keys}
         for other in self.cluster.workers:
             if other is not self:
-                other.told.add(told)
+                other.notified.add(notified)
         return []
 
     return [(Worker, "publish", publish)]
@@ -144,7 +144,7 @@ def _lease_stays() -> list[Patch]:
 
 
 def _own_memory_once() -> list[Patch]:
-    """The writer's own process does not empty its memory again when Redis was told."""
+    """The writer's own process does not empty its memory again when Redis was notified."""
     invalidate = MemoryCache.invalidate
 
     def first_alone(self: Any, keys: Any, *, again_soon: bool = False) -> None:
@@ -221,7 +221,7 @@ def _overtaken_is_kept() -> list[Patch]:
 
 def _losses_are_not_noticed() -> list[Patch]:
     def lose(self: Worker) -> None:
-        self.told.add(self.cluster.told.all())
+        self.notified.add(self.cluster.notified.all())
 
     def restore(self: Worker) -> None:
         self.is_cut = False
@@ -264,11 +264,11 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "a read of the primary claims its flush position (r1)": _claims_flush_position,
     "the token is from before the data (r8)": _token_before_data,
     "a token is ignored (r8)": _token_is_ignored,
-    "nobody is told (r3)": _nobody_is_told,
+    "nobody is notified (r3)": _nobody_is_told,
     "the entry stays (r3)": _entry_stays,
     "the mark is not raised (r3)": _mark_stays,
     "the lease stays (r3)": _lease_stays,
-    "its own memory is told only before (r3)": _own_memory_once,
+    "its own memory is notified only before (r3)": _own_memory_once,
     "a missing mark is zero (r4)": _mark_from_nothing,
     "a mark is set over any lease (r4)": _mark_of_anybody,
     "the mark is not reached (r5)": _mark_is_not_reached,

@@ -14,15 +14,15 @@ class BrokenPromise(AssertionError):
     """What went wrong, in a sentence."""
 
 
-class Told:
-    """By key, what its holder had been told of: at least these versions."""
+class Notified:
+    """By key, what its holder had been notified of: at least these versions."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._by_key: dict[bytes, dict[int, int]] = {}
 
-    def copy(self) -> "Told":
-        made = Told(self._database)
+    def copy(self) -> "Notified":
+        made = Notified(self._database)
         made._by_key = {name: dict(shown) for name, shown in self._by_key.items()}
         return made
 
@@ -37,8 +37,8 @@ class Told:
                 found[entity] = version.number
         return found
 
-    def add(self, told: Mapping[bytes, Any]) -> None:
-        for name, shown in told.items():
+    def add(self, notified: Mapping[bytes, Any]) -> None:
+        for name, shown in notified.items():
             known = self._by_key.setdefault(name, {})
             for entity, number in shown.items():
                 known[entity] = max(known.get(entity, -1), number)
@@ -51,17 +51,17 @@ class Told:
 
 
 class Required:
-    """What an answer has to show at least: what Redis and the worker had both been told of when it was asked.
+    """What an answer has to show at least: what Redis and the worker had both been notified of when it was asked.
 
     What the worker owes Redis it knows by itself.
     """
 
-    def __init__(self, redis: Told, worker: Told, owed: Told) -> None:
-        self._told = redis.copy(), worker.copy()
+    def __init__(self, redis: Notified, worker: Notified, owed: Notified) -> None:
+        self._notified = redis.copy(), worker.copy()
         self._owed = owed.copy()
 
     def number(self, name: bytes, entity: int) -> int:
-        both = min(told.number(name, entity) for told in self._told)
+        both = min(notified.number(name, entity) for notified in self._notified)
         return max(both, self._owed.number(name, entity))
 
 

@@ -157,7 +157,7 @@ class Run:
                 least = required.number(KEYSPACE.fragment(entity).name, entity)
                 if number < least:
                     raise BrokenPromise(
-                        f"{entity} is shown as of version {number} ({answer.cache}), and {least} was told of"
+                        f"{entity} is shown as of version {number} ({answer.cache}), and {least} was notified of"
                     )
         return tree
 
@@ -310,7 +310,7 @@ class Run:
 
 @contextmanager
 def _short_lives() -> Iterator[None]:
-    """Entries that are read anew every few seconds."""
+    """Entries that are read again every few seconds."""
     kept = memory.LIFETIME_S, memory.AGING_S
     memory.LIFETIME_S, memory.AGING_S = 2.0, 1.0  # type: ignore[misc]
     try:

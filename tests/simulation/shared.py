@@ -89,7 +89,7 @@ class Listener(Protocol):
 
     is_cut: bool
 
-    def hear(self, keys: Sequence[CacheKey], told: Mapping[bytes, object]) -> None: ...
+    def hear(self, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None: ...
 
 
 class Channel:
@@ -100,16 +100,16 @@ class Channel:
         self._due: dict[tuple[int, int], float] = {}
 
     def send(
-        self, sender: Listener, receiver: Listener, keys: Sequence[CacheKey], told: Mapping[bytes, object]
+        self, sender: Listener, receiver: Listener, keys: Sequence[CacheKey], notified: Mapping[bytes, object]
     ) -> None:
         loop = asyncio.get_running_loop()
         pair = (id(sender), id(receiver))
         at = max(self._due.get(pair, 0.0) + 1e-9, loop.time() + self._random.expovariate(300))
         self._due[pair] = at
         if not receiver.is_cut:
-            loop.call_at(at, self._deliver, receiver, keys, told)
+            loop.call_at(at, self._deliver, receiver, keys, notified)
 
     @staticmethod
-    def _deliver(receiver: Listener, keys: Sequence[CacheKey], told: Mapping[bytes, object]) -> None:
+    def _deliver(receiver: Listener, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None:
         if not receiver.is_cut:
-            receiver.hear(keys, told)
+            receiver.hear(keys, notified)

@@ -22,7 +22,7 @@ from storage.read.repopulate import Refill
 from storage.read.tree_cache import KeptTrees
 from tests.simulation.database import Commit, Database, Server
 from tests.simulation.loop import LoopClock
-from tests.simulation.promises import Required, Shown, Told
+from tests.simulation.promises import Notified, Required, Shown
 from tests.simulation.shared import Channel, SlowLevel
 
 KEYSPACE = Keyspace("up:1.1.1")
@@ -38,7 +38,7 @@ class Cluster:
         self.database, self.level, self.channel = database, level, channel
         self.primary, self.replicas = primary, replicas
         self.workers: list[Worker] = []
-        self.told = Told(database)  # by Redis, and so by whoever reads past memory
+        self.notified = Notified(database)  # by Redis, and so by whoever reads past memory
 
 
 class Worker:
@@ -48,8 +48,8 @@ class Worker:
         clock = LoopClock()
         self.cluster = cluster
         self.is_cut = False
-        self.told = cluster.told.copy()  # what it heard of
-        self.owed = Told(cluster.database)  # what it wrote, and Redis has not taken: it reads past Redis
+        self.notified = cluster.notified.copy()  # what it heard of
+        self.owed = Notified(cluster.database)  # what it wrote, and Redis has not taken: it reads past Redis
         self.memory: Memory = MemoryCache(clock, max_bytes=200_000)
         self.memory.restore()
         self.invalidator = _Invalidator(self)
@@ -98,18 +98,18 @@ class Worker:
 
     def required(self) -> Required:
         """What an answer has to show from now on."""
-        return Required(self.cluster.told, self.told, self.owed)
+        return Required(self.cluster.notified, self.notified, self.owed)
 
     # --- the channel
 
-    def hear(self, keys: Sequence[CacheKey], told: Mapping[bytes, object]) -> None:
+    def hear(self, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None:
         self.memory.invalidate([key.local for key in keys])
-        self.told.add(told)
+        self.notified.add(notified)
 
     def lose(self) -> None:
         """It notices that it hears nothing."""
         self.memory.lose()
-        self.told.add(self.cluster.told.all())
+        self.notified.add(self.cluster.notified.all())
 
     def restore(self) -> None:
         self.is_cut = False
@@ -120,10 +120,10 @@ class Worker:
         away = [key for key in keys if self.cluster.level.is_away(key)]
         here = [key for key in keys if key not in away]
         shown = _SHOWN.get()
-        told = {key.name: shown for key in here}
+        notified = {key.name: shown for key in here}
         for other in self.cluster.workers:
             if other is not self:
-                self.cluster.channel.send(self, other, here, told)
+                self.cluster.channel.send(self, other, here, notified)
         await asyncio.sleep(0)
         return away
 
@@ -132,7 +132,7 @@ class Worker:
 
 
 class _Invalidator(CacheInvalidator):
-    """Notes what was told when it is done."""
+    """Notes what was notified when it is done."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker.cluster.level, KEYSPACE, worker.memory, worker)
@@ -140,13 +140,13 @@ class _Invalidator(CacheInvalidator):
 
     async def drop(self, keys: Sequence[CacheKey], position: int, *, told: Any = ()) -> Any:
         cluster = self._worker.cluster
-        shown = cluster.told.shown(position)
+        shown = cluster.notified.shown(position)
         _SHOWN.set(shown)
         owed = await super().drop(keys, position, told=told)
         missed = {each.key.name for each in owed}
         done = {key.name: shown for key in keys if key.name not in missed}
-        cluster.told.add(done)
-        self._worker.told.add(done)
+        cluster.notified.add(done)
+        self._worker.notified.add(done)
         self._worker.owed.add(dict.fromkeys(missed, shown))
         return owed
 

@@ -75,7 +75,7 @@ async def test_what_redis_has_otherwise_is_taken(world: World) -> None:
 async def test_what_memory_has_newer_than_redis_stays(
     world: World, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read with a token found more than Redis has, of which nobody has told yet."""
+    """A read with a token found more than Redis has, whose notification is under way."""
     token = world.write(1, 101).position
     if when == "before":
         await world.load(1, token=token)

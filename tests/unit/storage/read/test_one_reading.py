@@ -136,7 +136,7 @@ async def test_the_trees_of_a_batch_share_one_reading_of_each_entity(
         answer = await reader.batch([1, 7], depth=3, since=None, selection=selection)
         answer_of_seven = (answer.body or b"").partition(b'{"id":7,')[2]
         if selection is None:
-            assert b'"id":5,' not in answer_of_seven, "1 was told that there is none"
+            assert b'"id":5,' not in answer_of_seven, "for 1 there was none"
         assert b'"id":5,"type":"user","reference":"r5","properties":{"f":500},"edges":[]' not in (
             answer.body or b""
         )
