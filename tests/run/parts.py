@@ -89,7 +89,13 @@ UNIT: Final = Stage(
     "unit",
     (
         (Part(name="unit-web-stores", paths=_UNIT_OF_WEB_AND_STORES),),
-        (Part(name="unit-others", paths=("tests/unit", "tests/model"), without=_UNIT_OF_WEB_AND_STORES),),
+        (
+            Part(
+                name="unit-others",
+                paths=("tests/unit", "tests/model", "tests/simulation"),
+                without=_UNIT_OF_WEB_AND_STORES,
+            ),
+        ),
     ),
 )
 
