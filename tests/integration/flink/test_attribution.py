@@ -60,7 +60,8 @@ async def test_who_is_told_to_own_an_account_later_is_a_dead_letter_and_gets_non
     output = await pipeline.read(until=lambda o: o.letters(accounts, b"acc-ch"))
     (letter,) = output.letters(accounts, b"acc-ch")
     headers = {name: content.decode() for name, content in letter.headers}
-    assert (letter.value, letter.timestamp) == (told[1][1], AT)
+    assert letter.value == told[1][1]
+    assert letter.timestamp > AT  # the broker's, whatever the producer said
     assert headers["dlq.error"] == "owner-changed-source"
     place = f"{accounts}/{headers['dlq.partition']}/{headers['dlq.offset']}"
     assert letter.key == f"{place}/owner".encode()

@@ -3,9 +3,9 @@
 Nothing in a file depends on which source topic is read first.
 
 A line is topic, key, timestamp and value, digit for digit. The key of a dead letter, which is its place, is left out
-for that of its record, its error and its reason. The inputs hold what sources may change (see flink/README.md):
-unknown fields, optional ones that are missing, numbers that became text, decimals or exponents.
-`FLINK_CASES=write` writes the output files anew, to be read before they are committed.
+for that of its record, its error and its reason; its timestamp, which is the broker's, is `broker`. The inputs hold
+what sources may change (see flink/README.md): unknown fields, optional ones that are missing, numbers that became
+text, decimals or exponents. `FLINK_CASES=write` writes the output files anew, to be read before they are committed.
 """
 
 import os
@@ -43,12 +43,14 @@ def _lines(output: Output, pipeline: Pipeline, job: str) -> list[str]:
         topic = name.removeprefix(pipeline.prefix)
         for record in records:
             headers = {key: value.decode() for key, value in record.headers}
+            stamp = str(record.timestamp)
             key = headers.get("dlq.key", (record.key or b"").decode())
             if topic.endswith(".dlq") and (key == MARKS[job] or key.startswith(f"{MARKS[job]}-")):
                 key = f"{key} ({headers['dlq.error']}: {headers['dlq.reason']})"
+                stamp = "broker"
             elif ENTITIES[job] not in key or (job == "payments" and topic != "temporal-data"):
                 continue
-            found.append(f"{topic}\t{key}\t{record.timestamp}\t{(record.value or b'').decode()}")
+            found.append(f"{topic}\t{key}\t{stamp}\t{(record.value or b'').decode()}")
     return sorted(found)
 
 

@@ -41,6 +41,19 @@ def _without_offset(text: str, *, field: str) -> datetime:
     return dates.parse(text, field=field) if text[-6] not in "+-" else dates.parse(text[:-6], field=field)
 
 
+class _Spelled(datetime):
+    """A date that keeps how it was spelled."""
+
+    text: str
+
+
+def _as_spelled(text: str, *, field: str) -> datetime:
+    date = dates.parse(text, field=field)
+    spelled = _Spelled.fromtimestamp(date.timestamp(), tz=date.tzinfo)
+    spelled.text = text
+    return spelled
+
+
 def _weeks_within(other: Granularity) -> Callable[[datetime, Granularity], tuple[datetime, str]]:
     def period_of(date: datetime, size: Granularity) -> tuple[datetime, str]:
         start, period = dates.period_of(date, size)
@@ -128,8 +141,8 @@ MUTANTS = {
     "dates compared as they are spelled": Mutant(
         scenario="property dates",
         attributes={
-            "agents.entity_properties.parse": lambda text, field: text,
-            "agents.entity_properties.to_text": lambda text: text,
+            "agents.entity_properties.parse": _as_spelled,
+            "agents.entity_properties.to_text": lambda date: date.text,
         },
     ),
     "dates without their offset": Mutant(
