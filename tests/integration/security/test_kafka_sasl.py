@@ -187,7 +187,7 @@ async def test_a_worker_consumes_and_commits_with_its_password(
         key=b"user:a",
         value=json.dumps(record).encode(),
         headers=[],
-        timestamp_ms=1_700_000_000_000,
+        timestamp_ms=1_750_000_000_000,  # after its reference date
     )
     await producer.publish([sent])
     await producer.close()
