@@ -116,6 +116,12 @@ SERVERS: Final = Stage(
             Part(name="main-job", paths=_WITH_FLINK, servers=ALL),
             Part(name="cdc", paths=("tests/integration/cdc", *_BENCH_EVENTS, *_DEBEZIUM), servers=CONNECT),
             Part(name="live", paths=_WITH_CONNECT, servers=CONNECT),
+            Part(
+                name="own-servers",
+                paths=("tests/integration/security", "tests/integration/infra"),
+                without=_DEBEZIUM,
+                servers=POSTGRES_REDIS_KAFKA,
+            ),
         ),
         (
             Part(
@@ -136,12 +142,6 @@ SERVERS: Final = Stage(
                 name="workers",
                 paths=("tests/e2e",),
                 without=("tests/e2e/ui", *_WITH_FLINK, *_WITH_CONNECT),
-                servers=POSTGRES_REDIS_KAFKA,
-            ),
-            Part(
-                name="own-servers",
-                paths=("tests/integration/security", "tests/integration/infra"),
-                without=_DEBEZIUM,
                 servers=POSTGRES_REDIS_KAFKA,
             ),
         ),
