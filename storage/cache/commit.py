@@ -10,39 +10,29 @@ A transaction that failed before `begins` was rolled back, and the caches hear n
 """
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from app.core.models import Changes
 
 ChangesAt = Callable[[int], Awaitable[Changes]]
 
 
-class Unclear(NamedTuple):
-    """What the caches have to hear: what the transaction changed, given the position of its commit."""
-
-    changes_at: ChangesAt
-    position: int
-
-
 class Commit:
-    """One transaction, for the caches. `changes` are known once the commit is closed."""
+    """One transaction, for the caches. `changes` are known once the commit is closed.
 
-    __slots__ = ("_changes_at", "_position", "changes")
+    `changes_at` gives what the transaction changed, by the position of its commit; None: nothing can have committed.
+    """
+
+    __slots__ = ("changes", "changes_at", "position")
 
     def __init__(self) -> None:
-        self._changes_at: ChangesAt | None = None
-        self._position = 0
+        self.changes_at: ChangesAt | None = None
+        self.position = 0
         self.changes: Changes | None = None
 
     def begins(self, changes_at: ChangesAt) -> None:
         """The transaction may commit from now on."""
-        self._changes_at = changes_at
+        self.changes_at = changes_at
 
     def reached(self, position: int) -> None:
         """It has committed, at or before this WAL position of the primary."""
-        self._position = position
-
-    @property
-    def to_tell(self) -> Unclear | None:
-        """None where nothing can have committed."""
-        return None if self._changes_at is None else Unclear(self._changes_at, self._position)
+        self.position = position

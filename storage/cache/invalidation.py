@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from app.core.log_events import LogEvent
 from app.core.models import Changes
 from app.observability.tracing import span
-from storage.cache.commit import Commit, Unclear
+from storage.cache.commit import ChangesAt, Commit
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.memory import Memory
 from storage.cache.shared import CacheLevel, keys_of
@@ -138,14 +138,16 @@ class PendingInvalidations:
         try:
             yield commit
         finally:
-            if (unclear := commit.to_tell) is not None:
-                telling = asyncio.create_task(self._tell(unclear), name="invalidations-of-a-commit")
+            if commit.changes_at is not None:
+                telling = asyncio.create_task(
+                    self._tell(commit.changes_at, commit.position), name="invalidations-of-a-commit"
+                )
                 self._telling.add(telling)
                 telling.add_done_callback(self._telling.discard)
                 commit.changes = await asyncio.shield(telling)
 
-    async def _tell(self, unclear: Unclear) -> Changes:
-        changes = await unclear.changes_at(unclear.position)
+    async def _tell(self, changes_at: ChangesAt, position: int) -> Changes:
+        changes = await changes_at(position)
         if changes:
             with span("invalidate"):
                 await self.submit(changes)
