@@ -1,7 +1,7 @@
 """The topic entity-properties: one field of one entity, as told at a date.
 
 `{entity_reference, entity_type, field_name, field_value, reference_date}`; `field_value` is any JSON value, `null`
-among them. A date far later than the record's timestamp is refused, since it would hide all that is told until then.
+among them. A date far later than the record's timestamp is refused, since it would hide all later values until then.
 """
 
 from datetime import timedelta

@@ -74,7 +74,7 @@ def to_epoch_ms(date: datetime) -> int:
 
 
 def latest_for(told_at: datetime, ahead: timedelta) -> datetime:
-    """The latest date that may be told of a property at `told_at`."""
+    """The latest date that a property may have in a statement of `told_at`."""
     try:
         return told_at + ahead
     except OverflowError:
@@ -85,7 +85,7 @@ def too_far_ahead(field: str, ahead: timedelta) -> InvalidError:
     """The error of a property's date beyond `latest_for`."""
     return InvalidError(
         f"{field} is more than {ahead.total_seconds():.0f} s later than its statement was made "
-        "(PROFILE_PROPERTY_MAX_AHEAD_S): what is told of the property until then would be without effect.",
+        "(PROFILE_PROPERTY_MAX_AHEAD_S): later values of the property would have no effect until then.",
         code="date-too-far-ahead",
         field=field,
     )

@@ -90,7 +90,7 @@ def _spelled(names: Iterable[str]) -> list[bytes]:
 
 
 def told_at_of(record: Record) -> datetime:
-    """When the record was told: its timestamp. Raises InvalidError where that is no date."""
+    """The timestamp of the record. Raises InvalidError where that is no date."""
     try:
         return from_epoch_ms(record.timestamp)
     except OverflowError:  # microseconds in place of milliseconds, say

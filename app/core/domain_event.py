@@ -68,7 +68,7 @@ def subject_of(kind: str, reference: str) -> str:
     """An entity as `subjects` name it: the first colon that has no backslash before it ends the type.
 
     Only a type with a colon or a backslash is spelled in another way than the key of its records, in which the types
-    `a` and `a:b` can't be told apart.
+    `a` and `a:b` look the same.
     """
     if ":" in kind or "\\" in kind:
         kind = kind.replace("\\", "\\\\").replace(":", "\\:")
