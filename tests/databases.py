@@ -1,8 +1,8 @@
 """Migrated databases for one test after the other: what a test leaves as it was made is emptied and used again.
 
 A copy of the template writes 5 MB of WAL and 300 files, three times with the replicas; emptying a database
-writes those of the tables that were filled. A test that changed anything but rows (a column, a function,
-a partition, a setting of the database) leaves a database that is dropped.
+writes those of the tables that were filled, and drops partitions that a writer made. A test that changed anything
+else (a column, a function, a setting of the database) leaves a database that is dropped.
 """
 
 import uuid
@@ -26,7 +26,9 @@ _PRINT: Final = """
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_trigger
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_event_trigger
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_attrdef
+        -- A session's first temporary table makes two of these, which stay.
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_namespace
+                  WHERE nspname !~ '^pg_(toast_)?temp_'
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_extension
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_publication
         UNION ALL SELECT format('%s %s %s', tableoid, oid, xmin) FROM pg_publication_rel
@@ -47,20 +49,22 @@ _PRINT: Final = """
         UNION ALL SELECT c::text FROM partman.part_config c
     ) AS schema (line)
 """
-_EMPTY: Final = """
+_PARTITIONS: Final = "SELECT array_agg(oid) FROM pg_class WHERE relispartition AND relkind = 'r'"
+_NEW_PARTITIONS: Final = """
+    SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+    WHERE relispartition AND relkind = 'r' AND oid <> ALL ($1::oid[])
+"""
+_FILLED: Final = """
+    SELECT oid::regclass::text FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+    AND relname <> 'schema_migrations' AND pg_relation_size(oid) > 0
+"""
+_RESET: Final = """
     DO $$
-    DECLARE filled text; advanced regclass;
     BEGIN
-        SET LOCAL lock_timeout = '5s';
-        SELECT string_agg(oid::regclass::text, ', ') INTO filled FROM pg_class
-        WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
-        AND relname <> 'schema_migrations' AND pg_relation_size(oid) > 0;
-        IF filled IS NOT NULL THEN
-            EXECUTE format('TRUNCATE %s CASCADE', filled);
-        END IF;
-        FOR advanced IN SELECT seqrelid FROM pg_sequence WHERE pg_sequence_last_value(seqrelid) IS NOT NULL LOOP
-            EXECUTE format('ALTER SEQUENCE %s RESTART', advanced);
-        END LOOP;
+        -- ALTER SEQUENCE … RESTART would change pg_sequence.
+        PERFORM setval(seqrelid, seqstart, false) FROM pg_sequence
+        WHERE pg_sequence_last_value(seqrelid) IS NOT NULL;
         PERFORM pg_stat_reset();
     END $$
 """
@@ -73,6 +77,8 @@ class Databases:
         self._settings = settings
         self._spare: list[str] = []
         self._print: str | None = None
+        self._partitions: list[int] = []
+        self._rows: dict[str, str] = {}  # of the migrations themselves, by table
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[str]:
@@ -100,6 +106,9 @@ class Databases:
             connection = await asyncpg.connect(self._settings.postgres_dsn(database=name))
             try:
                 self._print = await connection.fetchval(_PRINT)
+                self._partitions = await connection.fetchval(_PARTITIONS)
+                for (table,) in await connection.fetch(_FILLED):
+                    self._rows[table] = await connection.fetchval(f"SELECT json_agg(t) FROM {table} t")
             finally:
                 await connection.close()
         return name
@@ -110,7 +119,8 @@ class Databases:
         try:
             await drop_slots(server, name)
             await server.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                # Its temporary tables go when it ends.
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
                 "WHERE datname = $1 AND backend_type = 'client backend'",
                 name,
             )
@@ -121,14 +131,28 @@ class Databases:
         except asyncpg.InvalidCatalogNameError:
             return False
         try:
+            await connection.execute("SET lock_timeout = '5s'")
+            if made := await connection.fetchval(_NEW_PARTITIONS, self._partitions):
+                await connection.execute(f"DROP TABLE {made}")
             if await connection.fetchval(_PRINT) != self._print:
                 return False
-            await connection.execute(_EMPTY)
+            await self._empty(connection)
         except asyncpg.LockNotAvailableError:
             return False
         finally:
             await connection.close()
         return True
+
+    async def _empty(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Leave the rows of the migrations alone."""
+        if filled := [row[0] for row in await connection.fetch(_FILLED) if row[0] not in self._rows]:
+            await connection.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
+        for table, rows in self._rows.items():
+            await connection.execute(f"DELETE FROM {table}")
+            await connection.execute(
+                f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)", rows
+            )
+        await connection.execute(_RESET)
 
     async def _wait_for_replicas(self) -> None:
         server = await asyncpg.connect(self._settings.postgres_dsn(database="postgres"))
