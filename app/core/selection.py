@@ -47,6 +47,13 @@ class Selection:
         return self.fields is None or self.fields.shows("edges")
 
     @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory."""
+        fields = self.fields or Fields()
+        names = [*fields.members, *fields.properties, *fields.series, *(self.types or ())]
+        return 600 + sum([100 + 4 * len(name) for name in names])
+
+    @property
     def canonical(self) -> str:
         """The same text for the same selection."""
         fields = self.fields

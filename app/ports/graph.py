@@ -47,12 +47,22 @@ class GraphReader(Protocol):
     `selection` None is everything, the fastest.
     """
 
-    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+    def recall(
+        self, entity_id: int, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
         """The tree of one entity where this process has all of it in its memory; None where it has not."""
         ...
 
     def recall_by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        selection: Selection | None = None,
     ) -> Answer | None:
         """As `by_property`, where this process has all of it in its memory; None where it has not."""
         ...

@@ -23,6 +23,7 @@ from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
 from storage.read.rendered_tree import Skeleton
+from storage.read.selected_cache import Asked
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
 
@@ -53,27 +54,38 @@ class CachedGraphReader:
         self._budget = node_budget
         self._retention_months = retention_months
 
-    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
+    def recall(
+        self, entity_id: int, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
+        if selection is not None:
+            asked = Asked(entity_id, depth, self._text(since), selection)
+            kept = self._kept.selected
+            return kept.get(asked) or kept.make(asked, budget=self._budget)
         skeleton = self._recalled(entity_id, depth)
         return None if skeleton is None else self._kept.answer(skeleton, depth, self._from(since))
 
     def recall_by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        selection: Selection | None = None,
     ) -> Answer | None:
         name = lookups.cacheable(path, value)
         found = None if name is None else self._lists.recall(self._keys.lookup(name))
         if name is None or found is None or not found.answers(name.path, value) or found.ids is None:
             return None
         ids = _page(found.ids, after, limit)
-        shown = ids[:limit]
-        skeletons = []
-        for entity_id in shown:
-            skeleton = self._recalled(entity_id, depth)
-            if skeleton is None:
+        answers = []
+        for entity_id in ids[:limit]:
+            answer = self.recall(entity_id, depth=depth, since=since, selection=selection)
+            if answer is None:
                 return None
-            skeletons.append(skeleton)
-        first = self._from(since)
-        answers = [self._kept.answer(skeleton, depth, first) for skeleton in skeletons]
+            answers.append(answer)
         next_after = _next_after(ids, limit)
         return Answer(
             body=b"[%b]" % b",".join([answer.body or b"" for answer in answers]),
@@ -247,11 +259,12 @@ class CachedGraphReader:
         selection: Selection,
     ) -> Answer:
         found = await self._selected(ids[:limit], depth, since, reading, selection)
-        body = b"[" + b",".join(body for body in found if body is not None) + b"]"
+        shown = [body for body in found if body is not None]
+        body = b"[" + b",".join(shown) + b"]"
         next_after = _next_after(ids, limit)
-        etag = _etag_of_page(
-            [selected.etag(body, depth, self._text(since), selection)], has_next=next_after is not None
-        )
+        text = self._text(since)
+        etags = [selected.etag(each, depth, text, selection) for each in shown]
+        etag = _etag_of_page(etags, has_next=next_after is not None)
         return _answer(reading, None if matches is not None and matches(etag) else body, etag, next_after)
 
     def _list(

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple, Self
 from app.core.consistency_token import latest
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import FORMAT_VERSION
-from storage.cache.memory import MemoryCache
 from storage.cache.series import Ranked, ranked
+from storage.read.held_fragments import HeldFragments
 from storage.read.tree import Tree, Written, temporal_data
 
 _OVERHEAD_BYTES: Final = 800
@@ -53,14 +53,10 @@ class Skeleton:
         "_shape",
         "_slots",
         "_tag",
-        "check_at",
-        "items",
-        "places",
+        "held",
         "position",
         "read_at",
-        "seen_change",
         "size_bytes",
-        "stamp",
         "upper",
     )
 
@@ -77,7 +73,6 @@ class Skeleton:
     ) -> None:
         # Tuples, which the garbage collector lets go of, as it does of fragments.
         self._shape = shape
-        self.items = items
         self._pieces = pieces  # what stands before the data of each slot, and after the last
         self._slots = slots
         self._places = places  # of the items' heads
@@ -89,10 +84,7 @@ class Skeleton:
         # All dates, and where they stand, once a period was asked for.
         self._dates: tuple[datetime, ...] | None = None
         self._ranked: tuple[tuple[Ranked, ...], ...] = ()
-        self.places = MemoryCache.places([entity_id for entity_id, _ in items])
-        self.stamp = -1  # of the memory at these places, when all fragments were last found there
-        self.seen_change = -1  # of the memory, when that was last so
-        self.check_at = 0.0  # when to look again, in the clock's seconds, also where nothing changed
+        self.held = HeldFragments(items)
         self._asked = 0  # bits: the rows from which on an answer was made within this second
         self._asked_since = 0.0
 
@@ -168,6 +160,11 @@ class Skeleton:
         if has_same_points:
             made._dates, made._ranked = self._dates, self._ranked  # noqa: SLF001 - its own
         return made
+
+    @property
+    def items(self) -> _Items:
+        """The fragments by id, in the order of the walk."""
+        return self.held.items
 
     @property
     def is_whole(self) -> bool:

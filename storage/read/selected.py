@@ -1,13 +1,12 @@
 """Trees of a selection: put together from the same fragments as whole trees, each cut down first.
 
-Properties are parsed as names and raw values, so that no digit is lost. What comes out is not kept: it would need room
-for each combination of parameters.
+Properties are parsed as names and raw values, so that no digit is lost.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import orjson
@@ -45,8 +44,7 @@ async def bodies(
     selection: Selection,
 ) -> list[bytes | None]:
     """The trees of these roots, in order; None where there is no such entity."""
-    depth = depth if selection.follows else 0
-    trees = [SelectedTree(root, depth=depth, budget=budget, fields=selection.fields) for root in roots]
+    trees = [SelectedTree.of(root, depth, selection, budget=budget) for root in roots]
     chosen: dict[int, Fragment] = {}
     while not all(tree.done for tree in trees):
         frontier = {node for tree in trees for node in tree.frontier}
@@ -128,6 +126,11 @@ class SelectedTree(Tree):
         super().__init__(root, depth=depth, budget=budget)
         self.shows_edges = fields is None or fields.shows("edges")
         self.shows_temporal = fields is None or fields.shows("temporal_data")
+
+    @classmethod
+    def of(cls, root: int, depth: int, selection: Selection, *, budget: int) -> Self:
+        """The walk that the selection needs: of the root alone, where no relationships are asked for."""
+        return cls(root, depth=depth if selection.follows else 0, budget=budget, fields=selection.fields)
 
     def render(self, since: bytes | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""

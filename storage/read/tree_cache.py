@@ -17,10 +17,10 @@ from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
 from storage.read.rendered_tree import Skeleton
+from storage.read.selected_cache import SelectedAnswers
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
-_TELL_S: Final = 10.0
 _SWEPT_AT_ONCE: Final = 20
 _WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
@@ -45,11 +45,12 @@ class KeptTrees:
         self._gone_when_swept = 0
         self._to_sweep: list[tuple[int, int]] = []
         self._skeletons: LRUCache[tuple[int, int], Skeleton] = LRUCache(
-            max_bytes * 3 // 4, getsizeof=lambda _, skeleton: skeleton.size_bytes
+            max_bytes * 5 // 8, getsizeof=lambda _, skeleton: skeleton.size_bytes
         )
         self._answers: LRUCache[tuple[int, int | None, int], _KeptAnswer] = LRUCache(
             max_bytes // 4, getsizeof=_size_of_answer
         )
+        self.selected = SelectedAnswers(memory, clock, max_bytes=max_bytes // 8)
 
     def skeleton(self, root: int, depth: int, token: int) -> Skeleton | None:
         """One that still holds and whose parts have all reached the token."""
@@ -58,21 +59,11 @@ class KeptTrees:
         found: Skeleton | None = whole if is_enough else self._skeletons.get((root, depth))
         if found is None:
             return None
-        memory = self._memory
         now = self._now()
-        if found.seen_change != memory.change or now > found.check_at:
-            seen = memory.change
-            if now > found.check_at or memory.stamp(found.places) != found.stamp:
-                held_until = memory.held_until(found.items)
-                if not held_until:
-                    found = self._renewed(found, depth)
-                    held_until = 0.0 if found is None else memory.held_until(found.items)
-                if found is None or not held_until:
-                    return None
-                # Before its end, since memory is to hear now and then what is asked for.
-                found.check_at = min(held_until, now + _TELL_S)
-                found.stamp = memory.stamp(found.places)
-            found.seen_change = seen
+        if not found.held.hold(self._memory, now):
+            found = self._renewed(found, depth)
+            if found is None or not found.held.hold(self._memory, now):
+                return None
         return found if found.position >= position_of(token) else None
 
     def _renewed(self, skeleton: Skeleton, depth: int) -> Skeleton | None:

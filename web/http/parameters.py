@@ -6,8 +6,7 @@ repeated, malformed, or contradicts its alias is a 400; so is a slip in `dry_run
 
 import re
 from datetime import datetime
-from functools import lru_cache
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 from aiohttp import web
 from multidict import MultiMapping
@@ -17,7 +16,7 @@ from app.core.domain_event import EVENT_TYPES
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.core.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
-from web.problems import ProblemError, invalid_parameter
+from web.problems import invalid_parameter
 
 DEFAULT_DEPTH: Final = 3
 MAX_DEPTH: Final = 10
@@ -31,54 +30,7 @@ _MAX_ID: Final = 2**63 - 1
 _Given = TypeVar("_Given", int, datetime)
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
-_PLAIN_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d(?::|%3A)\d\d(?::|%3A)\d\dZ)?", re.ASCII)
-_DEPTHS: Final = {str(depth): depth for depth in range(1, MAX_DEPTH + 1)}
 _LOST_PLUS: Final = re.compile(r" (\d\d:\d\d)\Z")  # an unencoded + of an offset arrives as a space
-
-
-class TreeQuery(NamedTuple):
-    """How deep, and since when temporal data is given (UTC; None: all that is retained)."""
-
-    depth: int
-    since: datetime | None
-
-
-def tree_query(request: web.Request) -> TreeQuery:
-    """Read `depth` (alias `depthLimit`) and `period` (alias `startTime`). Raises ProblemError."""
-    return recognised(request.rel_url.raw_query_string) or read_tree_query(request.rel_url.query)
-
-
-def read_tree_query(query: MultiMapping[str]) -> TreeQuery:
-    """As `tree_query`, whatever else the query has. Raises ProblemError."""
-    depth = _agreed("depth", _depth(query, "depth"), "depthLimit", _depth(query, "depthLimit"))
-    since = _agreed("period", date_of(query, "period"), "startTime", date_of(query, "startTime"))
-    return TreeQuery(DEFAULT_DEPTH if depth is None else depth, since)
-
-
-@lru_cache(maxsize=4096)
-def recognised(query: str) -> TreeQuery | None:
-    """`depth` and `period` of a query that has nothing else, and each once; None for all others."""
-    depth, since = None, None
-    for part in query.split("&") if query else ():
-        name, _, value = part.partition("=")
-        if name == "depth" and depth is None:
-            depth = _DEPTHS.get(value)
-            if depth is None:
-                return None
-        elif name == "period" and since is None and _PLAIN_DATE.fullmatch(value):
-            since = _midnight_or_time(value.replace("%3A", ":"))
-            if since is None:
-                return None
-        else:
-            return None
-    return TreeQuery(depth or DEFAULT_DEPTH, since)
-
-
-def _midnight_or_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text if text[-1] == "Z" else f"{text}T00:00:00Z")
-    except ValueError:
-        return None
 
 
 def limit(request: web.Request) -> int:
@@ -208,8 +160,15 @@ def _number(query: MultiMapping[str], name: str, highest: int) -> int | None:
     return number
 
 
-def _depth(query: MultiMapping[str], name: str) -> int | None:
-    return _number(query, name, MAX_DEPTH)
+def depth(query: MultiMapping[str]) -> int:
+    """Read `depth` (alias `depthLimit`): 1 to 10 levels of relationships, 3 by default. Raises ProblemError."""
+    given = (_number(query, name, MAX_DEPTH) for name in ("depth", "depthLimit"))
+    return _agreed("depth", "depthLimit", *given) or DEFAULT_DEPTH
+
+
+def since(query: MultiMapping[str]) -> datetime | None:
+    """Read `period` (alias `startTime`): the date from which temporal data is given. Raises ProblemError."""
+    return _agreed("period", "startTime", *(date_of(query, name) for name in ("period", "startTime")))
 
 
 def date_of(query: MultiMapping[str], name: str) -> datetime | None:
@@ -223,13 +182,9 @@ def date_of(query: MultiMapping[str], name: str) -> datetime | None:
         raise invalid_parameter(name, str(error)) from None
 
 
-def _agreed(name: str, value: _Given | None, alias: str, other: _Given | None) -> _Given | None:
+def _agreed(name: str, alias: str, value: _Given | None, other: _Given | None) -> _Given | None:
     if value is None or other is None:
         return other if value is None else value
     if value != other:
-        raise _contradiction(name, alias)
+        raise invalid_parameter(name, f"{name} and its alias {alias} differ; give one of them.")
     return value
-
-
-def _contradiction(name: str, alias: str) -> ProblemError:
-    return invalid_parameter(name, f"{name} and its alias {alias} differ; give one of them.")

@@ -4,24 +4,21 @@ import re
 from datetime import datetime
 from typing import Final
 
-from aiohttp import web
+from multidict import MultiMapping
 
 from app.core.selection import MEMBERS, Fields, Selection
 from web.http import parameters
 from web.problems import invalid_parameter
 
-_NAMES: Final = ("fields", "types", "as_of")
+NAMES: Final = ("fields", "types", "as_of")
 _PART: Final = re.compile(r"(?:[^,\\]|\\.)*", re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-def of(request: web.Request) -> Selection | None:
+def of(query: MultiMapping[str]) -> Selection | None:
     """What of the tree is asked for; None: everything. Raises ProblemError."""
-    if parameters.recognised(request.rel_url.raw_query_string) is not None:
-        return None
-    query = request.rel_url.query
-    if not any(name in query for name in _NAMES):
+    if not any(name in query for name in NAMES):
         return None
     fields, types = parameters.single(query, "fields"), parameters.single(query, "types")
     until = parameters.date_of(query, "as_of")

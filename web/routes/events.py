@@ -20,7 +20,7 @@ async def get_watch(request: web.Request) -> web.StreamResponse:
     """Domain events about the entities of one tree; 301 and 404 as for the tree."""
     services = request.app[SERVICES]
     entity_id = parameters.entity_id(request.match_info["id"])
-    depth, _ = parameters.tree_query(request)
+    depth = parameters.depth(request.rel_url.query)
     tree = Tree(entity_id, depth=depth, types=parameters.event_types(request), services=services)
     if not await tree.exists():
         redirect = await redirects.redirect(request, entity_id, services, below="/watch")

@@ -9,7 +9,7 @@ from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.ports.graph import Answer
 from web.bodies.batch import MAX_BATCH, BatchIn
-from web.http import bodies, consistency, cursors, parameters, redirects, selection
+from web.http import bodies, consistency, cursors, parameters, redirects, tree_query
 from web.http.paging import next_page
 from web.http.raw_response import TreeResponse
 from web.http.responses import respond, unless_known
@@ -26,14 +26,14 @@ async def get_by_id(request: web.Request) -> TreeResponse | web.Response:
     """The tree of one entity; 301 where it was merged into another one, 404 where there is none."""
     services = request.app[SERVICES]
     entity_id = parameters.entity_id(request.match_info["id"])
-    depth, since = parameters.tree_query(request)
+    depth, since, selection = tree_query.of(request)
     answer = await services.reader.graph(
         entity_id,
         depth=depth,
         since=since,
         token=await consistency.token(request, services),
         matches=unless_known(request),
-        selection=selection.of(request),
+        selection=selection,
     )
     if answer is None:
         redirect = await redirects.redirect(request, entity_id, services)
@@ -49,7 +49,7 @@ async def get_by_reference(request: web.Request) -> TreeResponse:
         parameters.entity_type(request.match_info["type"]),
         parameters.entity_reference(request.match_info["reference"]),
     )
-    depth, since = parameters.tree_query(request)
+    depth, since, selection = tree_query.of(request)
     services = request.app[SERVICES]
     answer = await services.reader.by_reference(
         key,
@@ -57,7 +57,7 @@ async def get_by_reference(request: web.Request) -> TreeResponse:
         since=since,
         token=await consistency.token(request, services),
         matches=unless_known(request),
-        selection=selection.of(request),
+        selection=selection,
     )
     if answer is None:
         raise _no_entity("this type and reference")
@@ -71,7 +71,7 @@ async def get_by_property(request: web.Request) -> TreeResponse:
     """
     path = parameters.property_path(request.match_info["prop"])
     value = parameters.property_value(request.match_info["value"])
-    depth, since = parameters.tree_query(request)
+    depth, since, selection = tree_query.of(request)
     limit = parameters.limit(request)
     after = cursors.decode(parameters.cursor(request), path, value)
     services = request.app[SERVICES]
@@ -84,7 +84,7 @@ async def get_by_property(request: web.Request) -> TreeResponse:
         after=after,
         token=await consistency.token(request, services),
         matches=unless_known(request),
-        selection=selection.of(request),
+        selection=selection,
     )
     link = None
     if answer.next_after is not None:
@@ -97,7 +97,7 @@ async def post_batch(request: web.Request) -> TreeResponse:
 
     Of an id that was merged into another one, the item says which.
     """
-    depth, since = parameters.tree_query(request)
+    depth, since, selection = tree_query.of(request)
     ids = await bodies.read(request, _parse_batch)
     services = request.app[SERVICES]
     if not ids:
@@ -107,7 +107,7 @@ async def post_batch(request: web.Request) -> TreeResponse:
         depth=depth,
         since=since,
         token=await consistency.token(request, services),
-        selection=selection.of(request),
+        selection=selection,
     )
     return await respond(request, await redirects.told(answer, ids, services), services)
 

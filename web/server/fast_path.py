@@ -7,7 +7,6 @@ web.auth.gate does not know at once.
 """
 
 import re
-from datetime import datetime
 from typing import Final
 from urllib.parse import unquote
 
@@ -21,7 +20,7 @@ from app.observability import tracing
 from app.ports.graph import Answer
 from web.auth.api_key_cache import Grant
 from web.auth.gate import Gate
-from web.http import parameters
+from web.http import parameters, tree_query
 from web.http.access_log import Accesses, request_id_of
 from web.http.raw_response import DATE
 from web.http.responses import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
@@ -83,11 +82,13 @@ class Express:
         started = self._clock.monotonic()
         path, _, query = target.partition("?")
         by_id = _PATH_BY_ID.fullmatch(path)
-        asked = parameters.recognised(query)
+        asked = tree_query.recognised(query)
         if asked is None:
             return None
         if by_id is not None:
-            route, answer = BY_ID, self._reader.recall(int(by_id[1]), depth=asked[0], since=asked[1])
+            depth, since, selection = asked
+            answer = self._reader.recall(int(by_id[1]), depth=depth, since=since, selection=selection)
+            route = BY_ID
         else:
             route, answer = BY_PROPERTY, self._by_property(path, asked)
         if answer is None or answer.body is None or answer.next_after is not None:
@@ -117,7 +118,7 @@ class Express:
         )
         return head + body
 
-    def _by_property(self, path: str, asked: tuple[int, datetime | None]) -> Answer | None:
+    def _by_property(self, path: str, asked: tree_query.TreeQuery) -> Answer | None:
         # Most have nothing encoded but the sign of an e-mail address.
         found = _PLAIN_PATH_BY_PROPERTY.fullmatch(path.replace("%40", "@")) or _PATH_BY_PROPERTY.fullmatch(
             path
@@ -129,7 +130,12 @@ class Express:
             value = parameters.property_value(unquote(found[2]))
         except (ProblemError, InvalidError):
             return None
-        depth, since = asked
         return self._reader.recall_by_property(
-            prop, value, depth=depth, since=since, limit=parameters.DEFAULT_LIMIT, after=0
+            prop,
+            value,
+            depth=asked.depth,
+            since=asked.since,
+            limit=parameters.DEFAULT_LIMIT,
+            after=0,
+            selection=asked.selection,
         )

@@ -58,13 +58,25 @@ class FakeReader:
             self.kept = Answer(body=self.body, etag=etag, cache="hit", upper=self.upper, read_at=self.read_at)
         return self.kept
 
-    def recall(self, entity_id: int, *, depth: int, since: datetime | None) -> Answer | None:
-        return self._recall("recall", entity_id, depth, since) if entity_id == 7 else None
+    def recall(
+        self, entity_id: int, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
+        asked = (entity_id, depth, since, *([] if selection is None else [selection]))
+        return self._recall("recall", *asked) if entity_id == 7 else None
 
     def recall_by_property(
-        self, path: str, value: str, *, depth: int, since: datetime | None, limit: int, after: int
+        self,
+        path: str,
+        value: str,
+        *,
+        depth: int,
+        since: datetime | None,
+        limit: int,
+        after: int,
+        selection: Selection | None = None,
     ) -> Answer | None:
-        return self._recall("recall_by_property", path, value, depth, since, limit, after)
+        asked = (path, value, depth, since, limit, after, *([] if selection is None else [selection]))
+        return self._recall("recall_by_property", *asked)
 
     async def _answer(
         self,

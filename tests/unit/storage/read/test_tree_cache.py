@@ -117,9 +117,9 @@ def test_it_holds_whatever_happens_to_others_of_its_stamp(kept: Kept) -> None:
     assert kept.trees.skeleton(1, 3, 0) is skeleton
     other = 3 + (1 << 16)
     for _ in range(3):
-        stamp = kept.memory.stamp(skeleton.places)
+        stamp = kept.memory.stamp(skeleton.held.places)
         kept.memory.invalidate([other])
-        assert kept.memory.stamp(skeleton.places) > stamp
+        assert kept.memory.stamp(skeleton.held.places) > stamp
         assert kept.trees.skeleton(1, 3, 0) is skeleton
 
 

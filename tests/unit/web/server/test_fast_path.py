@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -13,18 +13,20 @@ from yarl import URL
 
 from app.config.settings import Settings
 from app.core.api_keys import Rate, Scope
+from app.core.selection import Fields, Selection
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import TREE, World
 from tests.unit.web.http.test_raw_response import exchange, parts
 from web.application import build
-from web.http import parameters
-from web.http.parameters import recognised
+from web.http import parameters, tree_query
+from web.http.tree_query import recognised
 from web.problems import ProblemError
 from web.server.server import WebServer
 
 BY_ID = "/v1/graph/7?depth=2&period=2025-01-15T10:30:00Z"
 BY_PROPERTY = "/v1/graph/by-property/email.address/value/a%40example.com?depth=2"
 END = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+HOUR = timedelta(hours=1)
 SEEN = ("recall", 7, 2, datetime(2025, 1, 15, 10, 30, tzinfo=UTC))
 
 
@@ -207,7 +209,7 @@ _VALUES = st.one_of(
     st.text(alphabet="0123456789-:TZ%3A", max_size=20),
 )
 _QUERIES = st.lists(
-    st.tuples(st.sampled_from(["depth", "period", "depthLimit", "startTime", "Depth", "x", ""]), _VALUES),
+    st.tuples(st.sampled_from([*sorted(tree_query.NAMES), "Depth", "limit", "cursor", "x", ""]), _VALUES),
     max_size=3,
 ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
 
@@ -219,21 +221,37 @@ def test_a_recognised_query_is_the_one_that_the_usual_way_reads(query: str) -> N
         return
     read = URL.build(path="/v1/graph/7", query_string=query, encoded=True).query
     try:
-        assert parameters.read_tree_query(read) == found
+        assert tree_query.read(read) == found
     except ProblemError as error:
         raise AssertionError(f"{query!r} is refused: {error.detail}") from None
 
 
-def test_the_common_queries_are_recognised() -> None:
-    some_day = datetime(2025, 1, 15, tzinfo=UTC)
-    assert recognised("") == (parameters.DEFAULT_DEPTH, None)
-    assert recognised("depth=10") == (10, None)
-    assert recognised("period=2025-01-15") == (parameters.DEFAULT_DEPTH, some_day)
-    at_noon = some_day.replace(hour=12)
-    assert recognised("depth=4&period=2025-01-15T12:00:00Z") == (4, at_noon)
-    assert recognised("period=2025-01-15T12%3A00%3A00Z&depth=4") == (4, at_noon)
-    for query in ("depth=11", "depth=0", "depth=2&depth=2", "limit=3", "period=2025-02-30", "depth", "&"):
-        assert recognised(query) is None
+def test_all_parameters_of_a_tree_are_recognised() -> None:
+    day = datetime(2025, 1, 15, tzinfo=UTC)
+    assert recognised("") == (parameters.DEFAULT_DEPTH, None, None)
+    assert recognised("depth=10") == recognised("depthLimit=10") == (10, None, None)
+    assert recognised("period=2025-01-15") == recognised("startTime=2025-01-15") == (3, day, None)
+    assert recognised("depth=4&period=2025-01-15T12%3A00%3A00Z") == (4, day.replace(hour=12), None)
+    assert recognised("startTime=2025-01-15T00:00:00%2B01:00&depthLimit=2&depth=2") == (2, day - HOUR, None)
+    some = recognised("fields=name,edges&types=has_device&as_of=2025-01-15")
+    assert some is not None
+    assert some.selection == Selection(
+        fields=Fields(members=frozenset({"edges"}), properties=frozenset({"name"})),
+        types=frozenset({"has_device"}),
+        until=datetime(2025, 1, 15, 23, 59, 59, 999_999, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("depth=11", "depth=0", "depth=2&depth=2", "depth=2&depthLimit=3", "depth", "depth=2#", "&x"),
+        *("limit=3", "cursor=x", "trace=1&depth=2", "period=2025-02-30", "fields=,", "types=a%5C"),
+        f"fields={'x' * 600}",
+    ],
+)
+def test_other_queries_take_the_usual_way(query: str) -> None:
+    assert recognised(query) is None
 
 
 @pytest.fixture

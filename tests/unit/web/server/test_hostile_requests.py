@@ -18,7 +18,7 @@ from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.hostile import TEXTS, payloads
 from web.bodies import sync, temporal
 from web.bodies.item_errors import Refusals
-from web.http import cursors, parameters, selection
+from web.http import cursors, parameters, tree_query
 from web.problems import ProblemError
 
 Client = TestClient[Any, Any]
@@ -128,12 +128,11 @@ def test_a_query_is_read_or_refused(pairs: list[tuple[str, str]]) -> None:
 
     request: Any = Request()
     for read in (
-        parameters.tree_query,
+        tree_query.of,
         parameters.limit,
         parameters.cursor,
         parameters.dry_run,
         parameters.listed_type,
-        selection.of,
     ):
         with suppress(ProblemError):
             read(request)
