@@ -94,7 +94,7 @@ run-datagen-source-events: venv ## Source events for Flink: DATA=cdnow (real pur
 entities-csv: venv ## id,email,cpf of the users in the database, for the load tests
 	@$(PY) -m load entities-csv $(ARGS)
 
-load: entities-csv ## Two minutes of the k6 mix against the running worker, driven by wrk
+load: entities-csv ## Two minutes of the mix against the running worker, by k6 where it is installed, else by wrk
 	@$(PY) -m load http $(ARGS)
 
 # --- tests

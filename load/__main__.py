@@ -41,7 +41,9 @@ COMMANDS = {
     "entities-csv": Command(
         module="load.generate.entities_csv", summary="id,email,cpf of the users, for load tests"
     ),
-    "http": Command(module="load.bench.mix", summary="the k6 mix against a running worker, driven by wrk"),
+    "http": Command(
+        module="load.bench.mix", summary="the k6 mix against a running worker, driven by k6 or wrk"
+    ),
     "bench-ingest": Command(
         module="load.bench.ingest", summary="records/s of the agents beside a bare consumer loop"
     ),

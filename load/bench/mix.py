@@ -1,4 +1,4 @@
-"""`http`: the mix of the k6 test against a running worker, driven by wrk, on this machine alone.
+"""`http`: the mix of the k6 test against a running worker, driven by k6 or wrk, on this machine alone.
 
 The requests are drawn by the modules that k6 runs (load/k6/urls.js), so both send the same mix.
 """
@@ -19,8 +19,9 @@ from load.generate.entities_csv import DEFAULT_PATH
 from load.generate.options import positive
 from load.measure.bare_server import bare_server
 from load.measure.fetching import fetch
+from load.measure.k6_run import is_installed, run_k6
 from load.measure.thresholds import judge
-from load.measure.wrk_run import MixResult, run_wrk
+from load.measure.wrk_run import MixResult, ensure_wrk, run_wrk
 
 _URLS_SCRIPT: Final = Path(__file__).parents[1] / "k6" / "urls.js"
 _BASELINE_SECONDS: Final = 10
@@ -56,7 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=1, help="of the requests (default 1)")
     parser.add_argument(
-        "--baseline", action="store_true", help="measure a bare aiohttp handler with the same bodies too"
+        "--driver",
+        choices=("k6", "wrk"),
+        help="what sends the requests: by default k6 where it is installed, else wrk",
+    )
+    parser.add_argument(
+        "--baseline",
+        action="store_true",
+        help="measure a bare aiohttp handler with the same bodies too (by wrk)",
     )
 
 
@@ -66,6 +74,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.csv.exists():
         raise LoadError(f"There is no {args.csv}; `python -m load entities-csv` exports it.")
     fetch(f"{base_url}/healthz")
+    if (args.driver or ("wrk" if args.baseline or not is_installed() else "k6")) == "k6":
+        return _by_k6(base_url, args)
+    ensure_wrk()
     urls = args.csv.with_name("urls.txt")
     drawn = draw_requests(
         args.csv, urls, count=args.count, seed=args.seed, email_path=email_path(base_url, args.csv)
@@ -88,6 +99,12 @@ def run(args: argparse.Namespace) -> int:
     if args.baseline:
         _compare(base_url, urls, seconds=min(args.seconds, _BASELINE_SECONDS), pace=pace)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
+
+
+def _by_k6(base_url: str, args: argparse.Namespace) -> int:
+    if args.warm_up > 0:
+        run_k6(base_url, args.csv, seconds=args.warm_up, users=args.connections, is_warm_up=True)
+    return 0 if run_k6(base_url, args.csv, seconds=args.seconds, users=args.connections) else 1
 
 
 def require_loopback(url: str) -> str:

@@ -3,7 +3,8 @@
  *
  *   k6 run -e CSV=../../.run/entities.csv -e BASE_URL=http://127.0.0.1:8888 load/k6/graph.js
  *
- * CSV is relative to this file. EMAIL_PATH is the property that holds the address (email.address).
+ * CSV is relative to this file. EMAIL_PATH names the property that holds the address; without it, the one is taken by
+ * which the service finds the first user.
  */
 import { check } from "k6";
 import { SharedArray } from "k6/data";
@@ -12,6 +13,7 @@ import { Rate, Trend } from "k6/metrics";
 
 import { headerOf, isHit } from "./lib/cache-status.js";
 import { CHECKS, isError } from "./lib/checks.js";
+import { findEmailPath } from "./lib/email-path.js";
 import { parseEntities } from "./lib/entities.js";
 import { DEFAULTS, nextRequest } from "./lib/mix.js";
 import { STAGES, THRESHOLDS } from "./lib/profile.js";
@@ -19,7 +21,6 @@ import { describe } from "./lib/summary.js";
 
 const BASE_URL = __ENV.BASE_URL || "http://127.0.0.1:8888";
 const CSV = __ENV.CSV || "../../.run/entities.csv";
-const EMAIL_PATH = __ENV.EMAIL_PATH || DEFAULTS.emailPath;
 
 /** @type {import("k6/options").Options} */
 export const options = {
@@ -35,10 +36,15 @@ const responseTime = new Trend("response_time", true);
 // Read once for all virtual users.
 const entities = new SharedArray("entities", () => parseEntities(open(CSV)));
 
-export default function () {
+export function setup() {
+  return { emailPath: __ENV.EMAIL_PATH || findEmailPath(entities, (path) => String(http.get(BASE_URL + path).body)) };
+}
+
+/** @param {{ emailPath: string }} found */
+export default function ({ emailPath }) {
   const { kind, path } = nextRequest(entities, Math.random, {
     ...DEFAULTS,
-    emailPath: EMAIL_PATH,
+    emailPath,
     now: new Date(),
   });
   // One name for each kind, or every URL would be a time series of its own.

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from infra.errors import InfraError
+from infra.install.apt import ensure_programs
+from infra.settings import InfraSettings
 from load.errors import LoadError
 from load.measure.cores import pinned
 
@@ -42,6 +45,14 @@ class MixResult:
     @property
     def failed_rate(self) -> float:
         return min(1.0, self.failed / max(self.requests, 1))
+
+
+def ensure_wrk() -> None:
+    """Install wrk where it is missing (Debian, as root). Raises LoadError."""
+    try:
+        ensure_programs(InfraSettings(), {"wrk": "wrk"})
+    except InfraError as error:
+        raise LoadError(f"wrk is not installed, and can't be: {error}") from None
 
 
 def run_wrk(
