@@ -59,6 +59,9 @@ COMMANDS = {
     "bench-jobs": Command(
         module="load.bench.jobs", summary="time of a record from a source topic through Flink"
     ),
+    "bench-steps": Command(
+        module="load.bench.steps", summary="CPU of each Python step of ingestion and CDC, without servers"
+    ),
     "bench-reads": Command(
         module="load.bench.reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 
 class Record(Protocol):
     """What is used of a consumed record (aiokafka's ConsumerRecord has it)."""
@@ -38,8 +40,7 @@ class DeadLetter:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingEvent:
+class OutgoingEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A record of the domain-events topic; it goes to the partition of `partition_key`, by default that of its key."""
 
     key: bytes

@@ -12,7 +12,7 @@ Each event bears its subject's id as a header, so that whoever keeps it knows wh
 row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Final
 
@@ -28,76 +28,72 @@ from cdc.envelope import (
     EntityChange,
     EntityRow,
     Operation,
+    Row,
     Source,
     TemporalRow,
     erased_entity,
 )
-from cdc.events.fields import Fields, changed, fields_of, names_of_created
+from cdc.events.fields import Fields, changed_fields, names_of_created
 from cdc.events.idempotency import event_id, idempotency_key
 
 Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]
+Events = list[tuple[str, OutgoingEvent]]
 
+_KINDS: Final[Mapping[type[Row], tuple[str, str, str]]] = {
+    EntityRow: ("entity_created", "entity_properties_updated", "entity_deleted"),
+    EdgeRow: ("relationship_created", "relationship_updated", "relationship_deleted"),
+    TemporalRow: ("temporal_data_created", "temporal_data_updated", "temporal_data_deleted"),
+}
+_TARGET: Final = {"type": "target_entity_type", "reference": "target_entity_reference"}
 _FIXED_HEADERS: Final = [("schema_version", b"v1"), ("source_service", b"user-profile-api")]
+_TYPE_HEADERS: Final = {
+    kind: ("event_type", kind.encode())
+    for kind in [*(kind for kinds in _KINDS.values() for kind in kinds), "entity_erased"]
+}
 _encoder: Final = msgspec.json.Encoder()
 
 
-def events_of(change: Change, keys: Keys) -> list[tuple[str, OutgoingEvent]]:
+def events_of(change: Change, keys: Keys) -> Events:
     """The events of one change, each with its type; none where nothing changed that an event speaks of.
 
-    `keys` holds the business keys of `referenced_ids(change)`, without those of entities that are gone: such
-    a one is named by `entity-<id>`, has no type, and nothing is told of it but that it changed. A key whose type is
-    empty has none. Raises InvalidError where jsonb text can't be read.
+    `keys` holds the business keys of the entities that the change names by ids alone, without those of entities that
+    are gone: such a one is named by `entity-<id>`, has no type, and nothing is told of it but that it changed. A key
+    whose type is empty has none. Raises InvalidError where jsonb text can't be read.
     """
-    return list(_events(change, keys))
-
-
-def referenced_ids(change: Change) -> tuple[int, ...]:
-    """The entities whose business keys the events of a change need from elsewhere."""
-    return tuple(
-        entity_id for row in (change.before, change.after) if row is not None for entity_id in _ends(row)
-    )
-
-
-def subjects_of(change: Change) -> tuple[int, ...]:
-    """Those of `referenced_ids(change)` whose own changes come in the same partition."""
-    rows = [row for row in (change.before, change.after) if row is not None]
-    return tuple(
-        row.left_entity_id if isinstance(row, EdgeRow) else row.entity_id
-        for row in rows
-        if not isinstance(row, EntityRow)
-    )
-
-
-def targets_of(change: Change) -> tuple[int, ...]:
-    """Those of `referenced_ids(change)` whose own changes come in another partition, or may."""
-    rows = [row for row in (change.before, change.after) if isinstance(row, EdgeRow)]
-    return tuple(row.right_entity_id for row in rows if row.right_entity_id != row.left_entity_id)
-
-
-def _events(change: Change, keys: Keys) -> Iterator[tuple[str, OutgoingEvent]]:
-    before: EntityRow | EdgeRow | TemporalRow | None = change.before
-    after: EntityRow | EdgeRow | TemporalRow | None = change.after
+    before: Row | None = change.before
+    after: Row | None = change.after
     if isinstance(change, EdgeChange):  # a removed edge is none
         before = change.before if change.before and change.before.removed_at is None else None
         after = change.after if change.after and change.after.removed_at is None else None
     if before is None and after is None:
-        return
+        return []
     if before is not None and after is not None and _identity(before) != _identity(after):
-        yield from _event(change, keys, before=before, after=None, operation="d")
-        yield from _event(change, keys, before=None, after=after, operation="c")
-    else:
-        yield from _event(change, keys, before=before, after=after, operation=change.operation)
+        return _event(change, keys, before, None, "d") + _event(change, keys, None, after, "c")
+    return _event(change, keys, before, after, change.operation)
 
 
-def _ends(row: EntityRow | EdgeRow | TemporalRow) -> tuple[int, ...]:
-    """The entities that a row names by their ids alone."""
-    if isinstance(row, EdgeRow):
-        return row.left_entity_id, row.right_entity_id
-    return (row.entity_id,) if isinstance(row, TemporalRow) else ()
+def subjects_of(change: Change) -> set[int]:
+    """The entities that a change names by their ids alone, and whose own changes come in the same partition."""
+    if isinstance(change, EntityChange):
+        return set()
+    if isinstance(change, EdgeChange):
+        return {row.left_entity_id for row in (change.before, change.after) if row is not None}
+    return {row.entity_id for row in (change.before, change.after) if row is not None}
 
 
-def _identity(row: EntityRow | EdgeRow | TemporalRow) -> tuple[object, ...]:
+def targets_of(change: Change) -> set[int]:
+    """The other entities that a change names by their ids: their own changes come in another partition, or may."""
+    if not isinstance(change, EdgeChange):
+        return set()
+    return {
+        row.right_entity_id
+        for row in (change.before, change.after)
+        if row is not None and row.right_entity_id != row.left_entity_id
+    }
+
+
+def _identity(row: Row) -> tuple[object, ...]:
     if isinstance(row, EntityRow):
         return row.type, row.reference
     if isinstance(row, EdgeRow):
@@ -105,91 +101,77 @@ def _identity(row: EntityRow | EdgeRow | TemporalRow) -> tuple[object, ...]:
     return row.entity_id, row.key, row.granularity, row.period_start
 
 
-def _event(
-    change: Change,
-    keys: Keys,
-    *,
-    before: EntityRow | EdgeRow | TemporalRow | None,
-    after: EntityRow | EdgeRow | TemporalRow | None,
-    operation: Operation,
-) -> Iterator[tuple[str, OutgoingEvent]]:
+def _event(change: Change, keys: Keys, before: Row | None, after: Row | None, operation: Operation) -> Events:
     erased = erased_entity(change)
-    fields = {} if erased is not None else changed(fields_of(before), fields_of(after))
+    fields = {} if erased is not None else changed_fields(before, after)
     if before is not None and after is not None and not fields:
-        return
-    row = after if after is not None else before
-    assert row is not None  # noqa: S101 - the callers hand over one at least
-    if any(entity_id not in keys for entity_id in _ends(row)):
-        fields = {}
+        return []
+    row = before if after is None else after
     names = list(fields)
     if isinstance(row, EntityRow):
-        kind = _kind("entity_created", "entity_properties_updated", "entity_deleted", before, after)
         subject_id = row.id
         keys = {row.id: EntityKey(row.type, row.reference)}
-        headers = [("entity_type", row.type)]
+        headers = [("entity_type", row.type.encode())]
     elif isinstance(row, EdgeRow):
-        kind = _kind("relationship_created", "relationship_updated", "relationship_deleted", before, after)
         subject_id = row.left_entity_id
-        headers = [("relation_type", row.relationship_type)]
+        headers = [("relation_type", row.relationship_type.encode())]
+        if subject_id not in keys or row.right_entity_id not in keys:
+            fields, names = {}, []
     else:
-        kind = _kind("temporal_data_created", "temporal_data_updated", "temporal_data_deleted", before, after)
+        assert row is not None  # noqa: S101 - the caller hands over one at least
         subject_id = row.entity_id
-        headers = [("granularity", row.granularity), ("property_type", row.key)]
-        if kind == "temporal_data_created" and fields:
+        headers = [("granularity", row.granularity.encode()), ("property_type", row.key.encode())]
+        if subject_id not in keys:
+            fields, names = {}, []
+        if before is None and fields:
             names = names_of_created(row, names)
-        elif kind == "temporal_data_updated":
-            headers.append(
-                ("point_idempotency_key", row.idempotency_key)
-            )  # the body has it if it changed, alone
+        elif before is not None and after is not None:  # the body has it if it changed, alone
+            headers.append(("point_idempotency_key", row.idempotency_key.encode()))
     subject = _named(keys, subject_id, erased)
+    key = _record_key(subject)
+    # An erased entity is named by its id, and yet after all that was told of it before.
+    partition_key = _record_key(_named(keys, subject_id)) if subject_id == erased else None
     data: Data = {**subject}
     if isinstance(row, EdgeRow):
-        target = _named(keys, row.right_entity_id, erased)
-        data |= {f"target_entity_{part}": text for part, text in target.items()}
-    # An erased entity is named by its id, and yet after all that was told of it before.
-    place = _record_key(_named(keys, subject_id)) if subject_id == erased else None
-    record = partial(_record, change.source, key=_record_key(subject), partition_key=place)
+        for part, text in _named(keys, row.right_entity_id, erased).items():
+            data[_TARGET[part]] = text
     if subject_id > 0:  # a recovery does not know all ids
-        headers.append(("entity_id", str(subject_id)))
-    described = [*headers, ("fields_changed", ",".join(sorted(names)))]
-    yield record(
-        kind, described, idempotency_key(change.source, row, operation), {**data, "properties": fields}
-    )
+        headers.append(("entity_id", b"%d" % subject_id))
+    headers.append(("fields_changed", ",".join(names).encode()))
+
+    created, updated, deleted = _KINDS[type(row)]
+    kind = created if before is None else deleted if after is None else updated
+    record = partial(_record, change.source, key=key, partition_key=partition_key, headers=headers)
+    data["properties"] = fields
+    events = [record(kind, idempotency_key(change.source, row, operation), data)]
     if isinstance(row, EntityRow) and erased is not None and row.erased_as is not None:
-        data |= {"ledger_id": row.erased_as.hex(), "properties": {}}
-        yield record("entity_erased", described, idempotency_key(change.source, row, "e"), data)
+        data = {**subject, "ledger_id": row.erased_as.hex(), "properties": {}}
+        events.append(record("entity_erased", idempotency_key(change.source, row, "e"), data))
+    return events
 
 
 def _record(
     source: Source,
     kind: str,
-    headers: list[tuple[str, str]],
     unique: str,
     data: Data,
     *,
     key: bytes,
     partition_key: bytes | None,
+    headers: list[tuple[str, bytes]],
 ) -> tuple[str, OutgoingEvent]:
     body = {
         "event_idempotency_key": unique,
         "event_timestamp": _timestamp(source.ts_ms),
         "data": data,
     }
-    described = [("event_type", kind), ("event_id", event_id(unique)), *headers]
-    event = OutgoingEvent(
+    return kind, OutgoingEvent(
         key=key,
         value=_encoder.encode(body),
-        headers=[*_FIXED_HEADERS, *((name, text.encode()) for name, text in described)],
+        headers=[*_FIXED_HEADERS, _TYPE_HEADERS[kind], ("event_id", event_id(unique).encode()), *headers],
         timestamp_ms=source.ts_ms,
         partition_key=partition_key,
     )
-    return kind, event
-
-
-def _kind(created: str, updated: str, deleted: str, before: object, after: object) -> str:
-    if before is None:
-        return created
-    return updated if after is not None else deleted
 
 
 def _named(keys: Keys, entity_id: int, erased: int | None = None) -> dict[str, str]:

@@ -13,10 +13,14 @@ from typing import Final
 import msgspec
 
 from app.core.errors import InvalidError
-from cdc.envelope import EdgeRow, EntityRow, TemporalRow
+from cdc.envelope import EdgeRow, EntityRow, Row, TemporalRow
 
+Stored = msgspec.Raw | None
 Json = msgspec.Raw | str | None
 Fields = dict[str, dict[str, Json]]
+
+_EDGE_FIELDS: Final = ("metadata", "relationship_type")
+_POINT_FIELDS: Final = ("granularity", "idempotency_key", "key", "reference_date", "value")
 
 _REMOVED: Final = b'{"removed": true, "reference_date": '
 _DATE_FIELD: Final = b', "reference_date": "'  # of what this service wrote it is the last member
@@ -24,48 +28,57 @@ _DATE_BYTES: Final = len("2025-10-05T14:59:59.000000Z")
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def fields_of(row: EntityRow | EdgeRow | TemporalRow | None) -> dict[str, Json]:
-    """The fields that events speak of, absent where they are null."""
-    match row:
-        case None:
-            return {}
-        case EntityRow():
-            members = object_of(row.properties, "properties")
-            return {name: _told(raw) for name, raw in members.items() if not is_removed(raw)}
-        case EdgeRow():
-            fields: dict[str, Json] = {"relationship_type": row.relationship_type}
-            if row.metadata is not None:
-                fields["metadata"] = msgspec.Raw(row.metadata.encode())
-            return fields
-        case TemporalRow():
-            return {
-                "granularity": row.granularity,
-                "idempotency_key": row.idempotency_key,
-                "key": row.key,
-                "reference_date": _short(row.reference_date),
-                "value": row.value,  # as a JSON string that holds the text, as consumers know it
-            }
+def changed_fields(before: Row | None, after: Row | None) -> Fields:
+    """What differs between two images of one row, in the order of the fields' names; what is absent or null is None.
+
+    Raises InvalidError where jsonb text can't be read.
+    """
+    row = before if after is None else after
+    if isinstance(row, EntityRow):
+        return _changed_properties(before, after)  # type: ignore[arg-type]  # two images of one row
+    names = _EDGE_FIELDS if isinstance(row, EdgeRow) else _POINT_FIELDS
+    images = zip(names, _columns(before, names), _columns(after, names), strict=True)
+    return {name: {"old": old, "new": new} for name, old, new in images if old != new}
 
 
-def changed(old: dict[str, Json], new: dict[str, Json]) -> Fields:
-    """What differs, in the order of the fields' names."""
-    names = sorted(old.keys() | new.keys())
-    return {
-        name: {"old": old.get(name), "new": new.get(name)}
-        for name in names
-        if not _same(old.get(name), new.get(name))
-    }
+def changed_members(before: EntityRow | None, after: EntityRow | None) -> list[tuple[str, Stored, Stored]]:
+    """The properties whose stored text differs: name, old and new; None where there is none or it is removed.
+
+    Images have all properties of an entity, of which one or two changed: the others cost a comparison of bytes each.
+    Raises InvalidError where jsonb text can't be read.
+    """
+    old = {} if before is None else object_of(before.properties, "properties")
+    new = {} if after is None else object_of(after.properties, "properties")
+    changed = [
+        (name, _standing(old.get(name)), _standing(raw)) for name, raw in new.items() if raw != old.get(name)
+    ]
+    changed += [(name, _standing(raw), None) for name, raw in old.items() if name not in new]
+    return changed
 
 
-def _same(old: Json, new: Json) -> bool:
-    if isinstance(old, msgspec.Raw) and isinstance(new, msgspec.Raw):
-        return bytes(old) == bytes(new)
-    return old is new or (isinstance(old, str) and old == new)
+def _changed_properties(before: EntityRow | None, after: EntityRow | None) -> Fields:
+    fields: Fields = {}
+    for name, was, now in sorted(changed_members(before, after)):
+        old, new = _told(was), _told(now)
+        if old != new:
+            fields[name] = {"old": old, "new": new}
+    return fields
 
 
-def is_removed(stored: msgspec.Raw) -> bool:
-    """Whether a property is stored as removed: `{"removed": true, "reference_date": …}`, as jsonb spells it."""
-    return bytes(stored).startswith(_REMOVED)
+def _columns(row: Row | None, names: tuple[str, ...]) -> tuple[Json, ...]:
+    """The values of these fields, in their order."""
+    if isinstance(row, TemporalRow):
+        # The value as a JSON string that holds the text, as consumers know it.
+        return row.granularity, row.idempotency_key, row.key, _short(row.reference_date), row.value
+    if isinstance(row, EdgeRow):
+        metadata = None if row.metadata is None else msgspec.Raw(row.metadata.encode())
+        return metadata, row.relationship_type
+    return (None,) * len(names)
+
+
+def _standing(stored: Stored) -> Stored:
+    """None where a property is stored as removed: `{"removed": true, "reference_date": …}`, as jsonb spells it."""
+    return None if stored is None or bytes(stored).startswith(_REMOVED) else stored
 
 
 def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
@@ -77,17 +90,19 @@ def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
 
 
 def names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
-    """Of a new temporal row: the members of an object stand for `value`, as consumers know it. Each name once: a
-    member may be called as a field is.
+    """Of a new temporal row: the members of an object stand for `value`, as consumers know it. Sorted, each name once:
+    a member may be called as a field is.
     """
     if not row.value.startswith("{"):
         return names
     members = object_of(row.value, "value")
-    return list({name for name in names if name != "value"} | members.keys()) if members else names
+    return sorted({name for name in names if name != "value"} | members.keys()) if members else names
 
 
-def _told(stored: msgspec.Raw) -> Json:
+def _told(stored: Stored) -> Stored:
     """A property with its date as `_short` spells it; not one other byte changes."""
+    if stored is None:
+        return None
     text = bytes(stored)
     start = len(text) - _DATE_BYTES - len(b'"}')
     if not text.endswith(b'0Z"}') or not text.endswith(_DATE_FIELD, 0, max(start, 0)):

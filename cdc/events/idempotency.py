@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from typing import Final, Literal
 
-from cdc.envelope import EdgeRow, EntityRow, Operation, Row, Source
+from cdc.envelope import Operation, Row, Source, TemporalRow
 
 # Of event ids. A fixed value of our own; changing it would give every old event a second id.
 NAMESPACE: Final = uuid.UUID("6f1d9c0e-5a44-5b0b-9d6c-2f3a7c1e8b57")
@@ -18,10 +18,11 @@ def idempotency_key(source: Source, row: Row, operation: Operation | Literal["e"
     rows of one COPY share theirs, and it may occur twice after a failover. `e` is the erasure of an entity, whose row's
     delete is `d`.
     """
-    if isinstance(row, EntityRow | EdgeRow):
-        primary_key = str(row.id)
-    else:
+    primary_key: int | str
+    if isinstance(row, TemporalRow):
         primary_key = f"{row.entity_id}|{row.key}|{row.granularity}|{row.period_start}"
+    else:
+        primary_key = row.id
     text = f"{source.lsn}|{source.tx_id}|{source.ts_us}|{source.table}|{primary_key}|{operation}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 

@@ -25,7 +25,7 @@ from app.ports.graph import EntityDirectory
 from cdc import metrics
 from cdc.envelope import Change, EntityChange, Skipped, decode, erased_entity
 from cdc.events.business_keys import Continuity, Names
-from cdc.events.events import events_of, referenced_ids, subjects_of, targets_of
+from cdc.events.events import events_of, subjects_of, targets_of
 from cdc.events.key_cache import References
 
 logger = logging.getLogger(__name__)
@@ -126,9 +126,8 @@ class CdcProcessor:
         if self._passes_over(change):
             window.skipped["snapshot"] += 1
         else:
-            window.ids.update(referenced_ids(change))
-            window.subjects.update(subjects_of(change))
-            window.targets.update(targets_of(change))
+            window.subjects |= subjects_of(change)
+            window.targets |= targets_of(change)
             if isinstance(change, EntityChange) and erased_entity(change) is not None:
                 window.erasures.add(change.source.tx_id)
 
@@ -144,16 +143,16 @@ class CdcProcessor:
 
     async def _keys(self, window: "_Window") -> dict[int, EntityKey]:
         """The business keys before the window's first change."""
-        keys = await self._references.resolve(
-            window.ids, told=window.names.at_first, subjects=window.subjects
-        )
-        missing = window.ids - keys.keys()
+        ids = window.subjects | window.targets
+        keys = await self._references.resolve(ids, told=window.names.at_first, subjects=window.subjects)
+        missing = ids - keys.keys()
         if missing and self._commit_log is not None:
             # A commit can be decoded before it is visible: who is missing then is new, not gone.
             xids = {
                 change.source.tx_id
                 for _, change in window.changes
-                if change.operation != "r" and not missing.isdisjoint(referenced_ids(change))
+                if change.operation != "r"
+                and not missing.isdisjoint(subjects_of(change) | targets_of(change))
             }
             await self._commit_log.visible_position(sorted(xids), timeout_s=self._visible_timeout_s)
             keys |= await self._references.resolve(missing, told={})
@@ -166,7 +165,8 @@ class CdcProcessor:
             return
         try:
             events = events_of(change, _without_erased(change, keys, window.erased))
-            self._check_size(events)
+            for _, event in events:
+                self._check_size(event)
         except InvalidError as error:
             window.refuse(position, error)
             return
@@ -177,8 +177,8 @@ class CdcProcessor:
             window.events.append(event)
         window.newest_ms = max(window.newest_ms, change.source.ts_ms)
 
-    def _check_size(self, events: list[tuple[str, OutgoingEvent]]) -> None:
-        if any(len(event.value) > self._max_event_bytes for _, event in events):
+    def _check_size(self, event: OutgoingEvent) -> None:
+        if len(event.value) > self._max_event_bytes:
             raise InvalidError(
                 f"The domain event is larger than {self._max_event_bytes} bytes.", code="event-too-large"
             )
@@ -216,12 +216,10 @@ def _without_erased(
     change: Change, keys: dict[int, EntityKey], erased: frozenset[int]
 ) -> Mapping[int, EntityKey]:
     """The names that an event may bear: not that of a target whose `entity_erased` may be published already."""
-    hidden = erased.intersection(targets_of(change))
-    if not hidden:
+    if not erased or not (hidden := erased & targets_of(change)):
         return keys
-    return {
-        number: keys[number] for number in referenced_ids(change) if number in keys and number not in hidden
-    }
+    named = subjects_of(change) | targets_of(change)
+    return {number: keys[number] for number in named - hidden if number in keys}
 
 
 class _Window:
@@ -231,8 +229,7 @@ class _Window:
         self.records = records
         self.read = 0
         self.names = Names()
-        self.ids: set[int] = set()
-        self.subjects: set[int] = set()
+        self.subjects: set[int] = set()  # named by their ids, in their own partitions
         self.targets: set[int] = set()  # named in other partitions than their own
         self.erased: frozenset[int] = frozenset()  # those of them that are erased
         self.erasures: set[int] = set()  # the transactions that erased somebody

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from app.core.models import EntityKey, Lookup
-from cdc.envelope import Change, EdgeChange, EntityChange, EntityRow
+from cdc.envelope import Change, EdgeChange, EntityChange
 from cdc.events.events import is_rename
-from cdc.events.fields import is_removed, object_of
+from cdc.events.fields import changed_members
 
 LookupsOf = Callable[[str, str], Iterable[Lookup]]
 """(field, JSON text of its value, without the date) → the look-ups that it answers. Pure."""
@@ -55,33 +55,23 @@ class Affected:
 
 
 def _changed_lookups(change: EntityChange, lookups_of: LookupsOf) -> set[Lookup]:
-    old = _properties(change.before)
-    new = _properties(change.after)
     changed: set[Lookup] = set()
-    for name in old.keys() | new.keys():
-        was, now = old.get(name), new.get(name)
-        if was != now:
-            changed |= _lookups(name, was, lookups_of) ^ _lookups(name, now, lookups_of)
+    for name, was, now in changed_members(change.before, change.after):
+        old, new = _value(was), _value(now)
+        if old != new:  # else the date alone is another one
+            changed |= _lookups(name, old, lookups_of) ^ _lookups(name, new, lookups_of)
     return changed
 
 
-def _properties(row: EntityRow | None) -> dict[str, str]:
-    """The JSON text of each field's value, which is stored beside its date."""
-    if row is None:
-        return {}
-    return {
-        name: bytes(_told(raw)).decode()
-        for name, raw in object_of(row.properties, "properties").items()
-        if not is_removed(raw)
-    }
-
-
-def _told(stored: msgspec.Raw) -> msgspec.Raw:
+def _value(stored: msgspec.Raw | None) -> msgspec.Raw | None:
+    """A property's value, which is stored beside its date."""
+    if stored is None:
+        return None
     try:
         return _stored.decode(stored).value
     except msgspec.MsgspecError:
         return stored  # not written by this service: all of it is the value
 
 
-def _lookups(name: str, value: str | None, lookups_of: LookupsOf) -> set[Lookup]:
-    return set() if value is None else set(lookups_of(name, value))
+def _lookups(name: str, value: msgspec.Raw | None, lookups_of: LookupsOf) -> set[Lookup]:
+    return set() if value is None else set(lookups_of(name, bytes(value).decode()))

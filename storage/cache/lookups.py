@@ -7,7 +7,6 @@ text. Elements of arrays don't match. A path with a segment in quotes (app.core.
 
 import json
 import re
-from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
@@ -28,6 +27,9 @@ class _Number(str):
     """A JSON number as it was spelled."""
 
     __slots__ = ()
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_Number, parse_float=_Number)
 
 
 def canonical_path(path: str) -> str:
@@ -103,30 +105,31 @@ def cacheable(path: str, value: str) -> Lookup | None:
     return Lookup(name, text)
 
 
-def lookups_of(field: str, value_json: str) -> Iterator[Lookup]:
+def lookups_of(field: str, value_json: str) -> list[Lookup]:
     """Every cacheable look-up that a property with this value answers."""
-    value = json.loads(value_json, parse_int=_Number, parse_float=_Number)
-    yield from _leaves(field, value, 1)
+    found: list[Lookup] = []
+    _add_leaves(found, field, _DECODER.decode(value_json), 1)
+    return found
 
 
-def _leaves(path: str, value: object, depth: int) -> Iterator[Lookup]:
+def _add_leaves(found: list[Lookup], path: str, value: object, depth: int) -> None:
     text: str | None
     match value:
-        case dict():
-            if depth < MAX_DEPTH:
-                for name, inner in value.items():
-                    # A dot within a name is a path of more segments to whoever asks.
-                    yield from _leaves(f"{path}.{name}", inner, depth + 1)
-            return
-        case list():
-            return
         case _Number():
             text = canonical_number(value)
         case str():
             text = canonical_value(value)
+        case dict():
+            if depth < MAX_DEPTH:
+                for name, inner in value.items():
+                    # A dot within a name is a path of more segments to whoever asks.
+                    _add_leaves(found, f"{path}.{name}", inner, depth + 1)
+            return
+        case list():
+            return
         case None:
             text = "null"
         case _:
             text = "true" if value else "false"
     if text is not None and _bytes_of(text) <= MAX_BYTES:
-        yield Lookup(path, text)
+        found.append(Lookup(path, text))

@@ -1,10 +1,10 @@
 """Every event keeps to the schema of its type, and the schemas refuse what is none."""
 
 import json
-from dataclasses import replace
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
