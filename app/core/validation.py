@@ -60,7 +60,9 @@ def check_json_text(raw: bytes | str, field: str, max_bytes: int) -> str:
         raise _too_large(field, max_bytes)
     if "\\u" in text:
         _check_escapes(text, field)
-    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+    if text.startswith('"'):  # neither brackets nor numbers
+        return text
+    if len(text) > MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise InvalidError(
             f"{field} is nested deeper than {MAX_DEPTH} levels.", code="nested-too-deep", field=field
         )
