@@ -3,12 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
-from app.kafka.client import client_options
+from app.core.pieces import Pieces
+from app.kafka.client import KafkaError, MessageSizeTooLargeError, TopicPartition, client_options
 from app.kafka.partitioner import partition_of
 
 logger = logging.getLogger(__name__)
@@ -66,26 +66,45 @@ class DurableProducer:
         async with self._turn:
             await self._discard()
 
-    @staticmethod
-    async def _send(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
+    async def _send(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
+        """Pack the records into batches of their partitions here: aiokafka would make a future for each record."""
+        partitions = {
+            topic: sorted(await producer.partitions_for(topic)) for topic in {each.topic for each in records}
+        }
+        open_batches: dict[TopicPartition, Any] = {}
         deliveries: list[asyncio.Future[object]] = []
         try:
-            for record in records:
-                deliveries.append(  # noqa: PERF401 - those already sent are needed when one fails
-                    await producer.send(
-                        record.topic,
-                        value=record.value,
-                        key=record.key,
-                        headers=record.headers,
-                        timestamp_ms=record.timestamp_ms,
-                        partition=await _partition(producer, record),
-                    )
-                )
+            async for piece in Pieces(records, size=_value_bytes):
+                for record in piece:
+                    place = _place(record, partitions[record.topic])
+                    batch = open_batches.get(place)
+                    if batch is not None and _append(batch, record):
+                        continue
+                    if batch is not None:  # it is full
+                        deliveries.append(await self._deliver(producer, batch, place))
+                    open_batches[place] = producer.create_batch()
+                    _append(open_batches[place], record)  # the first one is taken, however large
+            for place, batch in open_batches.items():
+                deliveries.append(await self._deliver(producer, batch, place))
         finally:
             outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+
+    async def _deliver(
+        self, producer: AIOKafkaProducer, batch: Any, place: TopicPartition
+    ) -> "asyncio.Future[object]":
+        """Hand a batch over once the one before it is on its way. Only one that holds a single record can be too large,
+        which `send_batch` does not look at.
+        """
+        if batch.size() > self._max_request_bytes:
+            raise MessageSizeTooLargeError
+        batch.close()  # it waits for nothing more
+        delivery: asyncio.Future[object] = await producer.send_batch(
+            batch, place.topic, partition=place.partition
+        )
+        return delivery
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -118,9 +137,20 @@ class DurableProducer:
             logger.warning("A Kafka producer could not be closed in order: %s.", type(error).__name__)
 
 
-async def _partition(producer: AIOKafkaProducer, record: Outgoing) -> int | None:
-    """Where a record goes; None leaves it to its key."""
-    if record.partition_key is None:
-        return None
-    partitions = sorted(await producer.partitions_for(record.topic))
-    return partition_of(record.partition_key, partitions, partitions)
+def _place(record: Outgoing, partitions: list[int]) -> TopicPartition:
+    key = record.key if record.partition_key is None else record.partition_key
+    return TopicPartition(record.topic, partition_of(key, partitions, partitions))
+
+
+def _append(batch: Any, record: Outgoing) -> bool:
+    """False where the batch is full."""
+    return (
+        batch.append(
+            key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers
+        )
+        is not None
+    )
+
+
+def _value_bytes(record: Outgoing) -> int:
+    return len(record.value or b"")

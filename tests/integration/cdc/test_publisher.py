@@ -1,6 +1,5 @@
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from app.core.errors import FatalError, TransientError
 from app.core.records import OutgoingEvent

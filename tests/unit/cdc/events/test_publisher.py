@@ -1,7 +1,6 @@
 """When a call may return, and what becomes of the producer after a failure."""
 
 import asyncio
-from typing import Any, ClassVar
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
@@ -10,6 +9,7 @@ from app.core.errors import FatalError, TransientError
 from app.core.records import OutgoingEvent
 from app.kafka import producer as durable_producer
 from cdc.events.publisher import KafkaEventSink
+from tests.unit.app.kafka.fake_producer import FakeProducer
 from tests.unit.cdc.fakes import FakeHooks
 
 EVENTS = [
@@ -18,32 +18,9 @@ EVENTS = [
 ]
 
 
-class FakeProducer:
-    """Holds every delivery open until the test ends it."""
-
-    made: ClassVar[list["FakeProducer"]] = []
-
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-        self.sent: list[bytes] = []
-        self.deliveries: list[asyncio.Future[None]] = []
-        self.stopped = False
-        FakeProducer.made.append(self)
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None:
-        self.stopped = True
-
-    async def send(self, topic: str, *, value: bytes, **more: Any) -> "asyncio.Future[None]":
-        self.sent.append(value)
-        self.deliveries.append(asyncio.get_running_loop().create_future())
-        return self.deliveries[-1]
-
-
 @pytest.fixture
 def sink(monkeypatch: pytest.MonkeyPatch) -> KafkaEventSink:
-    FakeProducer.made = []
+    monkeypatch.setattr(FakeProducer, "made", [])
     monkeypatch.setattr(durable_producer, "AIOKafkaProducer", FakeProducer)
     return KafkaEventSink(["broker"], "events")
 
@@ -96,6 +73,17 @@ async def test_a_refusal_for_size_is_fatal(sink: KafkaEventSink) -> None:
         delivery.set_exception(MessageSizeTooLargeError())
     with pytest.raises(FatalError):
         await call
+
+
+async def test_an_event_beyond_the_limit_of_a_request_is_fatal_before_it_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeProducer, "made", [])
+    monkeypatch.setattr(durable_producer, "AIOKafkaProducer", FakeProducer)
+    sink = KafkaEventSink(["broker"], "events", max_request_bytes=1_000)
+    with pytest.raises(FatalError):
+        await sink.publish([OutgoingEvent(key=b"k", value=bytes(1_001), headers=[], timestamp_ms=0)])
+    assert FakeProducer.made[-1].sent == []
 
 
 async def test_calls_wait_for_each_other(sink: KafkaEventSink) -> None:
