@@ -26,6 +26,11 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+def size_of(record: Record) -> int:
+    """Bytes of its value."""
+    return 0 if record.value is None else len(record.value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """A record that can't be processed, with its provenance; `value` None is a tombstone."""

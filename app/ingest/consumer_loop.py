@@ -17,7 +17,7 @@ from app.core.errors import FatalError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE, Terminate
-from app.core.records import Record
+from app.core.records import Record, size_of
 from app.core.retry import RetryPolicy
 from app.ingest.window import Cause, TumblingWindow, WindowLimits
 from app.observability import tracing
@@ -96,7 +96,7 @@ class ConsumerLoop:
         """Take a fetch; flush when the window is full."""
         async with self._lock:
             records = fetch.value
-            self._window.add(fetch, records=len(records), size_bytes=sum(map(_size, records)))
+            self._window.add(fetch, records=len(records), size_bytes=sum(map(size_of, records)))
             self._opened.set()
             cause = "stop" if self._stopping else self._window.closed_by()
             if cause is not None:
@@ -235,7 +235,3 @@ class ConsumerLoop:
         if self._window.opened_at is not None:
             opened.append(self._window.opened_at)
         return self._clock.monotonic() - min(opened) if opened else 0.0
-
-
-def _size(record: Record) -> int:
-    return len(record.value) if record.value is not None else 0

@@ -6,8 +6,10 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from app.core.models import EntityKey
+from app.core.pieces import Pieces
 from app.ports.graph import EntityDirectory
 
+_AT_ONCE: Final = 1_000  # names, which take less than a microsecond each
 PLACEHOLDER_TYPE: Final = "unknown"  # of an entity whose type nobody told yet; it gets another one later
 
 
@@ -42,28 +44,32 @@ class References:
         """
         found = dict(told)
         missing = []
-        for entity_id in set(ids) - told.keys():
-            key = self._keys.get(entity_id)
-            if key is None or (key.type == PLACEHOLDER_TYPE and entity_id not in subjects):
-                missing.append(entity_id)
-            if key is not None:
-                self._keys.move_to_end(entity_id)
-                found[entity_id] = key
+        async for piece in Pieces(list(set(ids) - told.keys()), items=_AT_ONCE):
+            for entity_id in piece:
+                key = self._keys.get(entity_id)
+                if key is None or (key.type == PLACEHOLDER_TYPE and entity_id not in subjects):
+                    missing.append(entity_id)
+                if key is not None:
+                    self._keys.move_to_end(entity_id)
+                    found[entity_id] = key
         if missing:
             fetched = dict(await self._directory.keys_of(sorted(missing)))
-            self.remember({number: key for number, key in fetched.items() if key.type != PLACEHOLDER_TYPE})
+            await self.remember(
+                {number: key for number, key in fetched.items() if key.type != PLACEHOLDER_TYPE}
+            )
             found |= fetched
         return found
 
-    def remember(self, keys: Mapping[int, EntityKey]) -> None:
+    async def remember(self, keys: Mapping[int, EntityKey]) -> None:
         """Keep what the stream said."""
-        for entity_id, key in keys.items():
-            self._keys[entity_id] = key
-            self._keys.move_to_end(entity_id)
-            if key.type == PLACEHOLDER_TYPE:
-                self._placeholders.add(entity_id)
-            else:
-                self._placeholders.discard(entity_id)
+        async for piece in Pieces(list(keys.items()), items=_AT_ONCE):
+            for entity_id, key in piece:
+                self._keys[entity_id] = key
+                self._keys.move_to_end(entity_id)
+                if key.type == PLACEHOLDER_TYPE:
+                    self._placeholders.add(entity_id)
+                else:
+                    self._placeholders.discard(entity_id)
         while len(self._keys) > self._capacity:
             entity_id, _ = self._keys.popitem(last=False)
             self._placeholders.discard(entity_id)

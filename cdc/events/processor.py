@@ -1,11 +1,9 @@
 """The CDC agent's work: windows of changes become domain events."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
 
 from app.core.clock import Clock, SystemClock
 from app.core.dates import from_epoch_ms
@@ -13,7 +11,8 @@ from app.core.errors import InvalidError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import EntityKey
-from app.core.records import DeadLetter, OutgoingEvent, Record
+from app.core.pieces import Pieces
+from app.core.records import DeadLetter, OutgoingEvent, Record, size_of
 from app.dead_letters.letter import dead_letter
 from app.dead_letters.policy import DeadLetterPolicy
 from app.observability import metrics as app_metrics
@@ -29,8 +28,6 @@ from cdc.events.events import events_of, subjects_of, targets_of
 from cdc.events.key_cache import References
 
 logger = logging.getLogger(__name__)
-
-_SLICE: Final = 250  # changes that are handled before other tasks of the loop may run
 
 
 class CdcProcessor:
@@ -88,10 +85,9 @@ class CdcProcessor:
         if not self._continuity.goes_on(records):
             self._references.forget_placeholders()
         window = _Window(records)
-        for start in range(0, len(records), _SLICE):
-            for record in records[start : start + _SLICE]:
+        async for piece in Pieces(records, size=size_of):
+            for record in piece:
                 self._read(record, window)
-            await asyncio.sleep(0)
         keys = await self._keys(window)
         if self._fence is None:
             await self._tell(window, keys)
@@ -102,12 +98,12 @@ class CdcProcessor:
             await self._tell(window, keys)
 
     async def _tell(self, window: "_Window", keys: dict[int, EntityKey]) -> None:
-        for start in range(0, len(window.changes), _SLICE):
-            for position, change in window.changes[start : start + _SLICE]:
+        records = window.records
+        async for piece in Pieces(window.changes, size=lambda each: size_of(records[each[0]])):
+            for position, change in piece:
                 window.names.follow(change, keys)
                 self._transform(position, change, keys, window)
-            await asyncio.sleep(0)
-        self._references.remember({number: keys[number] for number in window.names.at_first})
+        await self._references.remember({number: keys[number] for number in window.names.at_first})
         await self._publish(window)
 
     def _read(self, record: Record, window: "_Window") -> None:

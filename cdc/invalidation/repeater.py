@@ -14,7 +14,8 @@ from app.core.errors import InvalidError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import Changes
-from app.core.records import Record
+from app.core.pieces import Pieces
+from app.core.records import Record, size_of
 from app.kafka.client import (
     AIOKafkaConsumer,
     CommitFailedError,
@@ -30,7 +31,7 @@ from cdc.invalidation.invalidated_keys import Affected, LookupsOf
 
 logger = logging.getLogger(__name__)
 
-_SLICE: Final = 250  # records that are read before other tasks of the loop may run
+_UNPACKED_AT_ONCE: Final = 500  # records, which the client unpacks without giving way to other tasks
 
 T = TypeVar("T")
 
@@ -137,11 +138,10 @@ class CacheRepeater:
             await consumer.start()
             ends: dict[Any, int] = {}
             while not self._stopping:
-                fetched = await consumer.getmany(timeout_ms=500, max_records=self._max_records)
-                records = [record for batch in fetched.values() for record in batch]
+                records, fetched_ends = await self._fetch(consumer)
                 if records:
                     await self.repeat(records)
-                    ends |= {tp: batch[-1].offset + 1 for tp, batch in fetched.items()}
+                    ends |= fetched_ends
                 if ends and self._is_taken():
                     await self._hooks.reach("before-repeater-commit")
                     await _commit(consumer, ends)
@@ -157,13 +157,28 @@ class CacheRepeater:
         finally:
             await consumer.stop()
 
+    async def _fetch(self, consumer: Consumer) -> tuple[list[Record], dict[Any, int]]:
+        """Up to `max_records`, and the position after the last one of each partition; nothing if nothing comes."""
+        records: list[Record] = []
+        ends: dict[Any, int] = {}
+        timeout_ms = 500
+        while (room := self._max_records - len(records)) > 0:
+            fetched = await consumer.getmany(timeout_ms=timeout_ms, max_records=min(room, _UNPACKED_AT_ONCE))
+            if not fetched:
+                break
+            for tp, batch in fetched.items():
+                records += batch
+                ends[tp] = batch[-1].offset + 1
+            timeout_ms = 0  # what is here already
+            await asyncio.sleep(0)
+        return records, ends
+
     async def _affected(self, records: Sequence[Record]) -> tuple[Affected, int]:
         affected = Affected()
         newest_ms = 0
-        for start in range(0, len(records), _SLICE):
-            for record in records[start : start + _SLICE]:
+        async for piece in Pieces(records, size=size_of):
+            for record in piece:
                 newest_ms = max(newest_ms, self._add(record, affected))
-            await asyncio.sleep(0)
         return affected, newest_ms
 
     def _add(self, record: Record, affected: Affected) -> int:

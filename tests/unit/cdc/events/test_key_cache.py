@@ -20,7 +20,7 @@ async def test_what_the_stream_tells_is_not_asked_for_and_is_remembered() -> Non
     directory = FakeDirectory()
     references = References(directory)
     assert await references.resolve([3], told={3: C}) == {3: C}
-    references.remember({3: C})
+    await references.remember({3: C})
     assert await references.resolve([3], told={}) == {3: C}
     assert directory.asked == []
 
@@ -47,7 +47,7 @@ async def test_a_placeholder_of_the_directory_is_asked_for_each_time() -> None:
 async def test_a_placeholder_of_the_stream_is_sure_for_a_subject_alone() -> None:
     directory = FakeDirectory({1: A})
     references = References(directory)
-    references.remember({1: UNKNOWN})
+    await references.remember({1: UNKNOWN})
     assert await references.resolve([1], told={}, subjects={1}) == {1: UNKNOWN}
     assert directory.asked == []
     assert await references.resolve([1], told={}) == {1: A}, "who else may have been renamed elsewhere"
@@ -67,8 +67,8 @@ async def test_placeholders_are_forgotten_without_a_look_at_the_others() -> None
 
     references = References(FakeDirectory(), capacity=3)
     references._keys = Walked()
-    references.remember({1: UNKNOWN, 2: UNKNOWN, 3: B})
-    references.remember({2: A, 4: UNKNOWN})  # the first one leaves, the second one has a type now
+    await references.remember({1: UNKNOWN, 2: UNKNOWN, 3: B})
+    await references.remember({2: A, 4: UNKNOWN})  # the first one leaves, the second one has a type now
     references.forget_placeholders()
     references.forget_placeholders()
     assert await references.resolve([1, 2, 3, 4], told={}, subjects={1, 2, 3, 4}) == {2: A, 3: B}
@@ -77,7 +77,7 @@ async def test_placeholders_are_forgotten_without_a_look_at_the_others() -> None
 
 async def test_a_placeholder_that_is_gone_keeps_its_name_until_another_reads_the_stream() -> None:
     references = References(FakeDirectory())
-    references.remember({1: UNKNOWN, 2: B})
+    await references.remember({1: UNKNOWN, 2: B})
     assert await references.resolve([1, 2], told={}) == {1: UNKNOWN, 2: B}
     references.forget_placeholders()
     assert await references.resolve([1, 2], told={}, subjects={1, 2}) == {2: B}
@@ -97,6 +97,6 @@ async def test_the_least_recently_used_leaves_first() -> None:
 async def test_a_window_larger_than_the_memory_is_resolved_whole() -> None:
     told = {number: EntityKey("user", str(number)) for number in range(10)}
     references = References(FakeDirectory(), capacity=2)
-    references.remember(told)
+    await references.remember(told)
     assert len(references) == 2
     assert await references.resolve(range(10), told=told) == told
