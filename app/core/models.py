@@ -162,6 +162,11 @@ class Lookup(NamedTuple):
     value: str
 
 
+Stale = (
+    int | EntityKey | Lookup
+)  # whose cached answers a commit made old: an entity's id, a reference, a look-up
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What a committed transaction changed: the input of cache invalidation.
@@ -182,6 +187,11 @@ class Changes:
         frozenset()
     )  # rows of requests that were dropped: their entity was erased meanwhile
     losing: frozenset[Row] = frozenset()  # rows of requests that say what is stored, or something older
+
+    @property
+    def stale(self) -> list[Stale]:
+        """All whose cached answers are old."""
+        return [*self.entities, *self.keys, *self.lookups]
 
     def __bool__(self) -> bool:
         return bool(self.entities or self.keys or self.lookups)

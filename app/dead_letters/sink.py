@@ -1,9 +1,10 @@
 """Dead letters on Kafka: the record byte for byte, its provenance and the reason in headers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.config.topics import DLQ_SUFFIX
 from app.core.errors import TransientError
+from app.core.pieces import Pieces
 from app.core.records import DeadLetter
 from app.dead_letters.letter import headers_of, key_of
 from app.kafka.client import KafkaError
@@ -18,18 +19,18 @@ class KafkaDeadLetters:
         self._producer = DurableProducer(brokers)
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        await self._send(letters, [_outgoing(letter) for letter in letters])
+        await self._send(letters, _outgoing)
 
     async def remove(self, letters: Sequence[DeadLetter]) -> None:
         """Take letters back that were published. Idempotent. Raises TransientError."""
-        await self._send(
-            letters,
-            [Outgoing(f"{letter.topic}{DLQ_SUFFIX}", key_of(letter), None, [], None) for letter in letters],
-        )
+        await self._send(letters, _removal)
 
-    async def _send(self, letters: Sequence[DeadLetter], records: Sequence[Outgoing]) -> None:
+    async def _send(self, letters: Sequence[DeadLetter], record_of: Callable[[DeadLetter], Outgoing]) -> None:
         if not letters:
             return
+        records: list[Outgoing] = []
+        async for piece in Pieces(letters):
+            records += map(record_of, piece)
         try:
             await self._producer.publish(records)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -39,6 +40,10 @@ class KafkaDeadLetters:
 
     async def close(self) -> None:
         await self._producer.close()
+
+
+def _removal(letter: DeadLetter) -> Outgoing:
+    return Outgoing(f"{letter.topic}{DLQ_SUFFIX}", key_of(letter), None, [], None)
 
 
 def _outgoing(letter: DeadLetter) -> Outgoing:

@@ -6,13 +6,13 @@ rows it refuses, they are found by halving the window. An attempt that fails lea
 what is committed is not written again, and what is refused is published.
 """
 
-import asyncio
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 from app.core.errors import InvalidError, ProfileError
 from app.core.models import Batch, Changes
-from app.core.records import Record
+from app.core.pieces import Pieces
+from app.core.records import Record, size_of
 from app.core.refusals import RefusedRowsError
 from app.dead_letters.policy import DeadLetterPolicy
 from app.ingest.verdicts import Verdicts, WindowVerdicts
@@ -23,7 +23,6 @@ from app.ports.writing import ProfileWriter
 
 _MAX_ROWS: Final = 20_000
 _NAMED_AT_MOST: Final = 8  # times in a row; a store that names a few each time is asked by halves
-_DECODED_AT_ONCE: Final = 100  # records, about a millisecond of the event loop
 
 
 class Decoder(Protocol):
@@ -89,20 +88,19 @@ class IngestProcessor:
     async def _write_all(self, window: WindowVerdicts) -> None:
         batch = Batch()
         indexes: list[int] = []
-        for number, record in enumerate(window.records):
-            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
-                await asyncio.sleep(0)
-            if number in window:
-                continue
-            try:
-                self._decoder.add(record, batch)
-            except InvalidError as error:
-                window.refuse(number, error)
-                continue
-            indexes.append(number)
-            if len(batch) >= self._max_rows:
-                await self._write(window, indexes, batch)
-                batch, indexes = Batch(), []
+        async for piece in _pieces(window, range(len(window.records))):
+            for number in piece:
+                if number in window:
+                    continue
+                try:
+                    self._decoder.add(window.records[number], batch)
+                except InvalidError as error:
+                    window.refuse(number, error)
+                    continue
+                indexes.append(number)
+                if len(batch) >= self._max_rows:
+                    await self._write(window, indexes, batch)
+                    batch, indexes = Batch(), []
         if indexes:
             await self._write(window, indexes, batch)
 
@@ -135,26 +133,28 @@ class IngestProcessor:
             return left, rest
         if not isinstance(error, RefusedRowsError):
             return indexes, rest
-        for number, index in enumerate(indexes):
-            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
-                await asyncio.sleep(0)
-            alone = Batch()
-            self._decoder.add(window.records[index], alone)
-            cause = error.cause_in(alone)
-            if cause is None:
-                left.append(index)
-                rest.extend(alone)
-            else:
-                window.refuse_by_store(index, cause)
+        async for piece in _pieces(window, indexes):
+            for index in piece:
+                alone = Batch()
+                self._decoder.add(window.records[index], alone)
+                cause = error.cause_in(alone)
+                if cause is None:
+                    left.append(index)
+                    rest.extend(alone)
+                else:
+                    window.refuse_by_store(index, cause)
         return left, rest
 
     async def _batch_of(self, window: WindowVerdicts, indexes: Sequence[int]) -> Batch:
         batch = Batch()
-        for number, index in enumerate(indexes):
-            if number % _DECODED_AT_ONCE == _DECODED_AT_ONCE - 1:
-                await asyncio.sleep(0)
-            self._decoder.add(window.records[index], batch)
+        async for piece in _pieces(window, indexes):
+            for index in piece:
+                self._decoder.add(window.records[index], batch)
         return batch
+
+
+def _pieces(window: WindowVerdicts, indexes: Sequence[int]) -> Pieces[int]:
+    return Pieces(indexes, size=lambda index: size_of(window.records[index]))
 
 
 def _count(batch: Batch, changes: Changes) -> None:

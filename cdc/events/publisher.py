@@ -5,6 +5,7 @@ from typing import Final
 
 from app.core.errors import FatalError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.pieces import Pieces
 from app.core.records import OutgoingEvent
 from app.kafka.client import (
     KafkaError,
@@ -15,6 +16,7 @@ from app.kafka.client import (
 from app.kafka.producer import DurableProducer, Outgoing
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
+_NAMED_AT_ONCE: Final = 1_000  # events, to which half a microsecond is done
 
 
 class KafkaEventSink:
@@ -67,12 +69,13 @@ class KafkaEventSink:
             ) from error
 
     async def _send(self, events: Sequence[OutgoingEvent]) -> None:
-        await self._producer.publish(
-            [
+        records: list[Outgoing] = []
+        async for piece in Pieces(events, items=_NAMED_AT_ONCE):
+            records += [
                 Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms, e.partition_key)
-                for e in events
+                for e in piece
             ]
-        )
+        await self._producer.publish(records)
 
     async def close(self) -> None:
         """Wait for what is being sent, within bounds, and disconnect."""

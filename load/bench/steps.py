@@ -30,7 +30,6 @@ from load.generate.options import positive
 from storage.cache.keyspace import Keyspace
 from storage.cache.lookups import lookups_of
 from storage.cache.memory import Memory
-from storage.cache.shared import keys_of
 from storage.write.candidates import edge_columns, folded, property_columns, temporal_columns
 from storage.write.changes import Effects, changes_of
 
@@ -97,7 +96,7 @@ async def _ingest(role: Role, settings: Settings, count: int) -> list[Step]:
         return batch
 
     async def fold() -> Batch:
-        return folded(batch)
+        return await folded(batch)
 
     async def spell() -> object:
         return edge_columns(rows.edges), property_columns(rows.properties), temporal_columns(rows.temporal)
@@ -124,7 +123,7 @@ async def _after_commit(count: int) -> list[Step]:
         return await changes_of(effects, 1)
 
     async def name() -> list[Any]:
-        return keys_of(found, keyspace)
+        return [keyspace.key(stale) for stale in found.stale]
 
     async def forget() -> None:
         memory.invalidate([key.local for key in keys])

@@ -8,21 +8,26 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Container, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
 from app.core.log_events import LogEvent
-from app.core.models import Changes
+from app.core.models import Changes, Stale
+from app.core.pieces import Pieces
 from app.observability.tracing import span
 from storage.cache.commit import ChangesAt, Commit
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.memory import Memory
-from storage.cache.shared import CacheLevel, keys_of
+from storage.cache.shared import CacheLevel
 
 logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.1  # as long as what others read may be old, once they reach the node again
 UNCLEAR_AGAIN_S: Final = (0.5, 5.0)
 MAX_PENDING: Final = 200_000  # beyond, everything is dropped when the cache is back
+_NAMED_AT_ONCE: Final = 1_000  # keys, of a microsecond or two each
+_DROPPED_AT_ONCE: Final = 500  # keys, which take some microseconds each in commands, messages and memory
+_group: Final = itemgetter(0)
 
 
 class Publisher(Protocol):
@@ -51,9 +56,13 @@ class CacheInvalidator:
         self._memory = memory
         self._publisher = publisher
 
+    def key_of(self, stale: Stale) -> CacheKey:
+        """The entry of something that a commit made old."""
+        return self._keyspace.key(stale)
+
     def keys_of(self, changes: Changes) -> list[CacheKey]:
         """What the commit makes old."""
-        return keys_of(changes, self._keyspace)
+        return [*map(self.key_of, changes.stale)]
 
     async def invalidate(self, changes: Changes) -> bool:
         """Try once; true when every node took it."""
@@ -173,12 +182,26 @@ class PendingInvalidations:
         await self._drop(changes)
 
     async def _drop(self, changes: Changes) -> None:
-        owed = await self._invalidator.drop(self._invalidator.keys_of(changes), changes.position)
-        if not owed:
-            return
-        self._keep(owed, changes.position)
-        if self._task is None or self._task.done():
+        keys: list[CacheKey] = []
+        async for piece in Pieces(changes.stale, items=_NAMED_AT_ONCE):
+            keys += map(self._invalidator.key_of, piece)
+        await self._drop_keys(keys, changes.position)
+        if (self._pending or self._everything) and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._retry(), name="pending-invalidations")
+
+    async def _drop_keys(
+        self, keys: Sequence[CacheKey], position: int, *, told: Container[bytes] = ()
+    ) -> None:
+        """Drop these in pieces, and keep what has to be done again."""
+        if len(keys) > _DROPPED_AT_ONCE:
+            keys = sorted(keys, key=_group)  # a piece of whole groups is as few commands as possible
+        start, size = 0, _DROPPED_AT_ONCE
+        while start < len(keys):
+            owed = await self._invalidator.drop(keys[start : start + size], position, told=told)
+            start += size
+            if owed:
+                self._keep(owed, position)
+                size *= 4  # each piece waits for a node that is away
 
     def _keep(self, owed: Sequence[Owed], position: int) -> None:
         if self._everything:
@@ -206,15 +229,15 @@ class PendingInvalidations:
             position, self._position = self._position or 0, None
             if self._dropping_everything:
                 self._everything = not await self._invalidator.drop_all()
-            elif owed := await self._drop_in_flight(position):
-                self._keep(owed, position)
+            else:
+                await self._drop_in_flight(position)
             self._in_flight = {}
             self._dropping_everything = False
 
-    async def _drop_in_flight(self, position: int) -> list[Owed]:
+    async def _drop_in_flight(self, position: int) -> None:
         keys = [owed.key for owed in self._in_flight.values()]
         told = {name for name, owed in self._in_flight.items() if owed.is_told}
-        return await self._invalidator.drop(keys, position, told=told)
+        await self._drop_keys(keys, position, told=told)
 
     async def close(self) -> None:
         """Tell what has committed, once, and stop retrying; CDC repeats what is left."""

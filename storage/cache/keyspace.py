@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from redis.crc import key_slot
 
 from app.core.audit import Kind
-from app.core.models import EntityKey, Lookup
+from app.core.models import EntityKey, Lookup, Stale
 
 FORMAT_VERSION: Final = 5
 GROUPS: Final = 128
@@ -51,6 +51,12 @@ class Keyspace:
     def channel(self, group: int) -> bytes:
         """The channel whose slot is that of the group."""
         return self._tags[group] + b"n"
+
+    def key(self, stale: Stale) -> CacheKey:
+        """The key of the answers that show this entity, or come from this reference or look-up."""
+        if isinstance(stale, int):
+            return self.fragment(stale)
+        return self.reference(stale) if isinstance(stale, EntityKey) else self.lookup(stale)
 
     def fragment(self, entity_id: int) -> CacheKey:
         group = entity_id % GROUPS

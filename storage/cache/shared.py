@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from app.core.errors import TransientError
-from app.core.models import Changes
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.redis.cluster import RedisNodes
 from storage.redis.script import RedisScript
@@ -261,12 +260,3 @@ def _found(reply: object) -> Found:
         return NOTHING
     entry, lease, mark, mark_lease = cast("list[bytes | None]", reply)
     return Found(entry, lease, None if mark is None else int(mark), mark_lease)
-
-
-def keys_of(changes: Changes, keyspace: Keyspace) -> list[CacheKey]:
-    """What a commit makes old."""
-    return [
-        *map(keyspace.fragment, changes.entities),
-        *map(keyspace.reference, changes.keys),
-        *map(keyspace.lookup, changes.lookups),
-    ]

@@ -6,12 +6,12 @@ from functools import partial
 import asyncpg
 
 from app.core.erasure import ErasureReceipt, LogPositions
-from app.core.models import Changes, EntityKey
+from app.core.models import Changes, EntityKey, Lookup
 from storage.cache.invalidation import PendingInvalidations
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
-from storage.write.changes import changes_at, lookups_in
+from storage.write.changes import add_lookups, changes_at
 from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.placeholders import merged
 
@@ -122,9 +122,11 @@ def erased_changes(found: asyncpg.Record, gone: asyncpg.Record, merges: Changes 
     entities, keys = (
         (frozenset[int](), frozenset[EntityKey]()) if merges is None else (merges.entities, merges.keys)
     )
+    lookups = set[Lookup]()
+    add_lookups(found["properties"], lookups)
     return Changes(
         position=0,
         entities=entities | {found["id"], *(gone["neighbours"] or ())},
         keys=keys | {EntityKey(found["type"], found["reference"])},
-        lookups=lookups_in([found["properties"]]),
+        lookups=frozenset(lookups),
     )

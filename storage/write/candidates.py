@@ -1,23 +1,26 @@
 """Which rows of a batch could win over what is stored, asked without writing."""
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
 
-from app.core.models import Batch, EdgeRow, EntityKey, PropertyRow, TemporalRow
+from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
+from app.core.pieces import Pieces
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write import fold
 
 R = TypeVar("R", bound=NamedTuple)
 
+_COMPARED_AT_ONCE: Final = 1_000
 
-def folded(batch: Batch) -> Batch:
-    """The batch without what is strictly older than another row of it, sorted by key. Removed edges stay."""
+
+async def folded(batch: Batch) -> Batch:
+    """The batch without what is strictly older than another row of it. Removed edges stay."""
     return Batch(
-        entities=fold.entities(batch.entities),
-        properties=fold.properties(batch.properties),
-        edges=fold.edges(batch.edges),
-        temporal=fold.temporal(batch.temporal),
+        entities=await fold.entities(batch.entities),
+        properties=await fold.properties(batch.properties),
+        edges=await fold.edges(batch.edges),
+        temporal=await fold.temporal(batch.temporal),
         removed_edges=batch.removed_edges,
     )
 
@@ -25,16 +28,10 @@ def folded(batch: Batch) -> Batch:
 async def candidates(connection: Connection, batch: Batch) -> Batch:
     """The rows that could win over what is stored; of entities those that do not exist; removed edges stay."""
     return Batch(
-        entities=await _winners(
-            connection, "candidate_entities", batch.entities, columns(row[:2] for row in batch.entities)
-        ),
-        properties=await _winners(
-            connection, "candidate_properties", batch.properties, property_columns(batch.properties)
-        ),
-        edges=await _winners(connection, "candidate_edges", batch.edges, edge_columns(batch.edges)),
-        temporal=await _winners(
-            connection, "candidate_temporal", batch.temporal, temporal_columns(batch.temporal)
-        ),
+        entities=await _winners(connection, "candidate_entities", batch.entities, entity_columns),
+        properties=await _winners(connection, "candidate_properties", batch.properties, property_columns),
+        edges=await _winners(connection, "candidate_edges", batch.edges, edge_columns),
+        temporal=await _winners(connection, "candidate_temporal", batch.temporal, temporal_columns),
         removed_edges=batch.removed_edges,
     )
 
@@ -42,6 +39,11 @@ async def candidates(connection: Connection, batch: Batch) -> Batch:
 def columns(rows: Iterable[Sequence[object]]) -> list[list[object]]:
     """Rows as one array a column, to be unnested."""
     return [[*column] for column in zip(*rows, strict=True)]
+
+
+def entity_columns(rows: Iterable[EntityRow]) -> list[list[object]]:
+    """The names alone."""
+    return columns(row[:2] for row in rows)
 
 
 def property_columns(rows: Iterable[PropertyRow]) -> list[list[object]]:
@@ -61,11 +63,24 @@ def temporal_columns(rows: Iterable[TemporalRow]) -> list[list[object]]:
 
 async def missing_entities(connection: Connection, keys: list[EntityKey]) -> list[EntityKey]:
     """Those that do not exist."""
-    return await _winners(connection, "candidate_entities", keys, columns(keys))
+    return await _winners(connection, "candidate_entities", keys, columns)
 
 
-async def _winners(connection: Connection, name: str, rows: list[R], arrays: list[list[object]]) -> list[R]:
-    if not rows:
-        return []
-    positions = await connection.fetch(query(name), *arrays)
-    return [rows[position - 1] for position in sorted(record["ord"] for record in positions)]
+async def _winners(
+    connection: Connection, name: str, rows: list[R], columns_of: Callable[[Sequence[R]], list[list[object]]]
+) -> list[R]:
+    """Ask for so many rows at once as their parameters are encoded in some milliseconds, which nothing interrupts.
+
+    Each question has a snapshot of its own. What loses against an older state loses against every later one.
+    """
+    won: list[R] = []
+    async for piece in Pieces(rows, items=_COMPARED_AT_ONCE, size=value_bytes):
+        positions = await connection.fetch(query(name), *columns_of(piece))
+        won += [piece[position - 1] for position in sorted(record["ord"] for record in positions)]
+    return won
+
+
+def value_bytes(row: NamedTuple) -> int:
+    """Of its value or metadata, if it has any: what is large of a row."""
+    value = getattr(row, "value", None) or getattr(row, "metadata", None)
+    return 0 if value is None else len(value)

@@ -1,6 +1,6 @@
 """What a transaction's statements reported, as the input of invalidation."""
 
-import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -9,9 +9,8 @@ import asyncpg
 import msgspec
 
 from app.core.models import Batch, Changes, EntityKey, Lookup, RecordSource, Row
+from app.core.pieces import Pieces
 from storage.cache.lookups import lookups_of
-
-_IN_THREAD_FROM: Final = 200  # documents
 
 
 class _Stored(msgspec.Struct):
@@ -76,26 +75,25 @@ async def changes_at(changes: Changes, position: int) -> Changes:
 
 async def changes_of(effects: Effects, position: int) -> Changes:
     """Everything that these rows, committed at this position, make old."""
-    documents = [row["new"] for row in effects.created]
+    new = [row["new"] for row in (*effects.created, *effects.changed) if row["new"] is not None]
+    old = [row["old"] for row in effects.changed if row["old"] is not None]
+    lookups: set[Lookup] = set()
+    properties_changed = 0
+    async for piece in Pieces(new, size=len):
+        properties_changed += sum([add_lookups(document, lookups) for document in piece])
+    async for piece in Pieces(old, size=len):
+        for document in piece:
+            add_lookups(document, lookups)
+    count = Counter[str]()
     for row in effects.changed:
-        if row["kind"] == "property":
-            documents.append(row["new"])
-            if row["old"] is not None:
-                documents.append(row["old"])
-    if len(documents) < _IN_THREAD_FROM:
-        lookups = lookups_in(documents)
-    else:
-        lookups = await asyncio.to_thread(lookups_in, documents)
-    count = {
-        kind: sum(r["rows"] for r in effects.changed if r["kind"] == kind) for kind in ("edge", "temporal")
-    }
+        count[row["kind"]] += row["rows"]
     return Changes(
         position=position,
         entities=frozenset(row["id"] for row in (*effects.created, *effects.changed)),
         keys=frozenset(EntityKey(row["type"], row["reference"]) for row in effects.created),
-        lookups=lookups,
+        lookups=frozenset(lookups),
         entities_created=len(effects.created),
-        properties_changed=sum(len(_PROPERTIES.decode(document)) for document in _new(effects)),
+        properties_changed=properties_changed,
         edges_changed=count["edge"],
         temporal_changed=count["temporal"],
         erased=effects.erased,
@@ -103,21 +101,13 @@ async def changes_of(effects: Effects, position: int) -> Changes:
     )
 
 
-def _new(effects: Effects) -> list[str]:
-    return [row["new"] for row in effects.created] + [
-        row["new"] for row in effects.changed if row["kind"] == "property"
-    ]
-
-
-def lookups_in(documents: Sequence[str]) -> frozenset[Lookup]:
-    """The look-ups that these properties, `{field: {"value": …, "reference_date": …}}`, answer.
+def add_lookups(document: str, found: set[Lookup]) -> int:
+    """Add the look-ups that these properties, `{field: {"value": …, "reference_date": …}}`, answer; how many they are.
 
     A removed one answers none.
     """
-    return frozenset(
-        lookup
-        for document in documents
-        for name, stored in _PROPERTIES.decode(document).items()
-        if stored.value is not msgspec.UNSET
-        for lookup in lookups_of(name, bytes(stored.value).decode())
-    )
+    properties = _PROPERTIES.decode(document)
+    for name, stored in properties.items():
+        if stored.value is not msgspec.UNSET:
+            found.update(lookups_of(name, bytes(stored.value).decode()))
+    return len(properties)

@@ -44,7 +44,7 @@ class PostgresPreview:
         return await primary_clock(self._pool, acquire_timeout_s=self._acquire_timeout_s)
 
     async def preview(self, batch: Batch) -> Preview:
-        told = folded(batch)
+        told = await folded(batch)
         with translated():
             async with (
                 self._pool.acquire(timeout=self._acquire_timeout_s) as connection,

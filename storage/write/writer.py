@@ -5,11 +5,12 @@ function that inserts the missing entities, merges the rest in a statement of it
 the position → invalidate. A batch that changes nothing ends at the comparison: no transaction id, no WAL.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 import asyncpg
 
@@ -17,6 +18,7 @@ from app.core.clock import Clock
 from app.core.errors import InvalidError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.models import Batch, Changes, EdgeRow, PropertyRow, RemovedEdge, TemporalRow
+from app.core.pieces import Pieces
 from app.core.refusals import RefusedRowsError
 from app.observability.tracing import past_spans, span
 from storage.cache.commit import Commit
@@ -25,13 +27,14 @@ from storage.postgres.errors import translated
 from storage.postgres.pools import Connection, primary_clock
 from storage.postgres.queries import query
 from storage.postgres.stored_sources import SourceTopics, spelled
-from storage.write.candidates import candidates, columns, folded
+from storage.write.candidates import candidates, columns, folded, value_bytes
 from storage.write.changes import Effects, changes_of
 from storage.write.entity_limits import EntitiesTooLargeError, EntityLimits
 from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.refused_values import refused_rows
 
 _PARTITIONS_AHEAD: Final = timedelta(days=366)
+_COPIED_AT_ONCE: Final = 250  # rows, which take some microseconds each to encode
 
 
 class PostgresWriter:
@@ -124,7 +127,7 @@ class PostgresWriter:
             told = await self._ledger.begin_flush(connection, batch)
         await self._hooks.reach("after-ledger")
         with span("compare"):
-            could_win = await candidates(connection, folded(told))
+            could_win = await candidates(connection, await folded(told))
         effects.compare(batch, told, could_win)
         if not len(could_win):
             return
@@ -166,11 +169,9 @@ class PostgresWriter:
     async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
         # Before the flush, since a partition is made for good whatever becomes of the rows.
         limit = self._clock.now() + _PARTITIONS_AHEAD
-        months = {
-            row.period_start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-            for row in rows
-            if self._partitions_from <= row.period_start < limit
-        } - self._known_months
+        starts = {row.period_start for row in rows if self._partitions_from <= row.period_start < limit}
+        named = {(start.year, start.month) for start in starts}
+        months = {datetime(year, month, 1, tzinfo=UTC) for year, month in named} - self._known_months
         if months:
             await connection.execute(query("ensure_partitions"), sorted(months))
             self._known_months |= months
@@ -178,19 +179,27 @@ class PostgresWriter:
 
 async def _stage(connection: Connection, batch: Batch, topics: Mapping[str, int] | None) -> None:
     """COPY the rows, without `told_at` where nothing that is stored depends on it, and sources only with `topics`."""
-    properties: Sequence[tuple[object, ...]]
-    property_columns: Sequence[str] = PropertyRow._fields[:5]
-    if topics is None:
-        properties = [row[:5] for row in batch.properties]
-    else:
-        properties = [(*row[:5], spelled(row, topics)) for row in batch.properties]
-        property_columns = (*property_columns, "source")
-    staged: tuple[tuple[str, Sequence[tuple[object, ...]], Sequence[str]], ...] = (
-        ("staging_entities", [row[:2] for row in batch.entities], ("type", "reference")),
-        ("staging_properties", properties, property_columns),
-        ("staging_edges", [row[:7] for row in batch.edges], EdgeRow._fields[:7]),
-        ("staging_temporal", [row[:9] for row in batch.temporal], TemporalRow._fields[:9]),
+
+    def with_source(row: PropertyRow) -> tuple[object, ...]:
+        return (*row[:5], spelled(row, topics or {}))
+
+    property_columns = PropertyRow._fields[:5]
+    staged: tuple[tuple[str, Sequence[Any], Callable[[Any], tuple[object, ...]], Sequence[str]], ...] = (
+        ("staging_entities", batch.entities, itemgetter(slice(2)), ("type", "reference")),
+        ("staging_properties", batch.properties, itemgetter(slice(5)), property_columns)
+        if topics is None
+        else ("staging_properties", batch.properties, with_source, (*property_columns, "source")),
+        ("staging_edges", batch.edges, itemgetter(slice(7)), EdgeRow._fields[:7]),
+        ("staging_temporal", batch.temporal, itemgetter(slice(9)), TemporalRow._fields[:9]),
     )
-    for table, rows, names in staged:
+    for table, rows, columns_of, names in staged:
         if rows:
-            await connection.copy_records_to_table(table, records=rows, columns=names)
+            await connection.copy_records_to_table(table, records=_in_pieces(rows, columns_of), columns=names)
+
+
+async def _in_pieces(
+    rows: Sequence[Any], columns_of: Callable[[Any], tuple[object, ...]]
+) -> AsyncIterator[tuple[object, ...]]:
+    async for piece in Pieces(rows, items=_COPIED_AT_ONCE, size=value_bytes):
+        for row in piece:
+            yield columns_of(row)

@@ -69,7 +69,7 @@ def _through_a_float(raw: bytes, field: str, max_bytes: int) -> str:
     return json.dumps(json.loads(raw, parse_float=finite))
 
 
-def _first_of_equal_dates(rows: list[TemporalRow]) -> list[TemporalRow]:
+async def _first_of_equal_dates(rows: list[TemporalRow]) -> list[TemporalRow]:
     newest: dict[Any, TemporalRow] = {}
     for row in rows:
         if row[:5] not in newest or row.reference_date > newest[row[:5]].reference_date:
