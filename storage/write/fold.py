@@ -5,18 +5,16 @@ in which things were named first, and ties at the end.
 """
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeVar
 
 from app.core.models import EdgeRow, EntityRow, PropertyRow, TemporalRow
 from app.core.pieces import Pieces
 
 R = TypeVar("R", PropertyRow, EdgeRow, TemporalRow)
-Rank = Callable[[Any], Any]
+Of = Callable[[Any], Any]
 
 _AT_ONCE: Final = 500  # rows, which take a microsecond or two each
-_TOLD_AT: Final = attrgetter("told_at")
-_METADATA: Final = attrgetter("metadata")
 
 
 async def entities(rows: Sequence[EntityRow]) -> list[EntityRow]:
@@ -29,39 +27,47 @@ async def entities(rows: Sequence[EntityRow]) -> list[EntityRow]:
 
 async def properties(rows: Sequence[PropertyRow]) -> list[PropertyRow]:
     """Of one field of one entity, the rows of the latest date, one for each value."""
-    return await _newest(rows, 3, attrgetter("reference_date"), attrgetter("value"))
+    return await _newest(rows, itemgetter(slice(3)), attrgetter("reference_date"), attrgetter("value"))
 
 
 async def edges(rows: Sequence[EdgeRow]) -> list[EdgeRow]:
     """Of one relationship, the rows of the newest metadata, and the latest one of those without any."""
-    told = await _newest([row for row in rows if row.metadata is not None], 5, _TOLD_AT, _METADATA)
-    plain = await _newest([row for row in rows if row.metadata is None], 5, _TOLD_AT, _METADATA)
-    latest = {row[:5]: row.told_at for row in told}
-    return [*told, *(row for row in plain if (at := latest.get(row[:5])) is None or row.told_at > at)]
+    found = await _newest(rows, _described_edge, attrgetter("told_at"), attrgetter("metadata"))
+    described = {row[:5]: row.told_at for row in found if row.metadata is not None}
+    return [
+        row
+        for row in found
+        if row.metadata is not None or (at := described.get(row[:5])) is None or row.told_at > at
+    ]
 
 
 async def temporal(rows: Sequence[TemporalRow]) -> list[TemporalRow]:
     """Of one point, the rows of the latest (reference date, version), one for each value."""
-    return await _newest(rows, 5, attrgetter("reference_date", "version"), attrgetter("value"))
+    rank = attrgetter("reference_date", "version")
+    return await _newest(rows, itemgetter(slice(5)), rank, attrgetter("value"))
 
 
-async def _newest(rows: Sequence[R], columns: int, rank: Rank, value: Rank) -> list[R]:
-    """Of rows with the same first columns those of the highest rank, one for each value.
+def _described_edge(row: EdgeRow) -> tuple[object, bool]:
+    return row[:5], row.metadata is None
+
+
+async def _newest(rows: Sequence[R], key: Of, rank: Of, value: Of) -> list[R]:
+    """Of rows with the same key those of the highest rank, one for each value.
 
     Rows of equal rank and value differ in nothing that decides anything: the first one stays, and with it its source.
     """
-    newest: dict[tuple[object, ...], R] = {}
-    ties: dict[tuple[object, ...], R] = {}
+    newest: dict[object, R] = {}
+    ties: dict[object, R] = {}
     async for piece in Pieces(rows, items=_AT_ONCE):
         for row in piece:
-            key = row[:columns]
-            kept = newest.setdefault(key, row)
+            about = key(row)
+            kept = newest.setdefault(about, row)
             if kept is row:
                 continue
             ours, theirs = rank(row), rank(kept)
             if ours > theirs:
-                newest[key] = row
+                newest[about] = row
             elif ours == theirs and value(row) != value(kept):
-                ties.setdefault((key, ours, value(row)), row)
-    kept_ties = [row for row in ties.values() if rank(row) == rank(newest[row[:columns]])]
+                ties.setdefault((about, ours, value(row)), row)
+    kept_ties = [row for row in ties.values() if rank(row) == rank(newest[key(row)])]
     return list(newest.values()) + kept_ties

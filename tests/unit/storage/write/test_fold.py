@@ -37,7 +37,7 @@ async def test_a_plain_edge_is_kept_beside_metadata_only_where_it_is_later() -> 
     rows = [edge("a", "b", seconds=3), told, edge("a", "b", metadata="0", seconds=4)]
     assert await fold.edges(rows) == [told]
     later = edge("a", "b", seconds=9)
-    assert await fold.edges([later, told, edge("a", "b", seconds=8)]) == [told, later]
+    assert await fold.edges([later, told, edge("a", "b", seconds=8)]) == [later, told]
     assert await fold.edges([edge("a", "b"), edge("a", "b", seconds=1)]) == [edge("a", "b", seconds=1)]
 
 
