@@ -10,8 +10,8 @@ and again: a quarter of a busy CDC worker's CPU.
 import gc
 from typing import Final
 
-_YOUNG: Final = 20_000  # more objects made than freed: a few milliseconds of work between two looks
-_MIDDLE: Final = 20
+_YOUNG: Final = 5_000  # more objects made than freed: a look takes a millisecond, uninterrupted
+_MIDDLE: Final = 80
 _OLD: Final = 50  # and never before a quarter of all has come since (CPython's own rule)
 
 

@@ -7,6 +7,7 @@ fold drops what is strictly older, and SQL orders the ties.
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 import asyncpg
@@ -126,10 +127,9 @@ async def _differences(
         # The writer takes the best of what could win: a later plain edge may, where better metadata is too old.
         if key not in best or (row in winners and best[key][0] not in winners):
             best[key] = row, record
-    found = sorted(best.values(), key=lambda pair: pair[1]["ord"])
     return [
         Difference(row=row, outcome=_outcome(row, record, wins=row in winners), old=_old(row, record))
-        for row, record in found
+        for _, (row, record) in sorted(best.items(), key=itemgetter(0))
     ]
 
 
