@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Final
 
 from app.core.errors import InvalidError
 from app.core.records import DeadLetter, Record
@@ -16,6 +18,9 @@ class _Settled:
 
     letter: DeadLetter | None
     is_published: bool = False
+
+
+_WRITTEN: Final = _Settled(None)
 
 
 class Verdicts:
@@ -70,16 +75,16 @@ class WindowVerdicts:
 
     def write(self, indexes: Iterable[int]) -> None:
         """These are committed."""
-        for index in indexes:
-            self.settled[index] = _Settled(None)
+        self.settled |= dict.fromkeys(indexes, _WRITTEN)
 
     def unpublished(self) -> list[DeadLetter]:
         """Letters that the broker has not taken yet, in the order of their records."""
-        return [
-            letter
-            for index in sorted(self.settled)
-            if (letter := self.settled[index].letter) is not None and not self.settled[index].is_published
+        waiting = [
+            (index, settled.letter)
+            for index, settled in self.settled.items()
+            if settled.letter is not None and not settled.is_published
         ]
+        return [letter for _, letter in sorted(waiting, key=itemgetter(0))]
 
     def publish(self) -> None:
         """The broker has them all."""
@@ -89,21 +94,20 @@ class WindowVerdicts:
     @property
     def outcomes(self) -> list[bool]:
         """For each record in order whether it was refused."""
-        return [
-            (settled := self.settled.get(index)) is not None and settled.letter is not None
-            for index in range(len(self.records))
-        ]
+        refused = [False] * len(self.records)
+        for index in self._refused:
+            refused[index] = True
+        return refused
 
     @property
     def example(self) -> str:
         """The reason of the first letter."""
-        return next(
-            (each.letter.reason for _, each in sorted(self.settled.items(), key=_index) if each.letter), ""
-        )
+        letter = self.settled[min(self._refused)].letter if self._refused else None
+        return "" if letter is None else letter.reason
 
-
-def _index(item: tuple[int, _Settled]) -> int:
-    return item[0]
+    @property
+    def _refused(self) -> list[int]:
+        return [index for index, settled in self.settled.items() if settled.letter is not None]
 
 
 def _place(record: Record) -> Place:
