@@ -28,7 +28,7 @@ class Heard:
     def __init__(self, inner: CacheInvalidator) -> None:
         self._inner = inner
         self.keys: set[bytes] = set()
-        self.keys_of = inner.keys_of
+        self.key_of = inner.key_of
 
     async def drop(
         self, keys: Sequence[CacheKey], position: int, *, told: Container[bytes] = ()
