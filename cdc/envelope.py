@@ -10,6 +10,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from app.core.errors import InvalidError
+from app.core.models import EntityKey
 
 Operation = Literal["c", "u", "d", "r"]
 SkipReason = Literal["tombstone", "truncate", "message", "foreign-table"]
@@ -27,6 +28,16 @@ class EntityRow(msgspec.Struct, frozen=True, gc=False):
     reference: str
     properties: str
     erased_as: bytes | None = None  # the subject in the ledger of erasures
+    # The business key, where the entity is hidden while its rows are deleted in pieces.
+    erased_type: str | None = None
+    erased_reference: str | None = None
+
+    @property
+    def key(self) -> EntityKey:
+        """The business key, though it be hidden."""
+        if self.erased_type is None or self.erased_reference is None:
+            return EntityKey(self.type, self.reference)
+        return EntityKey(self.erased_type, self.erased_reference)
 
 
 class EdgeRow(msgspec.Struct, frozen=True, gc=False):
@@ -108,6 +119,13 @@ def erased_entity(change: Change) -> int | None:
     if isinstance(row, TemporalRow):
         return row.entity_id if row.erased else None
     return row.id if row.erased_as is not None else None
+
+
+def hides(change: Change) -> bool:
+    """Whether an erasure marked the entity, and hid it if its rows go in pieces. No event speaks of that."""
+    return (
+        isinstance(change, EntityChange) and change.after is not None and change.after.erased_as is not None
+    )
 
 
 class Skipped(msgspec.Struct, frozen=True, gc=False):

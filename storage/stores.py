@@ -32,6 +32,7 @@ from storage.cache.memory import Memory, MemoryCache
 from storage.cache.notifications import Notifications
 from storage.cache.refresh_ahead import Renewal
 from storage.cache.shared import CacheLevel, NoCache, RedisCache, UnreadCache
+from storage.erasure.deletions import PostgresDeletions
 from storage.erasure.eraser import PostgresEraser
 from storage.erasure.fence import PostgresPublishFence
 from storage.erasure.log_notes import PostgresLogNotes
@@ -59,6 +60,7 @@ from storage.redis.cluster import RedisNodes
 from storage.redis.security import RedisSecurity
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
+from storage.write.pace import Pieces
 from storage.write.placeholders import PostgresPlaceholderMerger
 from storage.write.preview import PostgresPreview
 from storage.write.writer import PostgresWriter
@@ -71,6 +73,8 @@ class Stores:
 
     writer: ProfileWriter
     eraser: PostgresEraser
+    deletions: PostgresDeletions
+    pieces: Pieces
     erasures: LetterRegister
     publish_fence: PublishFence
     log_notes: LogNotes
@@ -247,9 +251,21 @@ class Stores:
             hooks=hooks,
         )
         self._lineage.on_move(written.moved, [])
-        self.eraser = PostgresEraser(writer, pending, ledger, acquire_timeout_s=acquire_s)
-        self.erasure_transfer = PostgresErasureTransfer(writer, pending, ledger, acquire_timeout_s=acquire_s)
-        self.placeholders = PostgresPlaceholderMerger(writer, pending, acquire_timeout_s=acquire_s)
+        self.pieces = pieces = Pieces(
+            rows=settings.erasure_piece_rows, rows_per_s=settings.erasure_rows_per_s, slot=settings.cdc_slot
+        )
+        self.deletions = PostgresDeletions(
+            writer, pending, acquire_timeout_s=acquire_s, pieces=pieces, hooks=hooks
+        )
+        self.eraser = PostgresEraser(
+            writer, pending, ledger, self.deletions, piece_rows=pieces.rows, acquire_timeout_s=acquire_s
+        )
+        self.erasure_transfer = PostgresErasureTransfer(
+            writer, pending, ledger, piece_rows=pieces.rows, acquire_timeout_s=acquire_s
+        )
+        self.placeholders = PostgresPlaceholderMerger(
+            writer, pending, acquire_timeout_s=acquire_s, pieces=pieces, hooks=hooks
+        )
 
     def _audit(
         self, settings: Settings, levels: list[AuditedLevel], kept: KeptTrees, keyspace: Keyspace

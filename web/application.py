@@ -42,6 +42,7 @@ HANDLERS: Final[Mapping[str, GuardedHandler]] = {
     "findEntitiesByProperty": graph.get_by_property,
     "getEntityByReference": graph.get_by_reference,
     "eraseEntityByReference": erasures.delete_by_reference,
+    "getErasure": erasures.get_receipt,
     "getProvenance": provenance.get_by_id,
     "getProvenanceByReference": provenance.get_by_reference,
     "exportEntity": exports.get_export,

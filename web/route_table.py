@@ -77,6 +77,7 @@ ROUTES: Final = (
     Route("findEntitiesByProperty", "GET", _BY_PROPERTY, _READ, "graph_by_property", query=_TREES),
     Route("getEntityByReference", "GET", _BY_KEY, _READ, "graph_by_reference", query=_TREE),
     Route("eraseEntityByReference", "DELETE", _BY_KEY, _ERASE, None),
+    Route("getErasure", "GET", "/v1/erasures/{ledger_id}", _ERASE, "erasure"),
     Route("getProvenance", "GET", f"{_ENTITY}/provenance", _READ, "graph_provenance"),
     Route("getProvenanceByReference", "GET", f"{_BY_KEY}/provenance", _READ, "graph_provenance_by_reference"),
     Route("exportEntity", "GET", f"{_ENTITY}/export", _READ, "graph_export", budget=_EXPORT),

@@ -25,6 +25,7 @@ from app.erasure.ledger_file import end_of, entries_of, line_of
 from app.observability import logs
 
 if TYPE_CHECKING:
+    from app.ports.erasure import Deletions
     from storage.stores import Stores
 
 audit = logging.getLogger("audit")
@@ -100,9 +101,16 @@ async def _import(entries: list[LedgerEntry], made_since: datetime | None) -> in
             for taken in batch:
                 outcomes[taken.outcome] += 1
                 _tell(taken)
+        left = await _delete_hidden(stores.deletions)
         behind = stores.invalidations.behind
     told = ", ".join(f"{outcomes[each]} {each}" for each in ("noted", "erased", "kept"))
     print(f"{len(entries)} erasures read; of those that the ledger lacked: {told}.", file=sys.stderr)
+    if left:
+        print(
+            f"Of {left} entities, which are hidden, rows are left: the replication slot keeps half of the WAL that it "
+            "may keep. Workers delete them when the connector has caught up.",
+            file=sys.stderr,
+        )
     if behind:
         print(
             "Redis did not take all invalidations: when it is back, `python -m app audit --repair`, or drop its keys "
@@ -118,6 +126,16 @@ async def _import(entries: list[LedgerEntry], made_since: datetime | None) -> in
     return 1 if outcomes["kept"] else 0
 
 
+async def _delete_hidden(deletions: "Deletions") -> int:
+    """Delete what hidden entities left, as far as the replication slot has room; how many entities are left."""
+    while (state := await deletions.under_way()).deletions:
+        if not await deletions.piece(paced=False):
+            if not state.slot_has_room:
+                break
+            await asyncio.sleep(deletions.pause_s)  # a worker has its turn
+    return state.deletions
+
+
 def _tell(taken: Taken) -> None:
     # Of whom it is says the ledger id alone, to whoever has the key and the reference.
     extra = {
@@ -128,6 +146,7 @@ def _tell(taken: Taken) -> None:
         "properties": taken.properties,
         "relationships": taken.edges,
         "temporal_points": taken.points,
+        "deleting": taken.deleting,
         "user": account(),
     }
     audit.info("erasure imported: ledger id %s, %s", taken.ledger_id, taken.outcome, extra=extra)

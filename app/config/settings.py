@@ -151,6 +151,18 @@ class Settings(BaseSettings):
         description="between rounds that merge placeholders into the typed entities of their references; 0: never",
     )
 
+    erasure_piece_rows: int = Field(
+        default=2_000,
+        ge=1,
+        description="an erased entity with more edges and points is hidden at once and deleted in pieces of so many; a "
+        "placeholder with more edges is merged likewise",
+    )
+    erasure_rows_per_s: int = Field(
+        default=2_000,
+        ge=1,
+        description="of such pieces: each row is two changes that go through the CDC topic",
+    )
+
     # --- ingestion windows: whichever limit comes first closes one
     window_max_records: int = Field(default=5_000, ge=1)
     window_max_bytes: int = Field(default=8 * 1024 * 1024, ge=1)

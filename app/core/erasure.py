@@ -36,13 +36,36 @@ class Erasure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionProgress:
+    """How far the deletion of an erased entity's rows is, where it is done in pieces. `done`: all are gone.
+
+    `to_delete` is None until they are counted, by the first piece.
+    """
+
+    done: bool
+    deleted: int
+    to_delete: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionsUnderWay:
+    """The deletions in pieces that are not done, of all processes. `still_s`: since the latest piece of any."""
+
+    deletions: int
+    rows_left: int
+    still_s: float
+    slot_has_room: bool  # they wait while it has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ErasureReceipt:
     """What an erasure removed. `ledger_id` is the keyed hash that remains, in hexadecimal.
 
     `caches_told` is false while some cache has not taken the invalidation; it is retried. `letters` is how many dead
     letters about the entity were removed; while `letters_checked_at` is None, that is still to be done. `letters_left`
     is how many may be about it and were left, and `letters_left_ids` the first of them. `log_ends_known`: the ledger
-    knows what lay in the topics at the erasure. `position` is the primary's WAL flush position after it.
+    knows what lay in the topics at the erasure. `position` is the primary's WAL flush position after it. `deletion` is
+    there where rows are deleted in pieces; until it is done, `edges` and `points` are those that are gone.
     """
 
     ledger_id: str
@@ -57,6 +80,7 @@ class ErasureReceipt:
     letters_left: int = 0
     letters_left_ids: tuple[str, ...] = ()
     log_ends_known: bool = False
+    deletion: DeletionProgress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +124,8 @@ class Taken:
     """What became of an entry that a ledger did not have, and how much was removed for it.
 
     `noted`: there was no such entity. `erased`: it was there, and is gone. `kept`: it was there and was made after the
-    erasure: told anew, or brought back by a replay before the ledger knew.
+    erasure: told anew, or brought back by a replay before the ledger knew. `deleting`: it is hidden, and its rows are
+    deleted in pieces.
     """
 
     ledger_id: str
@@ -109,3 +134,4 @@ class Taken:
     properties: int = 0
     edges: int = 0
     points: int = 0
+    deleting: bool = False

@@ -28,6 +28,7 @@ Hook = Literal[
     "mid-publish",  # the first half of them is acknowledged by the broker, and the other one is not sent
     "before-repeater-commit",  # caches took what CDC repeats, offsets not committed
     "between-position-and-data",  # a fill holds its leases and knows what it has to reach, and has not read it
+    "between-pieces",  # a piece of a long deletion or merge is committed, and the next one has not begun
     "between-data-and-store",  # a fill has read, and nothing is stored
 ]
 HOOKS: Final[frozenset[str]] = frozenset(Hook.__args__)  # type: ignore[attr-defined]

@@ -28,6 +28,7 @@ class LogEvent(StrEnum):
     CONNECTOR_RESTARTED = "connector.restarted"
     CONNECTOR_RESTART_FAILED = "connector.restart_failed"
     LETTERS_WAIT = "erasure.letters_wait"
+    DELETION_WAITS = "erasure.deletion_waits"
     CLOCK_OFF = "clock.off"
     REQUEST_FAILED = "request.failed"
     CONNECTIONS_REFUSED = "http.connections_refused"

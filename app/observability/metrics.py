@@ -38,6 +38,17 @@ DEAD_LETTERS: Final = Counter(
 LETTERS_REMOVED: Final = Counter(
     "profile_dead_letters_erased", "Dead letters that were removed since they name an erased entity"
 )
+PIECES: Final = Counter(
+    "profile_pieces", "Transactions of deletions and merges that are done in pieces", ["work"]
+)
+PIECE_ROWS: Final = Counter("profile_piece_rows", "Rows that they deleted or moved", ["work"])
+DELETIONS: Final = Gauge(
+    "profile_deletions_under_way", "Erased entities whose rows are being deleted in pieces"
+)
+DELETION_ROWS_LEFT: Final = Gauge("profile_deletion_rows_left", "Rows that are left of them")
+DELETION_STILL: Final = Gauge(
+    "profile_deletion_still_seconds", "Time since any of them moved; 0 where there is none"
+)
 CLOCK_OFFSET: Final = Gauge(
     "profile_clock_offset_seconds",
     "How far a server's clock is ahead of this worker's; NaN where it is not known",

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from app.core.erasure import ErasureReceipt, LedgerEntry, Named, Taken
+from app.core.erasure import DeletionsUnderWay, ErasureReceipt, LedgerEntry, Named, Taken
 from app.core.models import EntityKey
 
 
@@ -13,11 +13,14 @@ class ProfileEraser(Protocol):
     """Erases entities."""
 
     async def erase(self, key: EntityKey) -> ErasureReceipt | None:
-        """Delete the entity, its edges on both sides and its points, in one transaction.
+        """Delete the entity, its edges on both sides and its points.
 
-        Records about it that are not later than this, or that lay in the topics when it began, are dropped from
-        now on. Caches are told after the commit. Where there is no such entity, the receipt of its erasure, or None
-        where there was none either. Raises TransientError (it may have been erased: ask again) or FatalError.
+        In one transaction; an entity with more rows than a piece has is hidden in it, and they are deleted in pieces
+        afterwards (see Deletions): a receipt that is asked for again says how far that is. Nothing reads it any more
+        in either case. Records about it that are not later than this, or that lay in the topics when it began, are
+        dropped from now on. Caches are told after the commit. Where there is no such entity, the receipt of its
+        erasure, or None where there was none either. Raises TransientError (it may have been erased: ask again) or
+        FatalError.
         """
         ...
 
@@ -27,6 +30,36 @@ class ProfileEraser(Protocol):
 
     async def receipt(self, ledger_id: str) -> ErasureReceipt | None:
         """What the ledger says now of an erasure."""
+        ...
+
+
+class Deletions(Protocol):
+    """Deletes in pieces the rows of erased entities that had too many for one transaction.
+
+    Raises TransientError or FatalError.
+    """
+
+    @property
+    def pause_s(self) -> float:
+        """Between two pieces, in whichever processes."""
+        ...
+
+    async def wanted(self, wait_s: float) -> None:
+        """Return when this process has begun a deletion, or after so long."""
+        ...
+
+    async def under_way(self) -> DeletionsUnderWay:
+        """What is to be done, of all processes."""
+        ...
+
+    async def piece(self, *, paced: bool = True) -> bool:
+        """Delete the next piece in one transaction, and tell the caches; false where there is nothing to do now.
+
+        That is so while another process does it, before the pause since the latest piece is over, unless it is not
+        `paced`, and while the replication slot keeps half of the WAL that it may keep. A paced one waits for domain
+        events that are behind, half a minute at most. Idempotent; a piece that is not
+        known to have committed is found done, or done again.
+        """
         ...
 
 

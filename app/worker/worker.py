@@ -44,6 +44,7 @@ from app.ports.health import Probe
 from app.worker import gc_tuning
 from app.worker.background import AuditWatch, PlaceholderWatch
 from app.worker.clock_watch import ClockWatch
+from app.worker.deletion_watch import watch_deletions
 from app.worker.faust_app import ProfileApp, build, terminate
 from app.worker.web import WebService
 from storage.postgres.migrator import require_current
@@ -149,6 +150,7 @@ class Worker:
             self._watch_cache()
         if settings.placeholder_interval_s:
             self._watch_placeholders()
+        watch_deletions(settings, self._stores, self._resources)
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await _wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))

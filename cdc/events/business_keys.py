@@ -8,7 +8,7 @@ from collections.abc import MutableMapping, Sequence
 
 from app.core.models import EntityKey
 from app.core.records import Record
-from cdc.envelope import Change, EntityChange, EntityRow
+from cdc.envelope import Change, EntityChange
 
 
 class Names:
@@ -22,7 +22,7 @@ class Names:
         if isinstance(change, EntityChange):
             row = change.before or change.after
             if row is not None and row.id not in self.at_first:
-                self.at_first[row.id] = _key(row)
+                self.at_first[row.id] = row.key
 
     @staticmethod
     def follow(change: Change, keys: MutableMapping[int, EntityKey]) -> None:
@@ -30,7 +30,7 @@ class Names:
         if isinstance(change, EntityChange):
             row = change.after or change.before
             if row is not None:
-                keys[row.id] = _key(row)
+                keys[row.id] = row.key
 
 
 class Continuity:
@@ -52,7 +52,3 @@ class Continuity:
                 unbroken = False
             self._ends[place] = record.offset + 1
         return unbroken
-
-
-def _key(row: EntityRow) -> EntityKey:
-    return EntityKey(row.type, row.reference)

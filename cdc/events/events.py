@@ -32,6 +32,7 @@ from cdc.envelope import (
     Source,
     TemporalRow,
     erased_entity,
+    hides,
 )
 from cdc.events.fields import Fields, changed_fields, names_of_created
 from cdc.events.idempotency import event_id, idempotency_key
@@ -66,7 +67,7 @@ def events_of(change: Change, keys: Keys) -> Events:
     if isinstance(change, EdgeChange):  # a removed edge is none
         before = change.before if change.before and change.before.removed_at is None else None
         after = change.after if change.after and change.after.removed_at is None else None
-    if before is None and after is None:
+    if (before is None and after is None) or hides(change):
         return []
     if before is not None and after is not None and _identity(before) != _identity(after):
         return _event(change, keys, before, None, "d") + _event(change, keys, None, after, "c")
@@ -95,7 +96,7 @@ def targets_of(change: Change) -> set[int]:
 
 def _identity(row: Row) -> tuple[object, ...]:
     if isinstance(row, EntityRow):
-        return row.type, row.reference
+        return row.key
     if isinstance(row, EdgeRow):
         return row.left_entity_id, row.right_entity_id
     return row.entity_id, row.key, row.granularity, row.period_start
@@ -110,8 +111,8 @@ def _event(change: Change, keys: Keys, before: Row | None, after: Row | None, op
     names = list(fields)
     if isinstance(row, EntityRow):
         subject_id = row.id
-        keys = {row.id: EntityKey(row.type, row.reference)}
-        headers = [("entity_type", row.type.encode())]
+        keys = {row.id: row.key}
+        headers = [("entity_type", row.key.type.encode())]
     elif isinstance(row, EdgeRow):
         subject_id = row.left_entity_id
         headers = [("relation_type", row.relationship_type.encode())]

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from app.core.models import EntityKey, Lookup
-from cdc.envelope import Change, EdgeChange, EntityChange
+from cdc.envelope import Change, EdgeChange, EntityChange, hides
 from cdc.events.events import is_rename
 from cdc.events.fields import changed_members
 
@@ -45,8 +45,8 @@ class Affected:
         if isinstance(change, EntityChange):
             rows = [row for row in (change.before, change.after) if row is not None]
             self.entities.update(row.id for row in rows)
-            if change.operation != "u" or is_rename(change):
-                self.keys.update(EntityKey(row.type, row.reference) for row in rows)
+            if change.operation != "u" or is_rename(change) or hides(change):
+                self.keys.update(row.key for row in rows)
             self.lookups |= _changed_lookups(change, lookups_of)
         elif isinstance(change, EdgeChange):
             self.entities.update(edge.left_entity_id for edge in (change.before, change.after) if edge)

@@ -120,6 +120,15 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
             [("{{instance}}", "profile_memory_cache_bytes")],
         ),
         (
+            "Deletions in pieces",
+            "short",
+            [
+                ("under way", "max(profile_deletions_under_way)"),
+                ("rows left", "max(profile_deletion_rows_left)"),
+                ("{{work}} rows/s", "sum by (work) (rate(profile_piece_rows_total[1m]))"),
+            ],
+        ),
+        (
             "Owed and stale",
             "short",
             [

@@ -24,6 +24,7 @@ _OLDEST: Final = 150_000
 _MAX_SKEW_S: Final = 1.0
 _MAX_LAG_BYTES: Final = 64 * 1024 * 1024
 _MANY_IN_DEFAULT: Final = 100_000
+_MAX_STILL_S: Final = 600.0
 _TIMEOUT_S: Final = 10.0
 
 
@@ -181,6 +182,8 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
         with translated():
             async with asyncio.timeout(_TIMEOUT_S), pool.acquire(timeout=_TIMEOUT_S) as connection:
                 row = await connection.fetchrow(query("doctor_schema"), publication)
+                (deletions,) = await connection.fetch(query("deletions_under_way"))
+                has_room = await connection.fetchval(query("slot_has_room"), settings.cdc_slot)
                 try:
                     await ErasureLedger(settings.erasure_key.get_secret_value()).require_key(connection)
                 except FatalError as error:
@@ -219,7 +222,25 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
             "at once",
             level=Level.WARN,
         ),
+        _deletions(deletions, has_room=has_room),
     ]
+
+
+def _deletions(row: asyncpg.Record, *, has_room: bool) -> Finding:
+    """Those in pieces: they should move, and do not while the slot keeps half of its WAL."""
+    if not row["deletions"]:
+        what = "no erased entity has rows left"
+    else:
+        what = f"{row['deletions']} erased entities have {row['rows_left']} rows left, "
+        what += f"the latest went {row['still_s']:.0f} s ago"
+        what += "" if has_room else "; the slot keeps half of the WAL that it may keep"
+    return judged(
+        "postgres.deletions",
+        well=not row["deletions"] or row["still_s"] <= _MAX_STILL_S,
+        what=what,
+        mend="start a worker, and see to the connector (docs/operations.md, A deletion stands still)",
+        level=Level.WARN,
+    )
 
 
 def _replica(name: str, row: asyncpg.Record, behind: int) -> list[Finding]:

@@ -3,6 +3,9 @@
 The ledger holds keyed hashes, which PostgreSQL can't compute: whom an entry is about is found by hashing everybody, a
 page at a time. That goes on while flushes write. It misses nobody: up to an id that is read while no flush is open
 every entity is visible, and what was made since is looked through in each batch, which no flush is open in either.
+
+A batch deletes as many rows as a piece of storage.erasure.deletions; whoever has more is hidden in it, and deleted in
+pieces afterwards.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -17,6 +20,7 @@ from app.core.erasure import LedgerEntry, Taken
 from app.core.errors import FatalError
 from app.core.models import Changes, EntityKey
 from storage.cache.invalidation import PendingInvalidations
+from storage.erasure.deletions import Hidden, hide
 from storage.erasure.eraser import erased_changes
 from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
@@ -38,11 +42,13 @@ class PostgresErasureTransfer:
         invalidations: PendingInvalidations,
         ledger: ErasureLedger,
         *,
+        piece_rows: int,
         acquire_timeout_s: float,
     ) -> None:
         self._pool = pool
         self._invalidations = invalidations
         self._ledger = ledger
+        self._piece_rows = piece_rows
         self._acquire_timeout_s = acquire_timeout_s
 
     async def entries(self, *, since: datetime | None = None) -> AsyncIterator[LedgerEntry]:
@@ -81,6 +87,7 @@ class PostgresErasureTransfer:
     ) -> list[Taken]:
         """One transaction: what became of its entries."""
         changes: list[Changes] = []
+        room = self._piece_rows
         async with self._invalidations.commit() as commit:
             async with connection.transaction():
                 await connection.execute(query("begin_erasure"))
@@ -98,7 +105,12 @@ class PostgresErasureTransfer:
                     if row is not None and not brought_back and row["created_at"] > entry.erased_at:
                         told = replace(told, outcome="kept")
                     elif row is not None:
-                        told = await self._erase(connection, row, subject, told, changes)
+                        rows = await connection.fetchval(query("rows_of_entities"), [row["id"]], room + 1)
+                        if rows > room:
+                            told = await self._hide(connection, row, subject, told, changes)
+                        else:
+                            room -= rows
+                            told = await self._erase(connection, row, subject, told, changes)
                     taken.append(told)
                 commit.begins(partial(changes_at, union(changes)))
             commit.reached(await connection.fetchval(query("flush_position")))
@@ -162,6 +174,26 @@ class PostgresErasureTransfer:
             edges=gone["edges"],
             points=gone["points"],
         )
+
+    async def _hide(
+        self,
+        connection: Connection,
+        row: asyncpg.Record,
+        subject: bytes,
+        told: Taken,
+        changes: list[Changes],
+    ) -> Taken:
+        ledger = self._ledger
+        erased_at: datetime = await connection.fetchval(
+            query("note_hidden_again"),
+            subject,
+            ledger.subject_of_reference(row["reference"]),
+            ledger.subject_of_id(row["id"]),
+        )
+        key = EntityKey(row["type"], row["reference"])
+        hidden = Hidden(entity_id=row["id"], key=key, properties=row["properties"])
+        changes.append(await hide(connection, ledger, [hidden], subject=subject, erased_at=erased_at))
+        return replace(told, outcome="erased", properties=row["fields"], deleting=True)
 
 
 class _Search:

@@ -30,11 +30,12 @@ LIMIT 10000;
 
 -- name: entity_to_erase
 -- By business key. $1 type, $2 reference.
-SELECT id, type, reference, properties FROM entities WHERE type = $1 AND reference = $2;
+SELECT id, type, reference, properties, (SELECT count(*) FROM jsonb_object_keys(properties)) AS fields FROM entities WHERE type = $1 AND reference = $2;
 
 -- name: entity_to_erase_by_id
 -- The same by id. $1 id.
-SELECT id, type, reference, properties FROM entities WHERE id = $1;
+SELECT id, type, reference, properties, (SELECT count(*) FROM jsonb_object_keys(properties)) AS fields FROM entities
+WHERE id = $1 AND erased_as IS NULL;
 
 -- name: mark_erased
 -- Before the rows are deleted, so that change data capture knows why. The entity comes first: what follows in its
@@ -78,18 +79,29 @@ WITH edges_gone AS (
     DELETE FROM erased_letters WHERE subject = $2
 )
 SELECT noted.*, 0::bigint AS letters_left, '{}'::text[] AS letters_left_ids, $6::jsonb IS NOT NULL AS log_ends_known,
+       NULL::boolean AS deleting,
        (SELECT array_agg(DISTINCT left_entity_id) FROM edges_gone WHERE left_entity_id <> $1) AS neighbours
 FROM noted;
 
 -- name: noted_erasure
--- What the ledger says of an erasure. $1 subject, or null; $2 subject of the id, or null.
-SELECT e.subject, e.erased_at, e.properties, e.edges, e.points, e.letters, e.letters_checked_at,
+-- What the ledger says of an erasure, and how far the deletion of its rows is where that is done in pieces: `deleted`
+-- of `to_delete` rows (null until they are counted); `deleting` is null where it was one transaction. An earlier
+-- erasure under the same key may still go on. $1 subject, or null; $2 subject of the id, or null.
+SELECT e.subject, e.erased_at, e.properties, greatest(e.edges, d.edges) AS edges, greatest(e.points, d.points) AS points,
+       e.letters, e.letters_checked_at,
        coalesce(n.letters_left, 0) AS letters_left, coalesce(n.letters_left_ids, '{}') AS letters_left_ids,
-       n.log_ends IS NOT NULL AS log_ends_known
+       n.log_ends IS NOT NULL AS log_ends_known, d.deleting, d.deleted, d.to_delete
 FROM erasures e
 LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
-WHERE e.subject = $1::bytea OR e.id_subject = $2::bytea
-LIMIT 1;
+CROSS JOIN LATERAL (
+    SELECT bool_or(entity_id IS NOT NULL) AS deleting, sum(edges + points)::bigint AS deleted,
+           CASE WHEN bool_and(rows_total IS NOT NULL) THEN sum(rows_total)::bigint END AS to_delete,
+           (sum(edges) FILTER (WHERE erased_at = e.erased_at))::bigint AS edges,
+           (sum(points) FILTER (WHERE erased_at = e.erased_at))::bigint AS points
+    FROM entity_deletions
+    WHERE subject = e.subject AND (erased_at = e.erased_at OR entity_id IS NOT NULL)) AS d
+WHERE e.subject = coalesce($1::bytea, (SELECT subject FROM erasures WHERE id_subject = $2::bytea),
+                           (SELECT subject FROM entity_deletions WHERE id_subject = $2::bytea));
 
 -- name: unchecked_erasures
 -- Whose dead letters have not been removed yet.
@@ -162,8 +174,10 @@ SELECT set_config('idle_in_transaction_session_timeout', '120s', true),
        pg_advisory_xact_lock_shared(hashtextextended('user_profile.publishers', 0));
 
 -- name: erased_ids
--- Which of these have been erased. $1 subjects of ids.
-SELECT id_subject FROM erasures WHERE id_subject = ANY ($1::bytea[]);
+-- Which of these have been erased; the ledger itself has an entity's latest id alone. $1 subjects of ids.
+SELECT id_subject FROM erasures WHERE id_subject = ANY ($1::bytea[])
+UNION
+SELECT id_subject FROM entity_deletions WHERE id_subject = ANY ($1::bytea[]);
 
 -- name: wait_for_publishers
 -- Take the lock that publishers share, alone, and let it go with this transaction.
@@ -219,7 +233,9 @@ ORDER BY id LIMIT $3;
 
 -- name: entity_to_erase_again
 -- By id, with when it was made. $1 id.
-SELECT id, type, reference, properties, created_at FROM entities WHERE id = $1;
+SELECT id, type, reference, properties, (SELECT count(*) FROM jsonb_object_keys(properties)) AS fields, created_at
+FROM entities
+WHERE id = $1 AND erased_as IS NULL;
 
 -- name: erase_again
 -- Delete an entity, its edges on both sides and its points; the ledger has it already, with the date of then. $1 id,

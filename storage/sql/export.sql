@@ -6,7 +6,7 @@ SELECT id, type, reference, properties::text AS properties, sources::text AS sou
        (SELECT jsonb_object_agg(t.id, t.name) FROM source_topics t)::text AS topics, utc_text(created_at) AS created_at,
        utc_text(updated_at) AS updated_at, utc_text(now()) AS exported_at
 FROM entities
-WHERE id = $1;
+WHERE id = $1 AND erased_as IS NULL;
 
 -- name: export_edges
 -- Its relationships on both sides, removed ones too, each once. $1 id.
@@ -18,6 +18,7 @@ FROM (SELECT CASE WHEN right_entity_id = $1 THEN 'self' ELSE 'out' END AS direct
       UNION ALL
       SELECT 'in', left_entity_id, * FROM edges WHERE right_entity_id = $1 AND left_entity_id <> $1) AS e
 LEFT JOIN entities o ON o.id = e.other
+WHERE o.erased_as IS NULL
 ORDER BY e.direction COLLATE "C" DESC, e.relationship_type COLLATE "C", e.id;
 
 -- name: export_temporal

@@ -24,19 +24,36 @@ WHERE e.id = $1 AND p.properties = '{}'
   AND NOT EXISTS (SELECT FROM temporal_properties x WHERE x.entity_id = p.id)
   AND NOT EXISTS (SELECT FROM entities t WHERE t.reference = e.reference AND t.type <> 'unknown' AND t.id <> e.id);
 
+-- name: sizes_of_placeholders
+-- How many edges each of these has, as far as $2 goes. $1 ids, $2 at most.
+SELECT p.id, (SELECT count(*) FROM (
+                 (SELECT FROM edges WHERE left_entity_id = p.id LIMIT $2::bigint)
+                 UNION ALL
+                 (SELECT FROM edges WHERE right_entity_id = p.id AND left_entity_id <> p.id LIMIT $2::bigint)) AS e) AS edges
+FROM unnest($1::bigint[]) AS p (id);
+
+-- name: edges_of_placeholders
+-- Ids of edges on either side of these. $1 ids, $2 at most.
+SELECT id FROM (
+    (SELECT id FROM edges WHERE left_entity_id = ANY ($1::bigint[]) LIMIT $2)
+    UNION
+    (SELECT id FROM edges WHERE right_entity_id = ANY ($1::bigint[]) LIMIT $2)) AS e
+LIMIT $2;
+
 -- name: try_merging
 -- Whether this process may merge: one at a time, until its transaction ends.
 SELECT pg_try_advisory_xact_lock(hashtextextended('user_profile.placeholders', 0));
 
 -- name: move_edges
--- Move the edges of placeholders to the entities that they are merged into, and return whose edges are others now.
+-- Move edges of placeholders to the entities that they are merged into, and return whose edges are others now.
 -- Where the entity has the same edge: it is there if one of both is, with the newest metadata of those that are there.
--- $1 placeholders, $2 their entities.
+-- $1 placeholders, $2 their entities, $3 ids of edges.
 WITH pairs AS MATERIALIZED (
     SELECT old_id, new_id FROM unnest($1::bigint[], $2::bigint[]) AS p (old_id, new_id)
 ), gone AS (
     DELETE FROM edges
-    WHERE left_entity_id = ANY ($1::bigint[]) OR right_entity_id = ANY ($1::bigint[])
+    WHERE id = ANY ($3::bigint[])
+      AND (left_entity_id = ANY ($1::bigint[]) OR right_entity_id = ANY ($1::bigint[]))
     RETURNING *
 ), named AS (
     SELECT coalesce(l.new_id, g.left_entity_id) AS left_id, coalesce(r.new_id, g.right_entity_id) AS right_id,

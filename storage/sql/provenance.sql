@@ -17,7 +17,7 @@ SELECT e.id, e.type, e.reference, e.sources::text AS sources,
        (SELECT jsonb_object_agg(p.key, p.value - 'value') FROM jsonb_each(e.properties) AS p)::text AS properties,
        (SELECT jsonb_object_agg(t.id, t.name) FROM source_topics t)::text AS topics
 FROM entities e
-WHERE e.id = $1;
+WHERE e.id = $1 AND e.erased_as IS NULL;
 
 -- name: provenance_by_key
 -- The same by business key. $1 type, $2 reference.

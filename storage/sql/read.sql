@@ -21,8 +21,10 @@ LIMIT $7;
 SELECT id FROM entities WHERE type = $1 AND reference = $2;
 
 -- name: keys_of_ids
--- Business keys, of placeholders that were merged too: an event may tell later of when they were there. $1 ids.
-SELECT id, type, reference FROM entities WHERE id = ANY ($1::bigint[])
+-- Business keys, of placeholders that were merged and of entities whose deletion goes on, too: an event may tell later
+-- of when they were there. $1 ids.
+SELECT id, coalesce(erased_type, type) AS type, coalesce(erased_reference, reference) AS reference
+FROM entities WHERE id = ANY ($1::bigint[])
 UNION ALL
 SELECT m.old_id, 'unknown', e.reference
 FROM merged_entities m JOIN entities e ON e.id = m.new_id
@@ -32,7 +34,7 @@ WHERE m.old_id = ANY ($1::bigint[]);
 -- All entities in order of id. $1 ids after this one, $2 at most.
 SELECT id, type, reference, properties::text, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at
 FROM entities
-WHERE id > $1
+WHERE id > $1 AND erased_as IS NULL
 ORDER BY id
 LIMIT $2;
 

@@ -16,3 +16,10 @@ SELECT (lsn - '0/0')::bigint FROM pg_create_logical_replication_slot($1, 'pgoutp
 -- Remove a slot that nobody uses. $1 its name.
 SELECT true, pg_drop_replication_slot(slot_name) FROM pg_replication_slots
 WHERE slot_name = $1 AND slot_type = 'logical';
+
+-- name: slot_has_room
+-- Whether a slot is far from losing its WAL: less than half of what it may keep is kept. True where there is no limit, no
+-- such slot, or nothing left to lose. $1 its name.
+SELECT coalesce(bool_and(safe_wal_size * 2 > pg_size_bytes(current_setting('max_slot_wal_keep_size'))), true)
+FROM pg_replication_slots
+WHERE slot_name = $1 AND slot_type = 'logical' AND wal_status <> 'lost';

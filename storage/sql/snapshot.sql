@@ -1,4 +1,5 @@
--- The whole graph at one moment, for the comparison after a slot loss; in one transaction of the primary.
+-- The whole graph at one moment, for the comparison after a slot loss; in one transaction of the primary. An entity
+-- whose deletion goes on is not in it.
 
 -- name: newest_transaction
 -- The id that the next transaction will get.
@@ -22,7 +23,8 @@ SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint AS position, statement_times
 -- forgotten after long; then it was not lately.
 SELECT id, type, reference, properties::text AS properties,
        $1::timestamptz IS NULL OR coalesce(pg_xact_commit_timestamp(xmin) >= $1, false) AS recent
-FROM entities;
+FROM entities
+WHERE erased_as IS NULL;
 
 -- name: snapshot_edges
 -- All edges that are not removed, with the business keys of both ends; recent as above.
@@ -32,7 +34,7 @@ SELECT e.id, e.left_entity_id, e.right_entity_id, l.type AS left_type, l.referen
 FROM edges e
 JOIN entities l ON l.id = e.left_entity_id
 JOIN entities r ON r.id = e.right_entity_id
-WHERE e.removed_at IS NULL;
+WHERE e.removed_at IS NULL AND l.erased_as IS NULL AND r.erased_as IS NULL;
 
 -- name: snapshot_points
 -- All points of time series with the business keys of their entities; recent as above.
@@ -40,4 +42,5 @@ SELECT t.entity_id, n.type, n.reference, t.key, t.granularity, utc_text(t.period
        utc_text(t.reference_date) AS reference_date, t.value::text AS value, t.idempotency_key,
        $1::timestamptz IS NULL OR coalesce(pg_xact_commit_timestamp(t.xmin) >= $1, false) AS recent
 FROM temporal_properties t
-JOIN entities n ON n.id = t.entity_id;
+JOIN entities n ON n.id = t.entity_id
+WHERE n.erased_as IS NULL;

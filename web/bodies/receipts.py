@@ -57,8 +57,36 @@ class Receipt(BaseModel):
     not_reached: list[NotReached]
 
 
+class Progress(BaseModel):
+    """Relationships and points; `rows_total` null: not counted yet."""
+
+    rows_deleted: int
+    rows_total: int | None
+
+
+class ReceiptInPieces(Receipt):
+    """Of an entity whose rows were too many for one transaction.
+
+    `deleting`: nothing shows it any more, and its rows are being deleted; `removed` counts those that are gone.
+    """
+
+    state: Literal["deleting", "deleted"]
+    progress: Progress
+
+
 def receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
     """The receipt as it is told under these settings."""
+    receipt = _receipt_of(erasure, settings)
+    if erasure.deletion is None:
+        return receipt
+    return ReceiptInPieces(
+        **dict(receipt),
+        state="deleted" if erasure.deletion.done else "deleting",
+        progress=Progress(rows_deleted=erasure.deletion.deleted, rows_total=erasure.deletion.to_delete),
+    )
+
+
+def _receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
     checked_at = erasure.letters_checked_at
     return Receipt(
         ledger_id=erasure.ledger_id,

@@ -30,6 +30,7 @@ _MAX_ID: Final = 2**63 - 1
 _Given = TypeVar("_Given", int, datetime)
 
 _NUMBER: Final = re.compile(r"[0-9]{1,19}")
+_LEDGER_ID: Final = re.compile(r"[0-9a-f]{64}")
 _LOST_PLUS: Final = re.compile(r" (\d\d:\d\d)\Z")  # an unencoded + of an offset arrives as a space
 
 
@@ -109,6 +110,15 @@ def entity_id(text: str) -> int:
     if not 1 <= number <= _MAX_ID:
         raise invalid_parameter("id", "id is not an entity's id: expected a whole number from 1.")
     return number
+
+
+def ledger_id(text: str) -> str:
+    """Read the id of an erasure in the ledger. Raises ProblemError."""
+    if not _LEDGER_ID.fullmatch(text):
+        raise invalid_parameter(
+            "ledger_id", "ledger_id is not that of a receipt: expected 64 hexadecimal digits."
+        )
+    return text
 
 
 def property_path(text: str) -> str:

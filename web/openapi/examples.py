@@ -67,3 +67,9 @@ RECEIPT: Final[dict[str, Any]] = {
         }
     ],
 }
+RECEIPT_DELETING: Final[dict[str, Any]] = {
+    **RECEIPT,
+    "removed": {"entities": 1, "properties": 2, "relationships": 184_000, "temporal_points": 0},
+    "state": "deleting",
+    "progress": {"rows_deleted": 184_000, "rows_total": 1_000_001},
+}

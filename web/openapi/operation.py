@@ -13,7 +13,7 @@ Tag = Literal["Reads", "Writes", "Erasure", "Events", "Operation", "Description"
 TAGS: Final[dict[Tag, str]] = {
     "Reads": "Trees of entities, put together from a cache that is never older than the service could know.",
     "Writes": "Committed before they are answered, all of a request or nothing of it. Repeating one is safe.",
-    "Erasure": "Everything about an entity goes, in one transaction; records from before don't bring it back.",
+    "Erasure": "Everything about an entity goes, and records from before don't bring it back.",
     "Events": "What changed in the graph, told after its commit; docs/events.md is the contract of the bodies.",
     "Operation": "For whoever runs the service.",
     "Description": "What there is and what it means.",

@@ -62,6 +62,12 @@ VALUE: Final = path(
     "and Unicode forms (é as one character or as two) count.",
     "joao@email.com",
 )
+LEDGER_ID: Final = path(
+    "ledger_id",
+    {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    "The id of an erasure in the ledger.",
+    "5f0c" * 16,
+)
 PROBLEM: Final = path("name", {"type": "string"}, "The problem's name.", "not-found")
 
 _LEVELS: Final = {"type": "integer", "minimum": 1, "maximum": parameters.MAX_DEPTH}
@@ -207,5 +213,5 @@ HEADERS: Final[dict[str, Part]] = {
     "WWW-Authenticate": _header("The scheme, and what is missing (RFC 6750).", pattern="^Bearer "),
     "Allow": _header("The methods that are."),
     "Content-Disposition": _header("The name of a file to keep it in.", pattern="^attachment; filename="),
-    "Location": _header("Where the entity is now."),
+    "Location": _header("Where the entity is now, or the receipt of its erasure."),
 }

@@ -7,7 +7,7 @@ import msgspec
 from app.core.api_keys import Scope
 from web.bodies.batch import BatchIn
 from web.bodies.dead_letter import Letter
-from web.bodies.receipts import Receipt
+from web.bodies.receipts import Receipt, ReceiptInPieces
 from web.bodies.sync_body import SyncIn, SyncItems
 from web.bodies.temporal import IngestIn
 from web.problems import PROBLEMS
@@ -232,8 +232,11 @@ def _without_indentation(schema: Any) -> Any:
 
 
 def _receipt() -> dict[str, Schema]:
-    whole = Receipt.model_json_schema(ref_template=_REF.replace("{name}", "{model}"), mode="serialization")
-    return {**whole.pop("$defs"), "Receipt": whole}
+    found: dict[str, Schema] = {}
+    for model in (Receipt, ReceiptInPieces):
+        whole = model.model_json_schema(ref_template=_REF.replace("{name}", "{model}"), mode="serialization")
+        found |= {**whole.pop("$defs"), model.__name__: whole}
+    return found
 
 
 def components() -> dict[str, Schema]:

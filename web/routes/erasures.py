@@ -4,6 +4,9 @@ A repeated DELETE answers the receipt of the first, by reference and by id, from
 client whose answer was lost asks again. 404 is for what neither exists nor was erased. Once an entity was told anew, a
 DELETE erases it anew. An id that was merged into another one is a 409 that names it: an erasure can't be undone, so
 nobody is led on to what they did not name.
+
+An entity with more rows than a piece has is hidden, and its rows are deleted in pieces: the answer is 202 with
+`state: "deleting"`, and the same DELETE, or a GET of its Location, says how far that is.
 """
 
 import logging
@@ -16,7 +19,7 @@ from app.core.erasure import ErasureReceipt
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
 from app.core.models import EntityKey
-from web.bodies.receipts import receipt_of
+from web.bodies.receipts import Receipt, ReceiptInPieces, receipt_of
 from web.http import parameters
 from web.http.guard import GIVEN_REQUEST_ID, KEY_ID
 from web.problems import ProblemError
@@ -58,6 +61,16 @@ async def delete_by_reference(request: web.Request) -> web.Response:
     return await _answer(request, erased, "this type and reference")
 
 
+async def get_receipt(request: web.Request) -> web.Response:
+    """The receipt of an erasure, by its ledger id."""
+    ledger_id = parameters.ledger_id(request.match_info["ledger_id"])
+    services = request.app[SERVICES]
+    erased = await services.eraser.receipt(ledger_id)
+    if erased is None:
+        raise ProblemError("not-found", "The ledger has no erasure with this id.")
+    return _response(receipt_of(erased, request.app[SETTINGS]), services.tokens.spell(erased.position))
+
+
 async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str) -> web.Response:
     if erased is None:
         raise ProblemError("not-found", f"There is no entity with {what}, and none was erased.")
@@ -76,10 +89,16 @@ async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str
             **receipt.model_dump(exclude={"not_reached"}),
         },
     )
-    return web.Response(
-        body=receipt.model_dump_json().encode(),
-        headers={**_HEADERS, TOKEN: services.tokens.spell(erased.position)},
-    )
+    return _response(receipt, services.tokens.spell(erased.position))
+
+
+def _response(receipt: Receipt, token: str) -> web.Response:
+    headers = {**_HEADERS, TOKEN: token}
+    status = 200
+    if isinstance(receipt, ReceiptInPieces) and receipt.state == "deleting":
+        status = 202
+        headers |= {"Location": f"/v1/erasures/{receipt.ledger_id}", "Retry-After": "5"}
+    return web.Response(status=status, body=receipt.model_dump_json().encode(), headers=headers)
 
 
 async def _with_letters(services: WebServices, erased: ErasureReceipt, wait_s: float) -> ErasureReceipt:

@@ -1,16 +1,21 @@
 """SQL on the primary → Debezium → the processor → domain events."""
 
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from app.config.settings import Settings
+from app.core.models import Batch, EntityKey
 from cdc.events.processor import CdcProcessor
 from cdc.events.publisher import KafkaEventSink
 from storage.stores import Stores
 from tests.integration.cdc.conftest import read, read_events
+from tests.rows import edge, point, prop
+from tests.rows import entity as entity_row
 from tests.unit.cdc.fakes import FakeDeadLetters
 
 pytestmark = pytest.mark.integration
@@ -181,3 +186,56 @@ async def test_who_is_gone_before_it_was_ever_seen_is_named_by_its_id(
     records = await read_events(pipeline.broker, pipeline.names.domain_events, 2)
     assert {record.key for record in records} == {f"entity-{user}".encode()}
     assert json.loads(records[0].value)["data"]["target_entity_reference"] == f"entity-{other}"
+
+
+async def test_an_erasure_in_pieces_gives_the_events_of_one_and_its_own_comes_last(
+    pipeline: Pipeline, settings: Settings, sql: Connection
+) -> None:
+    stores = await Stores.open(
+        settings.model_copy(update={"erasure_piece_rows": 10, "erasure_rows_per_s": 1_000_000})
+    )
+    old = datetime.now(UTC) - timedelta(hours=1)
+    pairs = [("a", f"n{n}") for n in range(15)] + [(f"n{n}", "a") for n in range(15)]
+    await stores.writer.write(
+        Batch(
+            properties=[prop("a", "name", '"secret"', told_at=old)],
+            edges=[edge(*pair)._replace(told_at=old) for pair in pairs],
+            temporal=[point("a", "k", "1", told_at=old)],
+        )
+    )
+    number = await sql.fetchval("SELECT id FROM entities WHERE reference = 'a'")
+    receipt = await stores.eraser.erase(EntityKey("user", "a"))
+    assert receipt is not None
+    assert await stores.deletions.piece()
+    # Somebody else's change, and who comes back under the name, do not wait for the rest.
+    await stores.writer.write(Batch(entities=[entity_row("other"), entity_row("a", datetime.now(UTC))]))
+    while await stores.deletions.piece():
+        pass
+    await stores.close()
+    # 16 entities, 30 edges and a point are made; one is hidden, 31 rows are marked and deleted; two are made; it goes.
+    events = await pipeline.events(changes=47 + 1 + 62 + 2 + 1, events=47 + 31 + 2 + 2)
+    kinds = Counter(headers["event_type"] for headers, _ in events)
+    assert kinds == {
+        "entity_created": 18,
+        "relationship_created": 30,
+        "temporal_data_created": 1,
+        "relationship_deleted": 30,
+        "temporal_data_deleted": 1,
+        "entity_deleted": 1,
+        "entity_erased": 1,
+    }
+    records = await read_events(pipeline.broker, pipeline.names.domain_events, len(events))
+    own = [record for record in records if dict(record.headers)["entity_id"] == str(number).encode()]
+    assert len({record.partition for record in own}) == 1
+    ended = [
+        dict(record.headers)["event_type"] for record in own if record.key == f"entity-{number}".encode()
+    ]
+    assert ended[-2:] == [b"entity_deleted", b"entity_erased"]
+    assert Counter(ended[:-2]) == {b"relationship_deleted": 15, b"temporal_data_deleted": 1}
+    gone = [
+        json.loads(record.value)["data"]
+        for record in records
+        if b"deleted" in dict(record.headers)["event_type"]
+    ]
+    assert all(data["properties"] == {} for data in gone)
+    assert not any("a" in (data["reference"], data.get("target_entity_reference")) for data in gone)

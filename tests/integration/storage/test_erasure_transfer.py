@@ -18,12 +18,13 @@ from app.config.settings import Settings
 from app.core.erasure import LedgerEntry, Taken
 from app.core.errors import FatalError
 from app.core.models import Batch, EntityKey, RecordSource
+from app.erasure.ledger_file import end_of, line_of
 from infra.settings import InfraSettings
 from storage.postgres.queries import query
 from storage.stores import Stores
 from tests.e2e.workers import ROOT, environment
 from tests.integration.storage.test_erasure import after, count, everything, references
-from tests.rows import entity, prop, user
+from tests.rows import edge, entity, prop, user
 from tests.stack import drop_database
 
 pytestmark = pytest.mark.integration
@@ -327,3 +328,49 @@ async def test_the_command_carries_it_and_says_so_to_the_audit_log(worlds: World
     code, _, told = await run(worlds.of_restored, "import", "--partial", "-", stdin=partial.encode())
     assert code == 0, told
     assert await references(worlds.db) == {"c"}
+
+
+async def test_who_has_more_rows_than_a_piece_is_hidden_and_deleted_afterwards(worlds: Worlds) -> None:
+    """The room of a transaction is shared by its entries, so small ones are hidden, too, where it is used up."""
+    for stores in (worlds.lost, worlds.restored):
+        await stores.writer.write(
+            Batch(edges=[edge("hub", f"n{n}")._replace(told_at=OLD) for n in range(120)])
+        )
+    ledger_ids = await erase(worlds.lost, "hub", "a")
+    stores = await Stores.open(
+        worlds.of_restored.model_copy(update={"erasure_piece_rows": 50, "erasure_rows_per_s": 1_000_000})
+    )
+    told = {each.ledger_id: each for each in await taken(stores, await ledger(worlds.lost))}
+    hub, small = (told[each] for each in ledger_ids)
+    assert (hub.outcome, hub.deleting, hub.edges) == ("erased", True, 0)
+    assert (small.outcome, small.deleting, small.edges) == ("erased", False, 2)
+    assert not {"hub", "a"} & await references(worlds.db)
+    while await stores.deletions.piece():
+        pass
+    assert await count(worlds.db, "edges") == 0
+    receipt = await stores.eraser.receipt(hub.ledger_id)
+    assert receipt is not None
+    assert (receipt.edges, receipt.erased_at) == (120, hub.erased_at)
+    assert not await stores.writer.write(Batch(edges=[edge("hub", "n1")._replace(told_at=OLD)]))
+    await stores.close()
+
+
+async def test_the_command_deletes_to_the_end(worlds: Worlds) -> None:
+    await worlds.restored.writer.write(
+        Batch(edges=[edge("a", f"n{n}")._replace(told_at=OLD) for n in range(120)])
+    )
+    await erase(worlds.lost, "a")
+    lines = [line_of(entry) for entry in await ledger(worlds.lost)]
+    imported = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app", "erasures", "import", "-"),
+        cwd=ROOT,
+        env=environment(worlds.of_restored, PROFILE_ERASURE_PIECE_ROWS="50"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await imported.communicate("\n".join([*lines, end_of(len(lines))]).encode())
+    assert imported.returncode == 0, told
+    assert b"1 erased" in told
+    assert await count(worlds.db, "edges") == 0
+    assert "a" not in await references(worlds.db)
+    assert await worlds.db.fetchval("SELECT count(*) FROM entity_deletions WHERE entity_id IS NULL") == 1

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from app.config.settings import Settings
+from app.core.failpoints import Hooks
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow
 from storage.stores import Stores
 from tests.rows import DAY0, edge, entity, prop
@@ -166,3 +168,89 @@ async def test_an_erasure_ends_the_way(stores: Stores, db: Any) -> None:
     await stores.placeholders.merge()
     assert await stores.eraser.erase(EntityKey("user", "x")) is not None
     assert await stores.entities.moved_to([placeholder]) == {}
+
+
+def placeholder_hub(edges: int) -> Batch:
+    """A placeholder `x` with edges in either direction, and the entity that it is, which has some of them."""
+    half = edges // 2
+    return Batch(
+        entities=[entity("x")],
+        edges=[
+            *(placeholder_edge(f"n{n}", "x", metadata=f'{{"n": {n}}}', seconds=n) for n in range(half)),
+            *(edge("x", f"n{n}")._replace(left_type="unknown") for n in range(edges - half)),
+            *(edge(f"n{n}", "x", metadata='{"own": true}', seconds=half // 2) for n in range(half)),
+        ],
+    )
+
+
+@pytest.fixture
+async def piecewise(settings: Settings) -> AsyncIterator[Stores]:
+    opened = await Stores.open(
+        settings.model_copy(update={"erasure_piece_rows": 50, "erasure_rows_per_s": 1_000_000})
+    )
+    yield opened
+    await opened.close()
+
+
+async def test_a_large_one_is_merged_in_pieces_to_the_same_result(
+    stores: Stores, piecewise: Stores, db: Any
+) -> None:
+    batch = placeholder_hub(220)
+    await stores.writer.write(batch)
+    assert await stores.placeholders.merge() == 1  # in one transaction
+    whole = await edges(db)
+    await db.execute("TRUNCATE entities, edges, merged_entities")
+    await db.execute(
+        """
+        CREATE TABLE moved (xid xid8);
+        CREATE FUNCTION note_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO moved VALUES (pg_current_xact_id()); RETURN NULL; END $$;
+        CREATE TRIGGER note_moved AFTER DELETE ON edges FOR EACH ROW EXECUTE FUNCTION note_moved();
+        """
+    )
+    await piecewise.writer.write(batch)
+    placeholder = (await ids(db))["unknown", "x"]
+    assert await piecewise.placeholders.merge() == 1
+    assert await edges(db) == whole
+    pieces = [row["count"] for row in await db.fetch("SELECT count(*) FROM moved GROUP BY xid")]
+    assert sorted(pieces) == [20, 50, 50, 50, 50]
+    assert await piecewise.entities.moved_to([placeholder]) == {placeholder: (await ids(db))["user", "x"]}
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashingHooks(Hooks):
+    async def reach(self, name: str) -> None:  # type: ignore[override]
+        if name == "between-pieces":
+            raise Crash
+
+
+async def test_after_a_crash_between_pieces_another_worker_goes_on(
+    piecewise: Stores, settings: Settings, db: Any
+) -> None:
+    crashing = await Stores.open(
+        settings.model_copy(update={"erasure_piece_rows": 50}), hooks=CrashingHooks()
+    )
+    await crashing.writer.write(placeholder_hub(220))
+    with pytest.raises(Crash):
+        await crashing.placeholders.merge()
+    await crashing.close()
+    placeholder, typed = (await ids(db))["unknown", "x"], (await ids(db))["user", "x"]
+    count = "SELECT count(*) FROM edges WHERE $1 IN (left_entity_id, right_entity_id)"
+    assert await db.fetchval(count, placeholder) == 170
+    # What comes meanwhile for either of both is not lost; small ones do not wait for it.
+    await piecewise.writer.write(
+        Batch(
+            edges=[placeholder_edge("late", "x"), edge("later", "x"), placeholder_edge("a", "y")],
+            entities=[entity("y")],
+        )
+    )
+    assert await piecewise.placeholders.merge() == 1
+    assert ("unknown", "y") not in await ids(db)
+    assert ("unknown", "x") in await ids(db)
+    assert await piecewise.placeholders.merge() == 1
+    assert ("unknown", "x") not in await ids(db)
+    assert await db.fetchval(count, typed) == 222
+    assert await piecewise.placeholders.merge() == 0

@@ -483,3 +483,43 @@ async def test_removals_over_http(served: Served) -> None:
     await body(await client.post("/v1/graph/sync", json=SYNC), 202)
     assert set((await tree(client, MARIA))["properties"]) == {"email", "n"}
     assert len((await tree(client, "/v1/graph/by-reference/user/jose"))["edges"]) == 1
+
+
+async def test_a_hub_is_gone_with_the_answer_and_its_rows_in_pieces(settings: Settings, db: Any) -> None:
+    small = settings.model_copy(update={"erasure_piece_rows": 50, "erasure_rows_per_s": 1_000_000})
+    edges = [
+        {"source_reference": "maria", "target_reference": f"n{n}", "relationship_type": "knows"}
+        for n in range(1_000)
+    ]
+    names = ["maria", *(f"n{n}" for n in range(1_000))]
+    entities = [{"reference": name, "type": "user"} for name in names]
+    async with serving(small) as served:
+        client = served.client
+        await body(await client.post("/v1/graph/sync", json={"entities": entities}), 202)
+        await body(await client.post("/v1/graph/sync", json={"relationships": edges}), 202)
+        back = [{**edges[0], "source_reference": "n0", "target_reference": "maria"}]
+        await body(await client.post("/v1/graph/sync", json={"relationships": back}), 202)
+        neighbour = "/v1/graph/by-reference/user/n0"
+        assert len((await tree(client, neighbour))["edges"]) == 1
+        response = await client.delete(MARIA)
+        receipt = await body(response, 202)
+        where = response.headers["Location"]
+        assert (receipt["state"], receipt["progress"]) == (
+            "deleting",
+            {"rows_deleted": 0, "rows_total": None},
+        )
+        assert await db.fetchval("SELECT count(*) FROM edges") == 1_001
+        assert (await tree(client, neighbour))["edges"] == []
+        await tree(client, MARIA, 404)
+        assert await served.stores.deletions.piece()
+        for answer in (await client.delete(MARIA), await client.get(where)):
+            told = await body(answer, 202)
+            assert told["progress"] == {"rows_deleted": 50, "rows_total": 1_001}
+            assert told["removed"]["relationships"] == 50
+        while await served.stores.deletions.piece():
+            pass
+        for answer in (await client.delete(MARIA), await client.get(where)):
+            told = await body(answer)
+            assert (told["state"], told["removed"]["relationships"]) == ("deleted", 1_001)
+            assert told["ledger_id"] == receipt["ledger_id"]
+        assert await db.fetchval("SELECT count(*) FROM edges") == 0

@@ -282,6 +282,20 @@ CASES = (
         ),
     ),
     Case(
+        alert="DeletionStandsStill",
+        at="8m",
+        firing={'profile_deletion_still_seconds{instance="w:1"}': "700+60x10"},
+        summary="The rows of an erased entity are not being deleted since 19m 40s.",
+        silent=(
+            {'profile_deletion_still_seconds{instance="w:1"}': "0 1 2 1 0 1 2 0 0 0"},
+            # One worker that lost PostgreSQL keeps what it saw; the others see it move.
+            {
+                'profile_deletion_still_seconds{instance="w:1"}': "700+0x10",
+                'profile_deletion_still_seconds{instance="w:2"}': "1+0x10",
+            },
+        ),
+    ),
+    Case(
         alert="SlotFillsTheDisk",
         at="5m",
         firing={'profile_cdc_slot_safe_bytes{instance="w:1"}': "104857600+0x10"},

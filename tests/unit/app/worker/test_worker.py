@@ -11,11 +11,24 @@ import pytest
 
 from app.config.settings import Role, Settings
 from app.core.audit import AuditReport
+from app.core.erasure import DeletionsUnderWay
 from app.core.models import Batch
 from app.worker.bulk_transport import BulkTransport
 from app.worker.worker import Worker
 from tests.rows import entity
 from tests.unit.app.fakes import HeldWriter, terminate
+
+
+class NoDeletions:
+    """There is nothing to delete."""
+
+    pause_s = 1.0
+
+    async def wanted(self, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+
+    async def under_way(self) -> DeletionsUnderWay:
+        return DeletionsUnderWay(deletions=0, rows_left=0, still_s=0, slot_has_room=True)
 
 
 def worker(*roles: Role, **settings: Any) -> Worker:
@@ -98,7 +111,13 @@ async def test_the_web_audits_its_caches_until_it_closes(
         pass
 
     async def opened(*_: object, **__: object) -> Any:
-        return SimpleNamespace(figures=lambda: None, auditor=Auditor(), close=nothing)
+        return SimpleNamespace(
+            figures=lambda: None,
+            auditor=Auditor(),
+            deletions=NoDeletions(),
+            pieces=SimpleNamespace(),
+            close=nothing,
+        )
 
     monkeypatch.setattr("app.worker.worker.require_current", nothing)
     monkeypatch.setattr("app.worker.worker.Stores.open", opened)
@@ -112,6 +131,32 @@ async def test_the_web_audits_its_caches_until_it_closes(
     await web._close()
     await asyncio.sleep(0)
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "cache-audit"]
+
+
+async def test_a_worker_deletes_what_erasures_left_until_it_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    class Deletions(NoDeletions):
+        async def under_way(self) -> DeletionsUnderWay:
+            asked.set()
+            return await super().under_way()
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def opened(*_: object, **__: object) -> Any:
+        return SimpleNamespace(
+            figures=lambda: None, deletions=Deletions(), pieces=SimpleNamespace(), close=nothing
+        )
+
+    monkeypatch.setattr("app.worker.worker.require_current", nothing)
+    monkeypatch.setattr("app.worker.worker.Stores.open", opened)
+    web = worker(Role.WEB, audit_interval_s=0, placeholder_interval_s=0)
+    await web._open()
+    await asyncio.wait_for(asked.wait(), 5)
+    await web._close()
+    await asyncio.sleep(0)
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "deletions"]
 
 
 @pytest.mark.parametrize(("interval_s", "merges"), [(0.001, True), (0, False)])
@@ -129,7 +174,13 @@ async def test_a_worker_merges_placeholders_until_it_closes(
         pass
 
     async def opened(*_: object, **__: object) -> Any:
-        return SimpleNamespace(figures=lambda: None, placeholders=Merger(), close=nothing)
+        return SimpleNamespace(
+            figures=lambda: None,
+            placeholders=Merger(),
+            deletions=NoDeletions(),
+            pieces=SimpleNamespace(),
+            close=nothing,
+        )
 
     monkeypatch.setattr("app.worker.worker.require_current", nothing)
     monkeypatch.setattr("app.worker.worker.Stores.open", opened)

@@ -295,6 +295,25 @@ def test_marking_rows_for_an_erasure_is_no_change() -> None:
     assert kinds(e.update("temporal_properties", point, point | {"erased": True})) == []
 
 
+HIDDEN = e.entity(
+    type="", reference="entity-7", erased_as=SUBJECT, erased_type="user", erased_reference="u-7"
+)
+
+
+def test_hiding_an_entity_before_its_rows_are_deleted_in_pieces_is_no_change() -> None:
+    named = e.entity(properties='{"name": {"value": "secret"}}')
+    assert kinds(e.update("entities", named, HIDDEN)) == []
+
+
+def test_an_entity_that_was_hidden_is_erased_where_its_events_stand() -> None:
+    deleted, erased = events(e.delete("entities", HIDDEN), {})
+    assert (deleted[0], erased[0]) == ("entity_deleted", "entity_erased")
+    for _, event in (deleted, erased):
+        assert (event.key, event.partition_key) == (b"entity-7", b"user:u-7")
+        assert b"u-7" not in event.value
+        assert ("entity_type", b"user") in event.headers
+
+
 @pytest.mark.parametrize("known", [KEYS, {}], ids=["its name is remembered", "it is gone"])
 def test_an_erasure_hides_who_it_was_and_keeps_the_place(known: dict[int, EntityKey]) -> None:
     row = e.entity(properties='{"name": {"value": "secret"}}', erased_as=SUBJECT)

@@ -281,6 +281,43 @@ async def test_an_erasure_is_published_after_those_who_did_not_know_of_it() -> N
     assert log.asked == [[77]], "its commit is visible before"
 
 
+HIDDEN = e.entity(
+    type="",
+    reference="entity-7",
+    erased_as=base64.b64encode(bytes(32)).decode(),
+    erased_type="user",
+    erased_reference="u-7",
+)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_deletion_in_pieces_stands_in_one_partition_and_the_erasure_comes_last(
+    *, restarted: bool
+) -> None:
+    """A publisher that begins in the middle has the name from the directory, which knows it until the last piece."""
+    agent, fence = fenced(7, 13)
+    windows = [
+        [e.update("entities", e.entity(properties='{"a": {"value": "secret"}}'), HIDDEN)],
+        [e.delete("edges", e.edge(number=1, erased_entity_id=7))],
+        [e.delete("edges", e.edge(number=2, right=9, left=7, erased_entity_id=7))],
+        [e.delete("entities", HIDDEN)],
+    ]
+    for number, window in enumerate(windows):
+        if restarted:
+            agent.processor = CdcProcessor(
+                directory=agent.directory, events=agent.sink, dead_letters=agent.dead, clock=FakeClock()
+            )
+            agent.processor._fence = fence
+            if number == 3:
+                agent.directory.keys.pop(7)
+        await agent.process(*window)
+    kinds = [dict(event.headers)["event_type"].decode() for event in agent.sink.events]
+    assert kinds == ["relationship_deleted", "relationship_deleted", "entity_deleted", "entity_erased"]
+    assert {event.key for event in agent.sink.events} == {b"entity-7"}
+    assert {event.partition_key for event in agent.sink.events} == {b"user:u-7"}
+    assert not any(b"u-7" in event.value or b"secret" in event.value for event in agent.sink.events)
+
+
 async def test_a_window_without_erasures_waits_for_nobody() -> None:
     agent, fence = fenced()
     await agent.process(e.create("edges", e.edge()))

@@ -72,6 +72,16 @@ def test_a_deleted_entity() -> None:
     )
 
 
+def test_hiding_an_entity_affects_its_key_and_its_look_ups() -> None:
+    hidden = e.entity(
+        type="", reference="entity-7", erased_as="AAEC", erased_type="user", erased_reference="u-7"
+    )
+    found = affected(e.update("entities", e.entity(properties='{"a": {"value": 1}}'), hidden))
+    assert found.keys == {EntityKey("user", "u-7")}
+    assert found.lookups
+    assert affected(e.delete("entities", hidden)).keys == {EntityKey("user", "u-7")}
+
+
 def test_a_rename_affects_both_keys() -> None:
     found = affected(e.update("entities", e.entity(type="unknown"), e.entity()))
     assert found.keys == {EntityKey("unknown", "u-7"), EntityKey("user", "u-7")}

@@ -38,6 +38,7 @@ SAMPLES = {
     "value": "a",
     "asset": "x",
     "name": "x",
+    "ledger_id": "ab" * 32,
     "topic": "t",
     "partition": "0",
     "offset": "0",
@@ -85,6 +86,8 @@ def test_each_route_stands_in_the_table_with_the_scope_of_its_method() -> None:
             continue
         if route.path == "/metrics":
             assert route.scope is Scope.METRICS
+        elif route.id == "getErasure":
+            assert route.scope is Scope.ERASE
         elif route.path.startswith("/v1/dead-letters"):
             assert route.scope is Scope.ADMIN
         elif route.method == "GET" or route.path == "/v1/graph/batch":

@@ -10,6 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from app.config.settings import Settings
+from app.core.erasure import DeletionProgress
 from app.core.errors import TransientError
 from tests.unit.web.fakes import NOW, RECEIPT, TOKENS, World
 from web.bodies.receipts import receipt_of
@@ -36,6 +37,43 @@ async def test_answers_the_receipt(client: Client, world: World, path: str, aske
         "caches": "invalidated",
         "dead_letters": {"state": "removed", "removed": 4, "checked_at": "2025-10-05T12:00:00.123456Z"},
     }
+
+
+RECEIPTS = f"/v1/erasures/{RECEIPT.ledger_id}"
+
+
+@pytest.mark.parametrize("path", [BY_ID, BY_REFERENCE])
+async def test_one_that_is_deleted_in_pieces_says_how_far_it_is(
+    client: Client, world: World, path: str
+) -> None:
+    going_on = DeletionProgress(done=False, deleted=1_000, to_delete=5_000)
+    world.eraser.checked = replace(RECEIPT, edges=1_000, deletion=going_on)
+    for response in (await client.delete(path), await client.get(RECEIPTS)):
+        assert response.status == 202
+        assert response.headers["Location"] == RECEIPTS
+        assert response.headers["Consistency-Token"] == TOKENS.spell(RECEIPT.position)
+        receipt = await response.json()
+        assert receipt["state"] == "deleting"
+        assert receipt["progress"] == {"rows_deleted": 1_000, "rows_total": 5_000}
+        assert receipt["removed"]["relationships"] == 1_000
+    world.eraser.checked = replace(
+        RECEIPT, edges=5_000, deletion=DeletionProgress(done=True, deleted=5_000, to_delete=5_000)
+    )
+    for response in (await client.delete(path), await client.get(RECEIPTS)):
+        assert response.status == 200
+        assert "Location" not in response.headers
+        receipt = await response.json()
+        assert (receipt["state"], receipt["removed"]["relationships"]) == ("deleted", 5_000)
+
+
+async def test_a_receipt_can_be_read_again(client: Client, world: World) -> None:
+    deleted = await (await client.delete(BY_ID)).json()
+    response = await client.get(RECEIPTS)
+    assert response.status == 200
+    assert await response.json() == deleted
+    assert world.eraser.calls == [7]
+    assert (await client.get("/v1/erasures/" + "0" * 64)).status == 404
+    assert (await client.get("/v1/erasures/abc")).status == 400
 
 
 async def test_waits_for_the_letters_and_no_longer_than_a_part_of_the_limit(
