@@ -1,6 +1,7 @@
 """The true state of PostgreSQL and Redis, asked now."""
 
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, cast
 
 import asyncpg
 
@@ -22,7 +23,16 @@ _FAILURES: Final = (
 class PostgresProbe:
     """One server, primary or replica. Replicas are not required: the primary answers in their place."""
 
-    def __init__(self, name: str, pool: asyncpg.Pool, *, primary: asyncpg.Pool) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: asyncpg.Pool,
+        *,
+        primary: asyncpg.Pool,
+        lacking_room: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`lacking_room` says why writes fail for want of room, where they do."""
+        self._lacking_room = lacking_room
         self._name = name
         self._pool = pool
         self._primary = primary
@@ -38,7 +48,11 @@ class PostgresProbe:
         else:
             if ready and not is_primary:
                 detail = await self._lag(position)
-        return [DependencyState(name=self._name, ready=ready, required=is_primary, detail=detail)]
+        states = [DependencyState(name=self._name, ready=ready, required=is_primary, detail=detail)]
+        if why := self._lacking_room():
+            # Reads go on.
+            states.append(DependencyState(name=f"{self._name}-disk", ready=False, required=False, detail=why))
+        return states
 
     async def _lag(self, replayed: int) -> str:
         try:
@@ -65,6 +79,20 @@ class RedisProbe:
         try:
             async with attended_timeout(_TIMEOUT_S):
                 ready, detail = True, f"{await self._nodes.ping()} nodes answer"
+                if full := full_nodes(await self._nodes.ask_each([("INFO", "memory")])):
+                    ready, detail = False, f"out of memory, so nothing new is cached: {', '.join(full)}"
         except (TransientError, TimeoutError) as error:
             ready, detail = False, f"does not answer ({type(error).__name__})"
         return [DependencyState(name="redis", ready=ready, required=False, detail=detail)]
+
+
+def full_nodes(told: Mapping[str, Sequence[object]]) -> list[str]:
+    """Of the answers to `INFO memory` by node: those that are full and evict nothing."""
+    full = []
+    for node, (info,) in told.items():
+        lines = cast("bytes", info).decode().splitlines()
+        memory = dict(line.split(":", 1) for line in lines if ":" in line)
+        used, most = int(memory["used_memory"]), int(memory["maxmemory"])
+        if most and used >= most and memory["maxmemory_policy"] == "noeviction":
+            full.append(f"{node} uses {used} of {most} bytes")
+    return full

@@ -63,6 +63,7 @@ from storage.write.erasure_ledger import ErasureLedger
 from storage.write.pace import Pieces
 from storage.write.placeholders import PostgresPlaceholderMerger
 from storage.write.preview import PostgresPreview
+from storage.write.room import Room
 from storage.write.writer import PostgresWriter
 
 _MIB: Final = 1024 * 1024
@@ -119,6 +120,7 @@ class Stores:
     async def _open(self, settings: Settings, clock: Clock, hooks: Hooks) -> None:
         close = self._resources.push_async_callback
         acquire_s = settings.postgres_acquire_timeout_s
+        self._room = Room(clock)
         writer, primary, replicas = await self._open_pools(settings, clock)
         ledger = ErasureLedger(settings.erasure_key.get_secret_value())
         with translated():
@@ -248,6 +250,7 @@ class Stores:
             partition_months_from=settings.partition_months_from,
             limits=_entity_limits(settings),
             provenance=settings.provenance,
+            room=self._room,
             hooks=hooks,
         )
         self._lineage.on_move(written.moved, [])
@@ -302,7 +305,11 @@ class Stores:
         dsn = settings.postgres_dsn.get_secret_value()
         primary = await open_reader(dsn, settings, self._lineage.check, name="primary")
         close(_close_pool, primary)
-        self.probes = [PostgresProbe("postgres-primary", primary, primary=primary)]
+        self.probes = [
+            PostgresProbe(
+                "postgres-primary", primary, primary=primary, lacking_room=lambda: self._room.lacking
+            )
+        ]
         replicas = []
         for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
             name = f"postgres-replica-{number}"

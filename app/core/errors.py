@@ -17,6 +17,10 @@ class TooMuchAtOnceError(TransientError):
     """It ran out of time or memory. The same call may succeed with a part of its input."""
 
 
+class FullError(TransientError):
+    """A server has no room left on its disk. The same call succeeds when there is room again."""
+
+
 class BusyError(TransientError):
     """This process does as much of it as it may. The message is fit for the client."""
 

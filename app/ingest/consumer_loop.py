@@ -86,6 +86,7 @@ class ConsumerLoop:
         self._in_flight: dict[asyncio.Task[None], float] = {}  # with when their first record came
         self._timer: asyncio.Task[None] | None = None
         self._stopping = False
+        self._failing: str | None = None  # why the latest attempt failed, if it did
 
     def start(self) -> None:
         # A task of its own: the stream is suspended during a rebalance, and a window must close nonetheless.
@@ -187,10 +188,14 @@ class ConsumerLoop:
                 await self._processor.process(part)
         except TimeoutError as error:
             self._halve(parts)
-            raise TransientError(f"{len(part)} records took too long.") from error
-        except TooMuchAtOnceError:
-            self._halve(parts)
+            self._failing = f"{len(part)} records took too long."
+            raise TransientError(self._failing) from error
+        except TransientError as error:
+            self._failing = str(error)
+            if isinstance(error, TooMuchAtOnceError):
+                self._halve(parts)
             raise
+        self._failing = None
         parts.popleft()
 
     def _time_for(self, part: Sequence[Record], limit: asyncio.Timeout) -> float:
@@ -221,12 +226,15 @@ class ConsumerLoop:
     async def check(self) -> list[DependencyState]:
         """The progress watchdog, as a probe of /readyz."""
         age_s = self._oldest_s()
+        detail = f"the oldest record that is not durable came {age_s:.0f} s ago" if age_s else "idle"
+        if age_s and self._failing is not None:
+            detail += f"; the latest attempt failed: {self._failing}"
         return [
             DependencyState(
                 name=f"agent {self._name}",
                 ready=age_s < self._progress_timeout_s,
                 required=True,
-                detail=f"the oldest record that is not durable came {age_s:.0f} s ago" if age_s else "idle",
+                detail=detail,
             )
         ]
 

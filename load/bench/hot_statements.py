@@ -23,6 +23,7 @@ from storage.read import graph_queries
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
 from storage.write.preview import PostgresPreview
+from storage.write.room import Room
 from storage.write.writer import PostgresWriter
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[PlanLog, ExplainedP
             partition_months_from=settings.partition_months_from,
             limits=_limits(settings),
             provenance=settings.provenance,
+            room=Room(SystemClock()),
         )
         yield log, ExplainedPool(reading, log), writer
     finally:

@@ -61,12 +61,13 @@ if tonumber(m[1]) < tonumber(ARGV[2]) then redis.call('HSET', KEYS[1], 'p', ARGV
 redis.call('HDEL', KEYS[1], 'l')
 return 1
 """)
-# KEYS mark, keys…; ARGV position, 0 where it is not known. A mark without its highest position is worth nothing.
+# KEYS mark, keys…; ARGV position, 0 where it is not known. A mark without its highest position is worth nothing. The
+# keys come first: a node that is out of memory lets a script take memory once it has written.
 _INVALIDATE: Final = RedisScript("""
+for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
 local p = redis.call('HGET', KEYS[1], 'p')
 if p and tonumber(ARGV[1]) == 0 then redis.call('DEL', KEYS[1])
 elseif p and tonumber(p) < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'p', ARGV[1]) end
-for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
 return 1
 """)
 

@@ -10,7 +10,14 @@ from typing import Final
 
 import asyncpg
 
-from app.core.errors import FatalError, InvalidError, ProfileError, TooMuchAtOnceError, TransientError
+from app.core.errors import (
+    FatalError,
+    FullError,
+    InvalidError,
+    ProfileError,
+    TooMuchAtOnceError,
+    TransientError,
+)
 
 # Classes 40: rollback (deadlock, serialization); 08: connection; 53: resources; 57: shut down, cancelled,
 # starting; 58: system; 55: object in use; 25: read-only, after a failover.
@@ -18,6 +25,7 @@ _TRANSIENT_CLASSES: Final = frozenset({"40", "08", "53", "57", "58", "55", "25"}
 _INVALID_CLASSES: Final = frozenset({"22", "23", "54"})
 # A statement that was cancelled for its time, and what may fit into memory in smaller pieces.
 _TOO_MUCH: Final = frozenset({"57014", "53200"})
+_DISK_FULL: Final = "53100"
 # No row of ours breaks a CHECK. A row in the default partition meets the partition that is being made for it, whichever
 # of the two commits first.
 _PARTITIONING: Final = frozenset({"23514"})
@@ -82,6 +90,10 @@ def from_postgres(error: asyncpg.PostgresError) -> ProfileError:
     group = state[:2]
     if state in _TOO_MUCH:
         return TooMuchAtOnceError(f"PostgreSQL could not do so much at once (SQLSTATE {state}).")
+    if state == _DISK_FULL:
+        return FullError(
+            f"PostgreSQL has no disk space left (SQLSTATE {state}): make room on the primary, and it goes on by itself."
+        )
     if state in _PARTITIONING:
         return TransientError(
             f"A partition of points came at the same time (SQLSTATE {state}); the next attempt sees it."

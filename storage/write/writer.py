@@ -15,7 +15,7 @@ from typing import Any, Final
 import asyncpg
 
 from app.core.clock import Clock
-from app.core.errors import InvalidError, TooMuchAtOnceError, TransientError
+from app.core.errors import FullError, InvalidError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.models import Batch, Changes, EdgeRow, PropertyRow, RemovedEdge, TemporalRow
 from app.core.pieces import Pieces
@@ -32,6 +32,7 @@ from storage.write.changes import Effects, changes_of
 from storage.write.entity_limits import EntitiesTooLargeError, EntityLimits
 from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.refused_values import refused_rows
+from storage.write.room import Room
 
 _PARTITIONS_AHEAD: Final = timedelta(days=366)
 _COPIED_AT_ONCE: Final = 250  # rows, which take some microseconds each to encode
@@ -51,6 +52,7 @@ class PostgresWriter:
         partition_months_from: str,
         limits: EntityLimits,
         provenance: bool,
+        room: Room,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool
@@ -63,6 +65,7 @@ class PostgresWriter:
         self._known_months: set[datetime] = set()
         self._topics = SourceTopics() if provenance else None
         self._hooks = hooks
+        self._room = room
 
     async def now(self) -> datetime:
         return await primary_clock(self._pool, acquire_timeout_s=self._acquire_timeout_s)
@@ -73,6 +76,15 @@ class PostgresWriter:
             self._topics.forget()
 
     async def write(self, batch: Batch) -> Changes:
+        try:
+            changes = await self._write(batch)
+        except FullError as error:
+            self._room.lacks(str(error))
+            raise
+        self._room.found()
+        return changes
+
+    async def _write(self, batch: Batch) -> Changes:
         effects = Effects()
         async with self._invalidations.commit() as commit:
             with translated():

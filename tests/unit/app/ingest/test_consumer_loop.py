@@ -218,6 +218,24 @@ async def test_the_probe_tells_a_stall(processor: FakeProcessor, monkeypatch: py
     assert moving.ready
 
 
+async def test_the_probe_says_why_the_latest_attempt_failed(
+    processor: FakeProcessor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = loop_of(processor)
+    seen: list[str] = []
+
+    async def look(seconds: float) -> None:
+        seen.extend(state.detail for state in await loop.check())
+
+    loop._retries = RetryPolicy(attempts=3, sleep=look)
+    processor.errors = [TransientError("PostgreSQL has no disk space left.")]
+    await loop.add(FakeFetch("a", processor.acks, size=20))
+    await loop.drain()
+    assert len(seen) == 1
+    assert seen[0].endswith("; the latest attempt failed: PostgreSQL has no disk space left.")
+    assert [state.detail for state in await loop.check()] == ["idle"]
+
+
 async def test_all_attempts_together_are_bounded(processor: FakeProcessor) -> None:
     processor.errors = [TransientError("down") for _ in range(100)]
     loop = ConsumerLoop(

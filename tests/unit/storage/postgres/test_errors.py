@@ -1,7 +1,14 @@
 import asyncpg
 import pytest
 
-from app.core.errors import FatalError, InvalidError, ProfileError, TooMuchAtOnceError, TransientError
+from app.core.errors import (
+    FatalError,
+    FullError,
+    InvalidError,
+    ProfileError,
+    TooMuchAtOnceError,
+    TransientError,
+)
 from storage.postgres.errors import translated
 
 
@@ -19,7 +26,7 @@ def raised(error: Exception) -> ProfileError:
         (asyncpg.AdminShutdownError("x"), TransientError),
         (asyncpg.CannotConnectNowError("x"), TransientError),
         (asyncpg.TooManyConnectionsError("x"), TransientError),
-        (asyncpg.DiskFullError("x"), TransientError),
+        (asyncpg.DiskFullError("x"), FullError),
         (asyncpg.ConnectionDoesNotExistError("x"), TransientError),
         (asyncpg.ReadOnlySQLTransactionError("x"), TransientError),
         (asyncpg.InterfaceError("x"), TransientError),
