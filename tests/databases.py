@@ -46,7 +46,6 @@ _PRINT: Final = """
         UNION ALL SELECT datconnlimit::text FROM pg_database
                   WHERE datname = current_database()
         UNION ALL SELECT s::text FROM schema_migrations s
-        UNION ALL SELECT c::text FROM partman.part_config c
     ) AS schema (line)
 """
 _PARTITIONS: Final = "SELECT array_agg(oid) FROM pg_class WHERE relispartition AND relkind = 'r'"

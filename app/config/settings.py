@@ -106,12 +106,6 @@ class Settings(BaseSettings):
         default=SecretStr("development"),
         description="keys the hashes of erased entities; set it before the first erasure and keep it",
     )
-    partition_months_from: str = Field(
-        default="1990-01",
-        pattern=r"^\d{4}-\d\d$",
-        description="temporal rows from this month to a year ahead get monthly partitions, made on demand and "
-        "twelve for a flush at most; all others go to the default partition",
-    )
     temporal_retention_months: int | None = Field(
         default=None, ge=1, description="older temporal rows are left out of answers; unset: none"
     )

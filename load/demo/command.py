@@ -169,7 +169,6 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
         ("entities", rows.entities),
         ("edges", rows.edges),
         ("temporal_properties", rows.temporal),
-        ("… of them in the default partition", rows.default_partition),
     ):
         console.say(f"  {label:<36}{count:>10,} rows")
     console.say("  (offsets count the markers of transactions too)")

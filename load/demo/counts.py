@@ -17,7 +17,6 @@ class RowCounts:
     edges: int
     temporal: int
     payments: int
-    default_partition: int
 
 
 async def rows(dsn: str, *, known: Sequence[str]) -> RowCounts:
@@ -29,7 +28,6 @@ async def rows(dsn: str, *, known: Sequence[str]) -> RowCounts:
             SELECT (SELECT count(*) FROM entities) AS entities,
                    (SELECT count(*) FROM edges WHERE removed_at IS NULL) AS edges,
                    (SELECT count(*) FROM temporal_properties) AS temporal,
-                   (SELECT count(*) FROM temporal_properties_default) AS default_partition,
                    (SELECT coalesce(sum((t.value ->> 'transaction_count')::bigint), 0)
                     FROM temporal_properties t JOIN entities e ON e.id = t.entity_id
                     WHERE t.key = 'payments' AND t.granularity = 'month'

@@ -114,7 +114,6 @@ async def fill(data: World, settings: Settings, *, bulk_size: int, writers: int)
     started = time.monotonic()
     pool = await connect(settings, writers)
     try:
-        await _prepare_partitions(pool, data)
         pace = {"bulk_size": bulk_size, "writers": writers}
         counts = [
             await _load(pool, ENTITIES, map(entity_row, data.nodes()), data.count_nodes(), **pace),
@@ -181,15 +180,6 @@ async def connect(settings: Settings, size: int) -> "Pool":
         await pool.close()
         raise LoadError("The database has no tables yet; run `make up`, or `python -m app migrate`, first.")
     return pool
-
-
-async def _prepare_partitions(pool: "Pool", data: World) -> None:
-    """Make the monthly partitions, which a row does not make by itself: it would go to the default one."""
-    months = sorted({start for start, _ in data.periods()})
-    try:
-        await pool.execute("SELECT ensure_temporal_partitions($1::timestamptz[])", months)
-    except asyncpg.UndefinedFunctionError:
-        raise LoadError("The schema is an older one; `python -m app migrate` brings it up to date.") from None
 
 
 async def _load(

@@ -23,7 +23,6 @@ from storage.write.erasure_ledger import ErasureLedger
 _OLDEST: Final = 150_000
 _MAX_SKEW_S: Final = 1.0
 _MAX_LAG_BYTES: Final = 64 * 1024 * 1024
-_MANY_IN_DEFAULT: Final = 100_000
 _MAX_STILL_S: Final = 600.0
 _TIMEOUT_S: Final = 10.0
 
@@ -211,16 +210,6 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
             well=not row["partial"],
             what=f"{row['partial']} tables without whole old rows" if row["partial"] else "full",
             mend="`ALTER TABLE … REPLICA IDENTITY FULL` on each: events lack their old values",
-        ),
-        judged(
-            "postgres.partitions",
-            well=bool(row["next_month"]) and row["in_default"] <= _MANY_IN_DEFAULT,
-            what=f"pg_partman {row['partman']}, next month's is {'there' if row['next_month'] else 'missing'}, "
-            f"{row['in_default'] if row['in_default'] <= _MANY_IN_DEFAULT else 'over 100000'} rows in the default one",
-            mend="`SELECT partman.run_maintenance('public.temporal_properties')`; flushes make missing ones; rows in "
-            "the default partition are outside PROFILE_PARTITION_MONTHS_FROM and a year ahead, or of many new months "
-            "at once",
-            level=Level.WARN,
         ),
         _deletions(deletions, has_room=has_room),
     ]

@@ -19,19 +19,12 @@ SELECT current_setting('server_version_num')::int AS version_number, current_set
 SELECT current_setting('synchronous_commit') AS synchronous_commit, current_setting('transaction_isolation') AS isolation;
 
 -- name: doctor_schema
--- What change data capture needs of the schema: tables that $1, the publication, lacks, tables and partitions whose old
--- rows are not whole, whether this month has a partition, and rows in the default partition, 100,001 at most.
+-- What change data capture needs of the schema: tables that $1, the publication, lacks, and tables whose old rows are not
+-- whole.
 SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1) AS published,
        (SELECT array_agg(name) FROM unnest(ARRAY['entities', 'edges', 'temporal_properties']) AS name
         WHERE NOT EXISTS (SELECT FROM pg_publication_tables WHERE pubname = $1 AND tablename = name)) AS unpublished,
-       (SELECT count(*) FROM pg_class AS c
-        WHERE c.relreplident <> 'f' AND (c.oid IN ('public.entities'::regclass, 'public.edges'::regclass)
-              OR c.oid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'public.temporal_properties'::regclass)))
-           AS partial,
-       (SELECT extversion FROM pg_extension WHERE extname = 'pg_partman') AS partman,
-       EXISTS (SELECT FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-               WHERE i.inhparent = 'public.temporal_properties'::regclass
-                 AND pg_get_expr(c.relpartbound, c.oid) LIKE format('FOR VALUES FROM (''%s'')%%',
-                       to_char(date_trunc('month', now() AT TIME ZONE 'UTC' + interval '1 month'),
-                               'YYYY-MM-DD HH24:MI:SS') || '+00')) AS next_month,
-       (SELECT count(*) FROM (SELECT FROM temporal_properties_default LIMIT 100001) AS d) AS in_default;
+       (SELECT count(*) FROM pg_class
+        WHERE relreplident <> 'f'
+          AND oid IN ('public.entities'::regclass, 'public.edges'::regclass, 'public.temporal_properties'::regclass))
+           AS partial;

@@ -374,10 +374,6 @@ CROSS JOIN LATERAL (
 -- Which of these JSON texts PostgreSQL does not take, and the SQLSTATE. $1 texts; `ord` are positions from 1.
 SELECT ord, state FROM refused_values($1::text[]);
 
--- name: ensure_partitions
--- Make the monthly partitions of these months where they are missing. $1 starts of months.
-SELECT ensure_temporal_partitions($1::timestamptz[]);
-
 -- name: flush_position
 -- The WAL position that is safely on disk, as a number. After a commit on the same connection it covers that commit.
 SELECT (pg_current_wal_flush_lsn() - '0/0')::bigint;

@@ -7,14 +7,13 @@ the position → invalidate. A batch that changes nothing ends at the comparison
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
 import asyncpg
 
-from app.core.clock import Clock
 from app.core.errors import FullError, InvalidError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.models import Batch, Changes, EdgeRow, PropertyRow, RemovedEdge, TemporalRow
@@ -34,7 +33,6 @@ from storage.write.erasure_ledger import ErasureLedger, spelled_ends
 from storage.write.refused_values import refused_rows
 from storage.write.room import Room
 
-_PARTITIONS_AHEAD: Final = timedelta(days=366)
 _COPIED_AT_ONCE: Final = 250  # rows, which take some microseconds each to encode
 
 
@@ -46,10 +44,8 @@ class PostgresWriter:
         pool: asyncpg.Pool,
         invalidations: PendingInvalidations,
         ledger: ErasureLedger,
-        clock: Clock,
         *,
         acquire_timeout_s: float,
-        partition_months_from: str,
         limits: EntityLimits,
         provenance: bool,
         room: Room,
@@ -58,11 +54,8 @@ class PostgresWriter:
         self._pool = pool
         self._invalidations = invalidations
         self._ledger = ledger
-        self._clock = clock
         self._acquire_timeout_s = acquire_timeout_s
-        self._partitions_from = datetime.fromisoformat(f"{partition_months_from}-01").replace(tzinfo=UTC)
         self._limits = limits
-        self._known_months: set[datetime] = set()
         self._topics = SourceTopics() if provenance else None
         self._hooks = hooks
         self._room = room
@@ -89,7 +82,6 @@ class PostgresWriter:
         async with self._invalidations.commit() as commit:
             with translated():
                 async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
-                    await self._ensure_partitions(connection, batch.temporal)
                     topics = await self._topics.of(connection, batch.properties) if self._topics else None
                     try:
                         await self._transaction(connection, batch, effects, topics, commit)
@@ -177,16 +169,6 @@ class PostgresWriter:
             effects.add(await connection.fetch(query("merge_staged"), True, *sizes))
         if removed[0]:
             effects.add(await connection.fetch(query("remove_edges"), *removed))
-
-    async def _ensure_partitions(self, connection: Connection, rows: Sequence[TemporalRow]) -> None:
-        # Before the flush, since a partition is made for good whatever becomes of the rows.
-        limit = self._clock.now() + _PARTITIONS_AHEAD
-        starts = {row.period_start for row in rows if self._partitions_from <= row.period_start < limit}
-        named = {(start.year, start.month) for start in starts}
-        months = {datetime(year, month, 1, tzinfo=UTC) for year, month in named} - self._known_months
-        if months:
-            await connection.execute(query("ensure_partitions"), sorted(months))
-            self._known_months |= months
 
 
 async def _stage(connection: Connection, batch: Batch, topics: Mapping[str, int] | None) -> None:

@@ -37,7 +37,6 @@ async def test_all_is_well_but_what_is_taken_away(
     assert wrong <= {"cdc", "cdc.connector"}
     assert {
         "postgres.session",
-        "postgres.partitions",
         "postgres.replica-2.lag",
         "kafka",
         "clock",

@@ -83,9 +83,7 @@ async def test_a_large_value_that_was_not_touched(pipeline: Pipeline, sql: Conne
 async def test_large_values_of_points_and_edges_that_were_not_touched(
     pipeline: Pipeline, sql: Connection
 ) -> None:
-    """Each partition has an identity of its own: that of the default one, and of one that was made on demand."""
     user = await entity(sql, "user", "u-1")
-    await sql.execute("SELECT ensure_temporal_partitions(ARRAY['2011-06-01Z'::timestamptz])")
     for month in ("1997-01-01Z", "2011-06-01Z"):
         await sql.execute(_POINT, user, month, json.dumps(LARGE))
     await sql.execute(
@@ -100,31 +98,6 @@ async def test_large_values_of_points_and_edges_that_were_not_touched(
     assert [sorted(properties) for properties in moved] == [["reference_date"], ["reference_date"]]
     renamed = [b["data"]["properties"] for h, b in events if h["event_type"] == "relationship_updated"]
     assert [sorted(properties) for properties in renamed] == [["relationship_type"]]
-
-
-async def test_points_of_all_partitions_are_points_of_one_table(pipeline: Pipeline, sql: Connection) -> None:
-    user = await entity(sql, "user", "u-1")
-    months = ["1997-01-01Z", "2011-06-01Z"]
-    await sql.execute(
-        "SELECT ensure_temporal_partitions(ARRAY[$1::text::timestamptz])", months[1]
-    )  # the other is in the default partition
-    for month in months:
-        await sql.execute(_POINT, user, month, "1")
-    leaves = await sql.fetchval("SELECT count(DISTINCT tableoid) FROM temporal_properties")
-    assert leaves == 2
-    await sql.execute("UPDATE temporal_properties SET value = '2'")
-    await sql.execute("DELETE FROM temporal_properties")
-    events = await pipeline.events(changes=7, events=7)
-    assert [h["event_type"] for h, _ in events] == [
-        "entity_created",
-        *["temporal_data_created"] * 2,
-        *["temporal_data_updated"] * 2,
-        *["temporal_data_deleted"] * 2,
-    ]
-    assert sorted(h["point_idempotency_key"] for h, _ in events[3:5]) == months
-    changes = await read(pipeline.broker, pipeline.names.cdc, 7)
-    tables = {json.loads(change.value)["source"]["table"] for change in changes}
-    assert tables == {"entities", "temporal_properties"}
 
 
 async def test_a_new_column_does_not_stop_the_stream(pipeline: Pipeline, sql: Connection) -> None:

@@ -54,8 +54,8 @@ async def test_the_next_test_finds_no_row_number_or_slot(
     [
         "ALTER TABLE entities ADD COLUMN note text",
         "ALTER TABLE entities REPLICA IDENTITY DEFAULT",
-        "CREATE OR REPLACE FUNCTION set_leaf_replica_identity() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
-        "UPDATE partman.part_config SET premake = 9",
+        "CREATE OR REPLACE FUNCTION writers_lock() RETURNS bigint LANGUAGE sql AS 'SELECT 7::bigint'",
+        "ALTER PUBLICATION user_profile_cdc DROP TABLE edges",
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 65', current_database()); END $$",
     ],
 )

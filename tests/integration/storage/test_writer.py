@@ -158,43 +158,6 @@ async def test_of_a_point_the_later_date_then_the_higher_version_wins(stores: St
     assert row["idempotency_key"] == f"{entity_id}:k:month:2025-01"
 
 
-async def test_months_get_partitions_with_whole_old_rows(stores: Stores, db: Any) -> None:
-    dates = [
-        datetime(1997, 1, 5, tzinfo=UTC),
-        datetime(1997, 2, 5, tzinfo=UTC),
-        datetime(1, 1, 1, tzinfo=UTC),
-    ]
-    batches = [Batch(temporal=[point(f"u{n}", "k", "1", date=date) for date in dates]) for n in range(4)]
-    await asyncio.gather(*map(stores.writer.write, batches))
-    places = await db.fetch(
-        "SELECT t.tableoid::regclass::text AS place, c.relreplident::text AS identity, count(*) "
-        "FROM temporal_properties t JOIN pg_class c ON c.oid = t.tableoid GROUP BY 1, 2 ORDER BY 1"
-    )
-    assert [(row["identity"], row["count"]) for row in places] == [("f", 4)] * 3
-    assert places[0]["place"] == "temporal_properties_default"
-    assert "1997" in places[1]["place"]
-    assert (
-        await db.fetchval(
-            "SELECT count(*) FROM pg_inherits WHERE inhparent = 'temporal_properties'::regclass"
-        )
-        < 20
-    )
-    await db.execute("SELECT partman.run_maintenance('public.temporal_properties')")
-
-
-async def test_a_month_with_rows_in_the_default_partition_keeps_them_there(stores: Stores, db: Any) -> None:
-    entity_id = await db.fetchval("INSERT INTO entities (type, reference) VALUES ('user', 'a') RETURNING id")
-    await db.execute(
-        "INSERT INTO temporal_properties VALUES ($1, 'k', 'day', '1998-03-04', '1998-03-04', 0, '1', '')",
-        entity_id,
-    )
-    changes = await stores.writer.write(
-        Batch(temporal=[point("a", "k", "2", date=datetime(1998, 3, 9, tzinfo=UTC))])
-    )
-    assert changes.temporal_changed == 1
-    assert await db.fetchval("SELECT count(*) FROM temporal_properties_default") == 2
-
-
 async def test_concurrent_writers_lose_no_edge(stores: Stores, db: Any) -> None:
     """Five writers tell different edges among the same new entities."""
 
