@@ -42,6 +42,7 @@ from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.entity_directory import PostgresCommitLog, PostgresDirectory
 from storage.postgres.errors import translated
 from storage.postgres.pools import open_reader, open_writer, primary_clock
+from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replica_lag import ServerWatch, pool_figures
 from storage.postgres.replicas import ReadSource, Replica
 from storage.postgres.replication_slots import PostgresSlots
@@ -136,7 +137,14 @@ class Stores:
 
         self._ask(settings, primary, ledger, acquire_s)
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
-        self._source = source = ReadSource(primary, replicas, acquire_timeout_s=acquire_s, clock=clock)
+        queue = ReadQueue(
+            at_once=settings.postgres_pool_size * max(1, len(replicas)),
+            patience_s=settings.read_queue_s,
+            clock=clock,
+        )
+        self._source = source = ReadSource(
+            primary, replicas, acquire_timeout_s=acquire_s, clock=clock, queue=queue
+        )
         self.entities = PostgresEntityIndex(source)
         self.provenance = PostgresProvenance(source)
 

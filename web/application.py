@@ -121,7 +121,7 @@ def _budgets(application: web.Application, settings: Settings, clock: Clock) -> 
     for watched in (requests, downloads):
         application.cleanup_ctx.append(partial(_watch, watched))
     return {
-        Budget.USUAL: Bounds(deadlines=requests, room=Room(settings.web_max_in_flight)),
+        Budget.USUAL: Bounds(deadlines=requests, room=Room(settings.web_max_in_flight), in_order=True),
         Budget.EXPORT: Bounds(deadlines=downloads, room=Room(settings.web_max_exports)),
         Budget.STREAM: Bounds(deadlines=streams, room=nullcontext()),  # the feed counts them
         Budget.FREE: Bounds(deadlines=requests, room=nullcontext()),

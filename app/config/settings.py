@@ -102,6 +102,12 @@ class Settings(BaseSettings):
     postgres_pool_size: int = Field(default=8, ge=1)
     postgres_acquire_timeout_s: float = 5.0
     postgres_command_timeout_s: float = 30.0
+    read_queue_s: float = Field(
+        default=3.0,
+        gt=0,
+        description="since a request came, within which its reads of PostgreSQL have their turn: as many at a time as "
+        "the readers' pools have connections, in the order of requests; a 503 where that can't be",
+    )
     erasure_key: SecretStr = Field(
         default=SecretStr("development"),
         description="keys the hashes of erased entities; set it before the first erasure and keep it",

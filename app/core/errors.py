@@ -22,7 +22,11 @@ class FullError(TransientError):
 
 
 class BusyError(TransientError):
-    """This process does as much of it as it may. The message is fit for the client."""
+    """This process does as much of it as it may. The message is fit for the client, who may try again after a while."""
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidError(ProfileError):

@@ -111,6 +111,12 @@ READ_SECONDS: Final = Times("profile_read_seconds", "Time of one question to a s
 READ_FAILURES: Final = Counts(
     "profile_read_failures", "Questions that a server did not answer, by level", ["level"]
 )
+READS_WAITED: Final = Times(
+    "profile_read_wait_seconds", "From a read's question to its turn, where it had to wait", []
+)
+READS_REFUSED: Final = Counts(
+    "profile_reads_refused", "Reads that were refused with 503, since their turn would have come too late", []
+)
 UNVERIFIED: Final = Counts(
     "profile_reads_unverified",
     "Reads answered without knowing that they were fresh, with the primary away",

@@ -90,6 +90,7 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
             [
                 ("{{level}}", "sum by (level) (rate(profile_read_failures_total[5m]))"),
                 ("unverified", "sum(rate(profile_reads_unverified_total[5m]))"),
+                ("refused", "sum(rate(profile_reads_refused_total[5m]))"),
             ],
         ),
     ],

@@ -20,6 +20,7 @@ from app.observability.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.postgres.pools import Connection, asked
 from storage.postgres.positioned import Ask, Reached, moment, position
+from storage.postgres.read_queue import ReadQueue
 from storage.postgres.visibility import Visibility
 
 logger = logging.getLogger(__name__)
@@ -87,15 +88,25 @@ class Replica:
 
 
 class ReadSource:
-    """The primary and its replicas. Raises TransientError where none answers."""
+    """The primary and its replicas. Raises TransientError where none answers, BusyError where too much is asked.
+
+    Data is read in the turns of `queue`; positions, which the cache's rules need, are not.
+    """
 
     def __init__(
-        self, primary: asyncpg.Pool, replicas: Sequence[Replica], *, acquire_timeout_s: float, clock: Clock
+        self,
+        primary: asyncpg.Pool,
+        replicas: Sequence[Replica],
+        *,
+        acquire_timeout_s: float,
+        clock: Clock,
+        queue: ReadQueue,
     ) -> None:
         self._primary = primary
         self._replicas = list(replicas)
         self._acquire_timeout_s = acquire_timeout_s
         self._clock = clock
+        self._queue = queue
         self._visibility = Visibility()
         # Its cooldown keeps requests from waiting for a primary that is known to be down.
         self._primary_breaker = Breaker(clock, cooldown_s=COOLDOWN_S)
@@ -124,6 +135,10 @@ class ReadSource:
 
         Raises TransientError where nothing that reached the token answers.
         """
+        async with self._queue.turn():
+            return await self._read(ask, reach, token)
+
+    async def _read(self, ask: Ask[T], reach: int | None, token: int) -> Read[T]:
         if reach is None:
             return await self._unverified(ask, None, token)
         least = max(reach, position_of(token))
@@ -134,12 +149,16 @@ class ReadSource:
             if read is not None:
                 return read
         try:
-            return await self._shown_by_primary(await self.read_primary(ask), ask, token)
+            return await self._shown_by_primary(await self._read_primary(ask), ask, token)
         except TransientError:
             return await self._unverified(ask, least, token)
 
     async def read_primary(self, ask: Ask[T]) -> Read[T]:
         """What the primary holds now. Raises TransientError where it does not answer."""
+        async with self._queue.turn():
+            return await self._read_primary(ask)
+
+    async def _read_primary(self, ask: Ask[T]) -> Read[T]:
         return self._of_primary(await self._on_primary(ask, PRIMARY_TIMEOUT_S))
 
     def _of_primary(self, found: Reached[T]) -> Read[T]:
@@ -169,7 +188,7 @@ class ReadSource:
             if self._of_primary(await self._on_primary(_moment, POSITION_TIMEOUT_S)).position >= position_of(
                 token
             ):
-                return await self.read_primary(ask)
+                return await self._read_primary(ask)
         raise TransientError("The primary does not show yet what a replica has shown to the token's client.")
 
     async def _try_replica(self, replica: Replica, ask: Ask[T], least: int) -> Read[T] | None:

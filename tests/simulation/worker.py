@@ -14,6 +14,7 @@ from storage.cache.leases import SharedLevel
 from storage.cache.lookups import lookups_of
 from storage.cache.memory import Memory, MemoryCache
 from storage.cache.refresh_ahead import Renewal
+from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replicas import ReadSource, Replica
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader
@@ -59,6 +60,7 @@ class Worker:
             [Replica(f"replica {n}", server, clock) for n, server in enumerate(cluster.replicas)],  # type: ignore[arg-type]
             acquire_timeout_s=1,
             clock=clock,
+            queue=ReadQueue(at_once=4, patience_s=60, clock=clock),
         )
         shared = SharedLevel(cluster.level, self.pending, self.source)
         fragments = FragmentLoader(self.memory, shared, KEYSPACE, self.source, clock, node_budget=100)

@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import HttpVersion11, web
 
 from app.core.api_keys import Scope
+from app.core.arrival import ARRIVED_AT
 from app.core.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
 from app.core.log_events import LogEvent
 from app.observability import tracing
@@ -53,10 +54,14 @@ Expectation = Callable[[web.Request], Awaitable[web.StreamResponse | TreeRespons
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What a kind of requests may take: time, and how many there may be at once."""
+    """What a kind of requests may take: time, and how many there may be at once.
+
+    `in_order`: what they read is read in the order of their arrival; else each read counts from when it begins.
+    """
 
     deadlines: Deadlines
     room: AbstractContextManager[None]
+    in_order: bool = False
 
 
 def guarded(
@@ -72,13 +77,14 @@ def guarded(
 
     `scope` is what a key needs where the gate is closed; None is for everybody.
     """
-    deadlines, room = bounds.deadlines, bounds.room
+    deadlines, room, in_order = bounds.deadlines, bounds.room, bounds.in_order
     clock = services.clock
     accesses = Accesses(services.observe)
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
+        ARRIVED_AT.set(started if in_order else None)
         try:
             with deadlines.begin(started), room:
                 if scope is not None:
@@ -158,7 +164,7 @@ def _answer(request: web.Request, route: str, request_id: str, error: Exception)
                 members["candidates"] = error.candidates
         case BusyError():
             name, detail = "unavailable", str(error)
-            headers["Retry-After"] = _RETRY_AFTER_S
+            headers["Retry-After"] = str(error.retry_after_s)
         case TransientError():
             name, detail = "unavailable", "A dependency is not available now; try again in a moment."
             headers["Retry-After"] = _RETRY_AFTER_S

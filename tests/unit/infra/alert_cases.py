@@ -130,6 +130,13 @@ CASES = (
         ),
     ),
     Case(
+        alert="ReadsRefused",
+        at="12m",
+        firing={'profile_reads_refused_total{instance="w:1"}': "0+5x20"},
+        summary="More is being read of PostgreSQL than it answers in time, and some of it is refused.",
+        silent=({'profile_reads_refused_total{instance="w:1"}': "9+0x20"},),
+    ),
+    Case(
         alert="ReadsUnverified",
         at="8m",
         firing={'profile_reads_unverified_total{instance="w:1"}': "0+5x20"},

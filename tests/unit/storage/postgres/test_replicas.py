@@ -11,6 +11,7 @@ from app.core.errors import BusyError, FatalError, TransientError
 from storage.postgres import replicas
 from storage.postgres.positioned import Reached, moment
 from storage.postgres.queries import query
+from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replicas import COOLDOWN_S, Read, ReadSource, Replica
 from tests.unit.storage.fakes import ManualClock
 
@@ -72,6 +73,7 @@ class World:
             [Replica(s.name, s, self.clock) for s in (self.one, self.two)],  # type: ignore[arg-type]
             acquire_timeout_s=1,
             clock=self.clock,
+            queue=ReadQueue(at_once=100, patience_s=60, clock=self.clock),
         )
 
 

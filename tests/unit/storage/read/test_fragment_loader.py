@@ -8,6 +8,7 @@ import pytest
 
 from app.core.errors import TransientError
 from storage.cache.keyspace import CacheKey
+from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replicas import ReadSource, Replica
 from storage.read.outcome import Reading
 from tests.unit.storage.fakes import Mark, nothing
@@ -467,6 +468,7 @@ async def test_a_token_does_not_make_a_fence(world: World) -> None:
         [Replica("replica", Pool(world.source.replica), world.clock)],  # type: ignore[arg-type]
         acquire_timeout_s=1,
         clock=world.clock,
+        queue=ReadQueue(at_once=100, patience_s=60, clock=world.clock),
     )
     world.fragments._source = real
     world.fragments._shared._source = real
