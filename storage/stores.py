@@ -21,7 +21,7 @@ from app.ports.erasure import ErasureTransfer, LetterRegister, LogNotes, Publish
 from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
-from app.ports.writing import PlaceholderMerger, ProfilePreview, ProfileWriter
+from app.ports.writing import PlaceholderMerger, PointExpiry, ProfilePreview, ProfileWriter
 from storage.audit.auditor import CacheAuditor
 from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
 from storage.audit.trees import AuditedTrees
@@ -61,6 +61,7 @@ from storage.redis.cluster import RedisNodes
 from storage.redis.security import RedisSecurity
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
+from storage.write.old_points import OldPoints
 from storage.write.pace import Pieces
 from storage.write.placeholders import PostgresPlaceholderMerger
 from storage.write.preview import PostgresPreview
@@ -89,6 +90,7 @@ class Stores:
     entities: EntityIndex
     provenance: ProvenanceReader
     placeholders: PlaceholderMerger
+    old_points: PointExpiry
     invalidator: CacheInvalidator
     invalidations: PendingInvalidations
     commit_log: CommitLog
@@ -272,6 +274,7 @@ class Stores:
         self.erasure_transfer = PostgresErasureTransfer(
             writer, pending, ledger, piece_rows=pieces.rows, acquire_timeout_s=acquire_s
         )
+        self.old_points = OldPoints(writer, pending, clock, acquire_timeout_s=acquire_s)
         self.placeholders = PostgresPlaceholderMerger(
             writer, pending, acquire_timeout_s=acquire_s, pieces=pieces, hooks=hooks
         )

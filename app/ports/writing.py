@@ -40,6 +40,20 @@ class ProfilePreview(Protocol):
         ...
 
 
+class PointExpiry(Protocol):
+    """Deletes points that are older than they are kept."""
+
+    async def expire(self, before: datetime) -> int:
+        """Delete points whose reference date is before this one, and return how many.
+
+        No change of a point that old is published from now on, for good: a later call with an earlier date leaves that
+        as it is. It works in transactions of some entities, each of which waits while replication slots hold much WAL;
+        after an interruption another call goes on. Caches are told after each commit. Raises TransientError (a slot
+        that does not move, too) or FatalError.
+        """
+        ...
+
+
 class PlaceholderMerger(Protocol):
     """Merges placeholders of type `unknown` into the one typed entity of their reference."""
 

@@ -113,6 +113,33 @@ BEGIN
 END
 $$;
 
+-- From which reference date on changes of points are published: what is older is deleted without an event. It never goes
+-- back, since what was deleted meanwhile would be missed.
+CREATE TABLE points_published_from (
+    one            boolean PRIMARY KEY DEFAULT true CHECK (one),
+    reference_date timestamptz NOT NULL
+);
+CREATE FUNCTION publish_points_from(first timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql SET timezone = 'UTC' SET datestyle = 'ISO' AS $$
+DECLARE
+    found record;
+    bound timestamptz;
+BEGIN
+    INSERT INTO points_published_from AS p (reference_date) VALUES (first)
+    ON CONFLICT (one) DO UPDATE SET reference_date = greatest(p.reference_date, excluded.reference_date)
+    RETURNING reference_date INTO bound;
+    FOR found IN
+        SELECT p.pubname FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+        WHERE r.prrelid = 'public.temporal_properties'::regclass
+    LOOP
+        EXECUTE format('ALTER PUBLICATION %I DROP TABLE public.temporal_properties', found.pubname);
+        EXECUTE format('ALTER PUBLICATION %I ADD TABLE public.temporal_properties WHERE (reference_date >= %L::timestamptz)',
+                       found.pubname, bound);
+    END LOOP;
+    RETURN bound;
+END
+$$;
+
 -- The copy takes the place of the partitions, in a transaction of milliseconds; it tries for the lock again and again,
 -- rather than have all wait behind it. Then the partitions are dropped, each for itself. What was interrupted goes on.
 CREATE PROCEDURE place_points() LANGUAGE plpgsql AS $$

@@ -99,3 +99,23 @@ def test_wrong_usage_of_the_audit_is_code_2(arguments: list[str], capsys: pytest
         main(["audit", *arguments])
     assert ended.value.code == 2
     assert f"{arguments[1]!r} is not a number of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "Give --before"),
+        (["--before", "2999-01-01"], "Give --before"),
+        (["--before", "soon"], "--before"),
+    ],
+)
+def test_wrong_usage_of_the_expiry_is_code_2(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        code = main(["expire-points", *arguments])
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 2
+    told = capsys.readouterr()
+    assert says in told.out + told.err

@@ -1,0 +1,58 @@
+"""`python -m app expire-points`: delete points that are older than they are kept, without events."""
+
+import argparse
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from app.config.settings import Settings
+from app.core import dates
+from app.core.errors import InvalidError
+
+_DAYS_OF_MONTH = 31
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `expire-points`; it sets `run`."""
+    command = commands.add_parser(
+        "expire-points",
+        help="delete points that are older than they are kept, without events",
+        description="Deletes points whose reference date is before a date. That gives no domain events, and from then "
+        "on no change of a point that old gives one. May be interrupted and repeated, beside workers.",
+    )
+    command.add_argument(
+        "--before",
+        type=_date,
+        help="an RFC 3339 date or time; without it, PROFILE_TEMPORAL_RETENTION_MONTHS (of 31 days) ago",
+    )
+    command.set_defaults(run=_run)
+
+
+def _date(text: str) -> datetime:
+    try:
+        return dates.parse(text, field="--before")
+    except InvalidError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _run(args: argparse.Namespace) -> int:
+    settings = Settings()
+    now = datetime.now(UTC)
+    before: datetime | None = args.before
+    if before is None and settings.temporal_retention_months is not None:
+        before = now - timedelta(days=_DAYS_OF_MONTH * settings.temporal_retention_months)
+    if before is None or before > now:
+        print("Give --before, a date that is not in the future, or set PROFILE_TEMPORAL_RETENTION_MONTHS.")
+        return 2
+    print(f"{asyncio.run(_expire(settings, before))} points from before {dates.to_text(before)} deleted.")
+    return 0
+
+
+async def _expire(settings: Settings, before: datetime) -> int:
+    from storage.stores import Stores  # noqa: PLC0415 — only this command needs it
+
+    # It has no role, so it listens to no notifications and keeps nothing in memory.
+    stores = await Stores.open(settings.model_copy(update={"roles": []}))
+    try:
+        return await stores.old_points.expire(before)
+    finally:
+        await stores.close()
