@@ -105,7 +105,7 @@ class Databases:
             connection = await asyncpg.connect(self._settings.postgres_dsn(database=name))
             try:
                 self._print = await connection.fetchval(_PRINT)
-                self._partitions = await connection.fetchval(_PARTITIONS)
+                self._partitions = await connection.fetchval(_PARTITIONS) or []
                 for (table,) in await connection.fetch(_FILLED):
                     self._rows[table] = await connection.fetchval(f"SELECT json_agg(t) FROM {table} t")
             finally:

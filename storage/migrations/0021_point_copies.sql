@@ -199,7 +199,8 @@ BEGIN
     -- Nothing of ours needs pg_partman any more.
     IF to_regclass('partman.part_config') IS NOT NULL AND NOT EXISTS (SELECT FROM partman.part_config) THEN
         BEGIN
-            DROP EXTENSION pg_partman;
+            DROP EXTENSION IF EXISTS pg_partman;
+            DROP TABLE IF EXISTS partman.part_config;  -- of a server without it
             DROP SCHEMA partman;
         EXCEPTION WHEN insufficient_privilege OR dependent_objects_still_exist THEN
             RAISE NOTICE 'pg_partman stays: %', SQLERRM;

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import asyncpg
 
 from app.core.errors import FatalError, TransientError
 from storage.postgres.errors import translated
+from storage.postgres.without_partman import FIRST, without_partman
 
 DIRECTORY: Final = Path(__file__).parents[1] / "migrations"
 _LOCK: Final = 0x7570_6D69_6772
@@ -38,6 +39,7 @@ RESET lock_timeout;
 """
 # Through jsonb, since a ledger of version 0.1.0 has no column `needs`.
 _APPLIED: Final = "SELECT name, sha256, to_jsonb(m) ->> 'needs' AS needs FROM schema_migrations AS m"
+_HAS_PARTMAN: Final = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_partman')"
 _RECORD: Final = "INSERT INTO schema_migrations (name, sha256, needs) VALUES ($1, $2, $3)"
 
 
@@ -161,6 +163,8 @@ async def _applied(connection: asyncpg.Connection) -> dict[str, Applied]:
 
 async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
     record = (_RECORD, migration.name, migration.sha256, migration.needs)
+    if migration.name == FIRST and not await connection.fetchval(_HAS_PARTMAN):
+        migration = replace(migration, sql=without_partman(migration.sql))
     try:
         if migration.sql.startswith(_NO_TRANSACTION):
             await connection.execute(migration.sql)

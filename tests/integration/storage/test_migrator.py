@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -31,6 +32,41 @@ async def test_several_starters_apply_each_file_once(empty: str) -> None:
     assert sorted(name for names in applied for name in names) == [
         p.stem for p in sorted(DIRECTORY.glob("*.sql"))
     ]
+    await require_current(empty)
+
+
+SCHEMA = """
+SELECT string_agg(line, chr(10) ORDER BY line) FROM (
+    SELECT format('%s %s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull,
+                  pg_get_expr(d.adbin, d.adrelid)) AS line
+    FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+    LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
+    WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0
+    UNION ALL SELECT format('%s %s', oid::regprocedure, md5(prosrc)) FROM pg_proc
+              WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s %s', relname, relkind, relreplident) FROM pg_class
+              WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT format('%s %s', pubname, tablename) FROM pg_publication_tables
+    UNION ALL SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'
+    UNION ALL SELECT evtname FROM pg_event_trigger
+) AS schema
+"""
+
+
+async def test_a_server_without_pg_partman_gets_the_same_schema(
+    empty: str, monkeypatch: pytest.MonkeyPatch, db: Any
+) -> None:
+    monkeypatch.setattr("storage.postgres.migrator._HAS_PARTMAN", "SELECT false")
+    with_it = await db.fetchval(SCHEMA)
+    await migrate(empty)
+    connection = await asyncpg.connect(empty)
+    try:
+        assert await connection.fetchval(SCHEMA) == with_it
+        assert (
+            await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'pg_partman'") == 0
+        )
+    finally:
+        await connection.close()
     await require_current(empty)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
-from app.core.errors import FatalError
+from app.core.errors import FatalError, TransientError
 from infra.settings import InfraSettings
 from storage.postgres.migrator import DIRECTORY, migrate
 from tests.stack import drop_database
@@ -189,3 +189,55 @@ async def test_it_waits_for_replication_slots_and_says_which_one_does_not_move(
     await migrate(dsn, tmp_path)
     assert await db.fetchval("SELECT count(*) FROM points") == ENTITIES * 2 * 19
     await db.close()
+
+
+async def test_what_is_being_erased_is_not_copied_back(dsn: str, tmp_path: Path) -> None:
+    db, erasing, copying = [await asyncpg.connect(dsn) for _ in range(3)]
+    await migrate(dsn, up_to(tmp_path, "0022"))
+    async with erasing.transaction():
+        await erasing.execute("SELECT pg_advisory_xact_lock(writers_lock())")
+        await erasing.execute("DELETE FROM temporal_properties WHERE entity_id = 3")
+        copy = asyncio.create_task(copying.execute("CALL copy_points(at_once => 10000, patience => '1 min')"))
+        waits = "SELECT wait_event_type IN ('Lock', 'Client') FROM pg_stat_activity WHERE pid = $1 AND query ~ 'CALL'"
+        async with asyncio.timeout(20):
+            while not await db.fetchval(waits, copying.get_server_pid()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    await copy
+    assert await db.fetchval("SELECT count(*) FROM points WHERE entity_id = 3") == 0
+    assert await db.fetchval("SELECT count(*) FROM points") == (ENTITIES - 1) * 2 * 19
+    for connection in (db, erasing, copying):
+        await connection.close()
+
+
+async def test_partitions_are_dropped_after_an_interruption(dsn: str, tmp_path: Path) -> None:
+    db, looking = [await asyncpg.connect(dsn) for _ in range(2)]
+    await migrate(dsn, up_to(tmp_path, "0023"))
+    left = "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass('temporal_properties_by_month')"
+    async with looking.transaction():
+        await looking.fetch("SELECT FROM temporal_properties WHERE period_start >= '2024-12-01Z' LIMIT 1")
+        partition = await looking.fetchval(
+            "SELECT relation::regclass::text FROM pg_locks WHERE pid = pg_backend_pid() "
+            "AND relation::regclass::text ~ '2024_12$|202412'"
+        )
+        await looking.execute("ROLLBACK; BEGIN")
+        await looking.execute(f"LOCK TABLE {partition} IN ACCESS SHARE MODE")
+        migrating = asyncio.create_task(migrate(dsn))
+        blocked = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        async with asyncio.timeout(30):
+            while (pid := await db.fetchval(blocked)) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert await db.fetchval("SELECT count(*) FROM temporal_properties") == ENTITIES * 2 * 19, (
+            "it is in its place"
+        )
+        await db.execute("SELECT pg_terminate_backend($1)", pid)
+        with pytest.raises((FatalError, TransientError, asyncpg.PostgresError, OSError)):
+            await migrating
+    assert await db.fetchval(left) > 0
+    assert await migrate(dsn) == ["0023_points_in_one_table"]
+    assert await db.fetchval(
+        "SELECT to_regclass('temporal_properties_by_month') IS NULL AND to_regnamespace('partman') IS NULL"
+    )
+    await db.close()
+    await looking.close()
