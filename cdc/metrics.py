@@ -10,6 +10,9 @@ EVENTS: Final = Counter(
 SKIPPED: Final = Counter(
     "profile_cdc_skipped", "CDC records that gave no domain event, without being wrong", ["reason"]
 )
+NOTES: Final = Counter(
+    "profile_cdc_notes", "Notes of what consumers know that the broker acknowledged", ["change"]
+)
 LAG: Final = Gauge(
     "profile_cdc_lag_seconds", "Age of the newest change when its domain events were acknowledged"
 )

@@ -18,6 +18,7 @@ from app.ports.api_keys import KeyStore
 from app.ports.caching import Auditor, CommitLog
 from app.ports.capture import ReplicationSlots
 from app.ports.erasure import ErasureTransfer, LetterRegister, LogNotes, PublishFence
+from app.ports.events import NoteRegister
 from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
@@ -42,6 +43,7 @@ from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.entity_directory import PostgresCommitLog, PostgresDirectory
 from storage.postgres.errors import translated
 from storage.postgres.pools import open_reader, open_writer, primary_clock
+from storage.postgres.published_notes import PostgresNoteRegister
 from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replica_lag import ServerWatch, pool_figures
 from storage.postgres.replicas import ReadSource, Replica
@@ -80,6 +82,7 @@ class Stores:
     pieces: Pieces
     erasures: LetterRegister
     publish_fence: PublishFence
+    published_notes: NoteRegister
     log_notes: LogNotes
     erasure_transfer: ErasureTransfer
     exporter: ProfileExporter
@@ -303,6 +306,7 @@ class Stores:
         self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
         self.log_notes = PostgresLogNotes(primary, acquire_timeout_s=acquire_s)
         self.publish_fence = PostgresPublishFence(primary, ledger, acquire_timeout_s=acquire_s)
+        self.published_notes = PostgresNoteRegister(primary, acquire_timeout_s=acquire_s)
 
     async def _open_pools(
         self, settings: Settings, clock: Clock

@@ -29,9 +29,9 @@ The way back after the slot was lost or dropped. Let workers with the role cdc r
 all that it had brought is published, makes a new slot, empties the caches, compares the database with the published
 events, and publishes the difference: what is there and was written since the last known position, or was never
 published, as …_created with all that it holds; what is gone, as …_deleted; who was erased, as erased, without the name;
-all of them with a header recovered. Then the connector goes on from the new slot. It reads all domain events and all
-tables and keeps a few hundred bytes in memory for each thing that was ever published. It may be repeated after any
-failure.
+all of them with a header recovered. Then the connector goes on from the new slot. It reads the notes of what was
+published, the domain events that are kept and all tables, and keeps a few hundred bytes in memory for each thing that
+consumers know. It may be repeated after any failure.
 """
 
 
@@ -230,7 +230,7 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
 
     settings = Settings()
     stores = await _open(settings)
-    events = KafkaEventSink(settings.kafka, settings.topics.domain_events)
+    events = KafkaEventSink(settings.kafka, settings.topics.domain_events, settings.topics.published)
     try:
         recovery = Recovery(
             settings=settings,
@@ -238,6 +238,7 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
             slots=stores.slots,
             snapshots=stores.snapshots,
             erasures=stores.erasures,
+            notes=stores.published_notes,
             drop_caches=stores.invalidator.drop_all,
             events=events,
         )

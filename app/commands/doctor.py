@@ -55,6 +55,7 @@ async def examine(settings: Settings) -> list[Finding]:
         "redis": redis.redis_findings(settings),
         "kafka": kafka.kafka_findings(settings),
         "cdc": _connector(settings),
+        "cdc.notes": _notes(settings),
         "access": _access(settings),
     }
     found = await asyncio.gather(*(_bounded(name, group) for name, group in groups.items()))
@@ -81,6 +82,16 @@ async def _access(settings: Settings) -> list[Finding]:
     except ProfileError:
         keys = None  # why, the checks of PostgreSQL tell
     return await access_findings(settings, keys)
+
+
+async def _notes(settings: Settings) -> list[Finding]:
+    from storage.doctor.postgres import notes_complete  # noqa: PLC0415 - see above
+
+    try:
+        complete = await notes_complete(settings)
+    except ProfileError:
+        return []  # why, the checks of PostgreSQL tell
+    return [kafka.notes_finding(settings.topics.published, complete=complete)]
 
 
 async def _connector(settings: Settings) -> list[Finding]:

@@ -88,7 +88,9 @@ class Settings(BaseSettings):
         default=30, ge=0, description="of dead letters, from when they were written; 0: without end"
     )
     domain_event_retention_days: int = Field(
-        default=0, ge=0, description="of the domain events; 0: without end, as consumers are promised"
+        default=30,
+        ge=0,
+        description="of the domain events, from the commit that each tells of; 0: without end",
     )
 
     # --- PostgreSQL

@@ -5,6 +5,14 @@ from typing import Final
 
 DLQ_SUFFIX = ".dlq"
 _DAY_MS: Final = 24 * 60 * 60 * 1000
+_KAFKA_SEGMENT_MS: Final = 7 * _DAY_MS  # the broker's default
+_CDC_DAYS: Final = 7
+_COMPACTED: Final = {
+    "cleanup.policy": "compact",
+    "message.timestamp.type": "LogAppendTime",
+    "segment.ms": str(_DAY_MS // 4),
+    "max.compaction.lag.ms": str(_DAY_MS),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +30,7 @@ class TopicRetention:
 
     source_days: int | None = 7
     dead_letter_days: int | None = 30
-    domain_event_days: int | None = None
+    domain_event_days: int | None = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +63,11 @@ class TopicNames:
         return self._named("user-profile.domain-events.v1")
 
     @property
+    def published(self) -> str:
+        """One note for each thing that consumers of the domain events know, without values; compacted."""
+        return self._named("user-profile.published")
+
+    @property
     def clock(self) -> str:
         """Tells the broker's time, and nothing else."""
         return self._named("user-profile.clock")
@@ -84,7 +97,7 @@ class TopicNames:
         retention by time would delete those within minutes, unread ones too, so the service ends these topics itself
         (app.kafka.retention). Dead letters are
         compacted under unique keys, so that an erasure can remove them one by one, and bear the time of their record
-        in a header.
+        in a header. Kafka deletes or compacts whole segments, so none lasts for longer than a day, or six hours.
         """
         keep = retention or TopicRetention()
         forever = {"retention.ms": "-1"}
@@ -105,9 +118,7 @@ class TopicNames:
             for name in self.sources
         ]
         specs += [TopicSpec(name=name, partitions=partitions, config=forever) for name in self.normalised]
-        specs += [
-            TopicSpec(name=self.cdc, partitions=partitions, config={"retention.ms": "604800000", **large})
-        ]
+        specs += [TopicSpec(name=self.cdc, partitions=partitions, config=_kept(_CDC_DAYS) | large)]
         specs += [
             TopicSpec(
                 name=self.domain_events,
@@ -115,6 +126,7 @@ class TopicNames:
                 config=_kept(keep.domain_event_days) | large,
             )
         ]
+        specs += [TopicSpec(name=self.published, partitions=partitions, config=dict(_COMPACTED))]
         specs += [
             TopicSpec(name=self.dead_letters(name), partitions=1, config=dead)
             for name in (*self.sources, *self.normalised, self.cdc)
@@ -122,5 +134,19 @@ class TopicNames:
         return specs
 
 
+def longest_ms(spec: TopicSpec) -> int | None:
+    """How long such a topic may hold a record at most, from its stamp on; None: without end.
+
+    Of a compacted topic without an end it is how long it may hold what was replaced or removed under its key.
+    """
+    segment_ms = int(spec.config.get("segment.ms", _KAFKA_SEGMENT_MS))
+    for name in ("retention.ms", "max.compaction.lag.ms"):
+        if (limit := int(spec.config.get(name, -1))) >= 0:
+            return limit + segment_ms
+    return None
+
+
 def _kept(days: int | None) -> dict[str, str]:
-    return {"retention.ms": "-1" if days is None else str(days * _DAY_MS)}
+    if days is None:
+        return {"retention.ms": "-1"}
+    return {"retention.ms": str(days * _DAY_MS), "segment.ms": str(_DAY_MS)}

@@ -55,6 +55,13 @@ class OutgoingEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     partition_key: bytes | None = None
 
 
+class PublishedNote(NamedTuple):
+    """What the compacted topic holds of one thing that consumers know; `value` None: it ended, and is forgotten."""
+
+    key: bytes
+    value: bytes | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredLetter:
     """What a dead-letter topic tells of one record; `value` None is a tombstone."""

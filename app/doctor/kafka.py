@@ -1,7 +1,7 @@
 """Checks of Kafka and of the connector for `python -m app doctor`."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from app.config.settings import Settings
 from app.config.topics import TopicSpec
@@ -16,6 +16,8 @@ from app.kafka.client import (
     unreachable,
 )
 from cdc.connector.report import ConnectorReport
+
+_NEVER: Final = 2**63 - 1
 
 
 async def kafka_findings(settings: Settings) -> list[Finding]:
@@ -51,13 +53,29 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
     ]
 
 
+def notes_finding(topic: str, *, complete: bool) -> Finding:
+    """Whether domain events may end: recoveries then know by the notes what consumers know."""
+    return judged(
+        "cdc.notes",
+        well=complete,
+        what=f"{topic} holds all that consumers know"
+        if complete
+        else f"{topic} does not hold yet what older events told",
+        mend="when all cdc workers run this version: `python -m app events note`, before domain events end "
+        "(docs/operations.md, Topics that keep everything)",
+        level=Level.WARN,
+    )
+
+
 def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collection[str] = ()) -> Finding:
     """Topics that keep what they were given, and with it the data of erased people, without end.
 
     `ended` are those that the service ends itself.
     """
     endless = sorted(
-        name for name, config in configs.items() if config.get("retention.ms") == "-1" and name not in ended
+        name
+        for name, config in configs.items()
+        if config.get("retention.ms") == "-1" and name not in ended and not _forgets(config)
     )
     return judged(
         "topics.retention",
@@ -68,10 +86,18 @@ def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collec
     )
 
 
+def _forgets(config: Mapping[str, str]) -> bool:
+    """Whether it keeps the newest record of each key alone, and what that replaces for a bounded time."""
+    return (
+        config.get("cleanup.policy") == "compact"
+        and int(config.get("max.compaction.lag.ms", _NEVER)) < _NEVER
+    )
+
+
 def _only_keeps_more(spec: TopicSpec, wrong: Mapping[str, str]) -> bool:
     """Whether the topic loses nothing that it should keep: it was made by a version before, without an end."""
     return (
-        set(wrong) <= {"retention.ms", "cleanup.policy", "message.timestamp.type"}
+        set(wrong) <= {"retention.ms", "cleanup.policy", "message.timestamp.type", "segment.ms"}
         and wrong.get("retention.ms", "-1") == "-1"
         and wrong.get("cleanup.policy", "compact") == "compact"
         # Kept by the producers' timestamps, what is stamped long ago would leave at once.

@@ -1,7 +1,7 @@
 """Reading a topic to its end, and how far its consumer groups are."""
 
 import asyncio
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,9 +15,11 @@ _STALL_S = 30.0
 
 
 async def read_to_end(
-    brokers: Sequence[str], topic: str
+    brokers: Sequence[str], topic: str, *, after: Mapping[int, int] | None = None
 ) -> "AsyncIterator[list[ConsumerRecord[bytes, bytes]]]":
     """All committed records up to the end as it is now, in the order of each partition, fetch by fetch.
+
+    `after`: of these partitions not those before these offsets, which are not before what the topic holds.
 
     Raises TransientError where Kafka does not answer or nothing comes for 30 s, FatalError where there is no topic.
     """
@@ -30,6 +32,9 @@ async def read_to_end(
         ends = await consumer.end_offsets(partitions)
         consumer.assign(partitions)
         await consumer.seek_to_beginning(*partitions)
+        for partition in partitions:
+            if after is not None and partition.partition in after:
+                consumer.seek(partition, after[partition.partition])
         left = {partition for partition in partitions if await consumer.position(partition) < ends[partition]}
         idle_until = asyncio.get_running_loop().time() + _STALL_S
         while left:
@@ -43,6 +48,24 @@ async def read_to_end(
                 idle_until = now + _STALL_S
             elif now > idle_until:
                 raise TransientError(f"Nothing came from {topic} for {_STALL_S:g} s: is the broker well?")
+    except (KafkaError, OSError) as error:
+        raise unreachable(brokers, error) from error
+    finally:
+        await consumer.stop()
+
+
+async def bounds(brokers: Sequence[str], topic: str) -> dict[int, tuple[int, int]]:
+    """Of each partition the offset of the first record that is there, and the one after the last.
+
+    Raises TransientError or, where there is no topic, FatalError.
+    """
+    consumer = AIOKafkaConsumer(**client_options(brokers), isolation_level="read_committed")
+    try:
+        await consumer.start()
+        partitions = await partitions_of(brokers, topic)
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        return {each.partition: (starts[each], ends[each]) for each in partitions}
     except (KafkaError, OSError) as error:
         raise unreachable(brokers, error) from error
     finally:

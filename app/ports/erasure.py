@@ -139,6 +139,10 @@ class PublishFence(Protocol):
         """Return when all who asked before what is committed now was visible have published."""
         ...
 
+    def alone(self, ids: Collection[int]) -> AbstractAsyncContextManager[frozenset[int]]:
+        """Gives those of the ids that are erased. Until its end nobody publishes: be done within seconds."""
+        ...
+
 
 class ErasureTransfer(Protocol):
     """Carries the ledger into a database that was restored from before. Raises TransientError or FatalError.

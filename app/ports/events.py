@@ -5,14 +5,26 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from app.core.domain_event import DomainEvent
-from app.core.records import OutgoingEvent
+from app.core.records import OutgoingEvent, PublishedNote
 
 
 class EventSink(Protocol):
-    """Publishes domain events."""
+    """Publishes domain events, and notes of which things consumers know by them."""
 
-    async def publish(self, events: Sequence[OutgoingEvent]) -> None:
-        """Send in order; return when the broker has acknowledged all of them. Raises TransientError."""
+    async def publish(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:
+        """Send in order, notes last; return when the broker has acknowledged all of them. Raises TransientError."""
+        ...
+
+
+class NoteRegister(Protocol):
+    """Whether the notes of a topic name everything that consumers know. Raises TransientError or FatalError."""
+
+    async def complete(self, topic: str) -> bool:
+        """Whether they have done so since some time."""
+        ...
+
+    async def note_complete(self, topic: str) -> None:
+        """They do so from now on."""
         ...
 
 

@@ -7,10 +7,13 @@ from typing import Final
 
 from app.config.settings import Settings
 from app.core.clock import Clock
+from app.core.errors import ProfileError
 from app.core.failpoints import Hooks
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE, Terminate
 from app.dead_letters.policy import DeadLetterPolicy
+from app.kafka.beat import TopicBeat
+from app.kafka.reading import bounds
 from app.ports.dead_letters import DeadLetterSink
 from app.ports.processing import RecordProcessor
 from cdc.connector.client import ConnectClient
@@ -41,7 +44,10 @@ class CdcParts:
 
     def processor(self, dead_letters: DeadLetterSink, policy: DeadLetterPolicy) -> RecordProcessor:
         """What makes domain events of changes; its producer closes with the worker's resources."""
-        events = KafkaEventSink(self._settings.kafka, self._settings.topics.domain_events, hooks=self._hooks)
+        topics = self._settings.topics
+        events = KafkaEventSink(
+            self._settings.kafka, topics.domain_events, topics.published, hooks=self._hooks
+        )
         self._resources.push_async_callback(events.close)
         return CdcProcessor(
             directory=self._stores.directory,
@@ -54,6 +60,23 @@ class CdcParts:
             clock=self._clock,
             hooks=self._hooks,
         )
+
+    async def begin_notes(self) -> None:
+        """Where nothing was published yet, the notes are complete from now on; else `events note` makes them so."""
+        topics = self._settings.topics
+        try:
+            known = await bounds(self._settings.kafka, topics.domain_events)
+            if not any(end for _, end in known.values()):
+                await self._stores.published_notes.note_complete(topics.published)
+        except ProfileError as error:
+            logger.warning("Whether notes of what is published are complete is not known: %s", error)
+
+    def keep_segments_short(self) -> None:
+        """Compaction of the notes' topic waits for nothing but time, until the worker's resources close."""
+        beat = TopicBeat(self._settings.kafka, self._settings.topics.published)
+        self._resources.push_async_callback(beat.close)
+        beating = asyncio.create_task(beat.run(), name="notes-beat")
+        self._resources.callback(beating.cancel)
 
     def start_repeater(self, leave: Terminate) -> None:
         """Repeat invalidations from now on; `leave` is called where that can't go on."""

@@ -158,6 +158,8 @@ class Worker:
             from app.worker.cdc import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
 
             self._cdc = CdcParts(settings, self._stores, self._resources, self._clock, self._hooks)
+            await self._cdc.begin_notes()
+            self._cdc.keep_segments_short()
         for role in consuming:
             self._loops[role] = self._loop(role)
             self._loops[role].start()

@@ -69,7 +69,7 @@ def _columns(row: Row | None, names: tuple[str, ...]) -> tuple[Json, ...]:
     """The values of these fields, in their order."""
     if isinstance(row, TemporalRow):
         # The value as a JSON string that holds the text, as consumers know it.
-        return row.granularity, row.idempotency_key, row.key, _short(row.reference_date), row.value
+        return row.granularity, row.idempotency_key, row.key, short_date(row.reference_date), row.value
     if isinstance(row, EdgeRow):
         metadata = None if row.metadata is None else msgspec.Raw(row.metadata.encode())
         return metadata, row.relationship_type
@@ -100,16 +100,16 @@ def names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
 
 
 def _told(stored: Stored) -> Stored:
-    """A property with its date as `_short` spells it; not one other byte changes."""
+    """A property with its date as `short_date` spells it; not one other byte changes."""
     if stored is None:
         return None
     text = bytes(stored)
     start = len(text) - _DATE_BYTES - len(b'"}')
     if not text.endswith(b'0Z"}') or not text.endswith(_DATE_FIELD, 0, max(start, 0)):
         return stored
-    return msgspec.Raw(b'%b%b"}' % (text[:start], _short(text[start:-2].decode()).encode()))
+    return msgspec.Raw(b'%b%b"}' % (text[:start], short_date(text[start:-2].decode()).encode()))
 
 
-def _short(date: str) -> str:
+def short_date(date: str) -> str:
     """A date without the zeros that end its fraction: 2025-10-05T14:59:59Z."""
     return f"{date[:-1].rstrip('0').rstrip('.')}Z" if date.endswith("Z") and "." in date else date

@@ -12,7 +12,7 @@ from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.models import EntityKey
 from app.core.pieces import Pieces
-from app.core.records import DeadLetter, OutgoingEvent, Record, size_of
+from app.core.records import DeadLetter, OutgoingEvent, PublishedNote, Record, size_of
 from app.dead_letters.letter import dead_letter
 from app.dead_letters.policy import DeadLetterPolicy
 from app.observability import metrics as app_metrics
@@ -26,6 +26,7 @@ from cdc.envelope import Change, EntityChange, Skipped, decode, erased_entity
 from cdc.events.business_keys import Continuity, Names
 from cdc.events.events import events_of, subjects_of, targets_of
 from cdc.events.key_cache import References
+from cdc.events.notes import Notes, about, notes_of
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,10 @@ class CdcProcessor:
 
     With a `fence`, no event that stands after an `entity_erased` names whom that is about, in whichever partition: the
     target of a relationship that is erased by then is named as one that is gone. What is in the entity's own partition
-    is in order there.
+    is in order there. Nor does a note that is written after the erasure was told: the fence holds for all whom a
+    window's notes are about.
+
+    Beside the events it publishes notes of which things consumers know by them (see cdc.events.notes).
 
     An event larger than `max_event_bytes` is a dead letter, since the broker would refuse it each time.
     Raises TransientError (the same records come again) or, by `policy`, FatalError where dead letters are
@@ -94,7 +98,7 @@ class CdcProcessor:
             return
         if window.erasures:
             await self._fence_off(window.erasures, self._fence)
-        async with self._fence.publishing(window.targets) as window.erased:
+        async with self._fence.publishing(window.targets | window.noted) as window.erased:
             await self._tell(window, keys)
 
     async def _tell(self, window: "_Window", keys: dict[int, EntityKey]) -> None:
@@ -124,6 +128,7 @@ class CdcProcessor:
         else:
             window.subjects |= subjects_of(change)
             window.targets |= targets_of(change)
+            window.noted.update(about(change))
             if isinstance(change, EntityChange) and erased_entity(change) is not None:
                 window.erasures.add(change.source.tx_id)
 
@@ -159,8 +164,9 @@ class CdcProcessor:
     ) -> None:
         if self._passes_over(change):
             return
+        named = _without_erased(change, keys, window.erased)
         try:
-            events = events_of(change, _without_erased(change, keys, window.erased))
+            events = events_of(change, named)
             for _, event in events:
                 self._check_size(event)
         except InvalidError as error:
@@ -171,6 +177,8 @@ class CdcProcessor:
         for kind, event in events:
             window.kinds[kind] += 1
             window.events.append(event)
+        if events:
+            window.notes |= notes_of(change, named, window.erased)
         window.newest_ms = max(window.newest_ms, change.source.ts_ms)
 
     def _check_size(self, event: OutgoingEvent) -> None:
@@ -190,7 +198,9 @@ class CdcProcessor:
             )
             await self._dead_letters.publish(window.letters())
         if window.events:
-            await self._events.publish(window.events)
+            await self._events.publish(
+                window.events, [PublishedNote(key, value) for key, value in window.notes.items()]
+            )
         self._count(window)
         if self._policy is not None:
             example = next((str(error) for error in window.refused.values()), "")
@@ -200,6 +210,9 @@ class CdcProcessor:
     def _count(self, window: "_Window") -> None:
         for kind, count in window.kinds.items():
             metrics.EVENTS.labels(kind).inc(count)
+        removed = sum(value is None for value in window.notes.values())
+        metrics.NOTES.labels("removed").inc(removed)
+        metrics.NOTES.labels("written").inc(len(window.notes) - removed)
         for reason, count in window.skipped.items():
             metrics.SKIPPED.labels(reason).inc(count)
         for position, error in window.refused.items():
@@ -227,11 +240,13 @@ class _Window:
         self.names = Names()
         self.subjects: set[int] = set()  # named by their ids, in their own partitions
         self.targets: set[int] = set()  # named in other partitions than their own
-        self.erased: frozenset[int] = frozenset()  # those of them that are erased
+        self.noted: set[int] = set()  # whom notes are about
+        self.erased: frozenset[int] = frozenset()  # those of both that are erased
         self.erasures: set[int] = set()  # the transactions that erased somebody
         self.changes: list[tuple[int, Change]] = []  # with their positions in the window
         self.refused: dict[int, InvalidError] = {}
         self.events: list[OutgoingEvent] = []
+        self.notes: Notes = {}  # the newest of each key
         self.kinds: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.newest_ms = 0

@@ -6,7 +6,7 @@ from typing import Final
 from app.core.errors import FatalError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.pieces import Pieces
-from app.core.records import OutgoingEvent
+from app.core.records import OutgoingEvent, PublishedNote
 from app.kafka.client import (
     KafkaError,
     MessageSizeTooLargeError,
@@ -20,7 +20,7 @@ _NAMED_AT_ONCE: Final = 1_000  # events, to which half a microsecond is done
 
 
 class KafkaEventSink:
-    """An EventSink on a durable producer of its own.
+    """An EventSink on a durable producer of its own. Without a topic of notes none are kept.
 
     Where an event fails, later ones of the same call may be stored already: the caller publishes the whole call
     again, and the order of each key is then right from its first event on. Raises TransientError, or FatalError
@@ -31,6 +31,7 @@ class KafkaEventSink:
         self,
         brokers: Sequence[str],
         topic: str,
+        notes_topic: str | None = None,
         *,
         linger_ms: int = 5,
         timeout_s: float = 20.0,
@@ -39,6 +40,7 @@ class KafkaEventSink:
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._topic = topic
+        self._notes_topic = notes_topic
         self._hooks = hooks
         self._producer = DurableProducer(
             brokers,
@@ -48,8 +50,8 @@ class KafkaEventSink:
             compression=compression,
         )
 
-    async def publish(self, events: Sequence[OutgoingEvent]) -> None:
-        if not events:
+    async def publish(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:
+        if not events and not notes:
             return
         try:
             if self._hooks.waits_at("mid-publish"):
@@ -57,7 +59,7 @@ class KafkaEventSink:
                 await self._send(events[:half])
                 await self._hooks.reach("mid-publish")
                 events = events[half:]
-            await self._send(events)
+            await self._send(events, notes)
         except _HOPELESS as error:
             raise FatalError(
                 f"Kafka refuses domain events for {self._topic} ({type(error).__name__}): raise the "
@@ -68,13 +70,16 @@ class KafkaEventSink:
                 f"Kafka did not take domain events for {self._topic} ({type(error).__name__})."
             ) from error
 
-    async def _send(self, events: Sequence[OutgoingEvent]) -> None:
+    async def _send(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:
         records: list[Outgoing] = []
         async for piece in Pieces(events, items=_NAMED_AT_ONCE):
             records += [
                 Outgoing(self._topic, e.key, e.value, e.headers, e.timestamp_ms, e.partition_key)
                 for e in piece
             ]
+        if self._notes_topic is not None:
+            async for noted in Pieces(notes, items=_NAMED_AT_ONCE):
+                records += [Outgoing(self._notes_topic, note.key, note.value, [], None) for note in noted]
         await self._producer.publish(records)
 
     async def close(self) -> None:

@@ -1,6 +1,6 @@
 """What was published and is gone: how its end is told, and that nobody's name is who was erased."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -52,13 +52,18 @@ class Endings:
         things = sorted(self.gone, key=lambda thing: (_ORDER[type(thing)], repr(thing)))
         for start in range(0, len(things), _BATCH):
             batch = things[start : start + _BATCH]
-            named = [self._named(end, self.gone[thing]) for thing in batch for end in _ends(thing)]
-            ledger = iter(await self.register.erased_among(named))
-            for number, thing in enumerate(batch, start=start):
-                erased = {end: ids for end, ids in [(end, next(ledger)) for end in _ends(thing)] if ids}
+            told = zip(batch, await self.erased_ends(batch), strict=True)
+            for number, (thing, erased) in enumerate(told, start=start):
                 for change, keys in self._changes(thing, erased, number):
                     for event in events_of(change, keys):
                         yield event
+
+    async def erased_ends(self, things: Sequence[Thing]) -> list[dict[EntityKey, frozenset[str]]]:
+        """Of each thing that is gone: the ends that were erased not before it was told, with their ledger ids."""
+        named = [self._named(end, self.gone[thing]) for thing in things for end in ends_of(thing)]
+        ledger = iter(await self.register.erased_among(named))
+        found = [[(end, next(ledger)) for end in ends_of(thing)] for thing in things]
+        return [{end: ids for end, ids in ends if ids} for ends in found]
 
     def _named(self, end: EntityKey, told: Told) -> Named:
         entity_id = self._id(end)
@@ -73,7 +78,7 @@ class Endings:
     def _id(self, end: EntityKey) -> int | None:
         """The entity's id, where an event told it, or named it by the very id."""
         told = self.published.get(end)
-        return _number_in(end) if told is None or told.entity_id is None else told.entity_id
+        return number_in(end) if told is None or told.entity_id is None else told.entity_id
 
     def _changes(
         self, thing: Thing, erased: Mapping[EntityKey, frozenset[str]], number: int
@@ -89,7 +94,7 @@ class Endings:
             entity = EntityRow(self._id(thing) or _UNKNOWN, thing.type, thing.reference, "{}", subject)
             yield EntityChange("d", self.source(f"entities|{what}"), entity, None), {}
         elif isinstance(thing, Relationship):
-            if len(nameless) < len(set(_ends(thing))):  # else their own erasures say it
+            if len(nameless) < len(set(ends_of(thing))):  # else their own erasures say it
                 yield self._edge(thing, self.source(f"edges|{what}"), *nameless)
         else:
             yield self._point(thing, self.source(f"temporal_properties|{what}"), erased=bool(nameless))
@@ -123,12 +128,14 @@ class Endings:
         return TemporalChange("d", source, row, None), {entity_id: thing.entity}
 
 
-def _ends(thing: Thing) -> tuple[EntityKey, ...]:
+def ends_of(thing: Thing) -> tuple[EntityKey, ...]:
+    """The entities that a thing names, the source first."""
     if isinstance(thing, EntityKey):
         return (thing,)
     return (thing.left, thing.right) if isinstance(thing, Relationship) else (thing.entity,)
 
 
-def _number_in(key: EntityKey) -> int | None:
+def number_in(key: EntityKey) -> int | None:
+    """The id of an entity that is named by it."""
     digits = key.reference.removeprefix(_FALLBACK)
     return int(digits) if not key.type and digits.isascii() and digits.isdecimal() else None

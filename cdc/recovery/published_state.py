@@ -1,4 +1,7 @@
-"""What the topic of domain events says is there: a fold of its events, names without values."""
+"""What consumers know by the domain events: a fold of them, names without values.
+
+Where the topic no longer holds all events, the fold begins with the notes of what was told (cdc.recovery.noted_state).
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -78,8 +81,21 @@ class PublishedView:
         self._things: dict[Thing, Told] = {}
         self.erasures: dict[str, int] = {}
 
-    def add(self, record: Record) -> None:
-        """Apply one event. Types that are not known are passed over. Raises InvalidError where it is no event."""
+    def seed(self, thing: Thing, told: Told) -> None:
+        """Take what an event, or a note, tells of a thing, unless something later is known."""
+        known = self._things.get(thing)
+        if known is None or told.at_ms >= known.at_ms:
+            self._things[thing] = told
+
+    def told(self, thing: Thing) -> Told | None:
+        """The last event, or the note, about a thing; also of one that ended by an event."""
+        return self._things.get(thing)
+
+    def add(self, record: Record) -> list[Thing]:
+        """Apply one event, and return the things that it tells of. Types that are not known are passed over.
+
+        Raises InvalidError where it is no event.
+        """
         headers = {name: value.decode() for name, value in record.headers}
         kind = headers.get("event_type", "")
         if record.value is None or not kind:
@@ -90,12 +106,13 @@ class PublishedView:
             data = _body.decode(record.value).data
             if kind == "entity_erased":
                 self.erasures[data.ledger_id] = max(at_ms, self.erasures.get(data.ledger_id, at_ms))
+            things = []
             for thing, alive in _told(kind, data):
-                known = self._things.get(thing)
-                if known is None or at_ms >= known.at_ms:
-                    self._things[thing] = Told(at_ms, alive, entity_id)
+                things.append(thing)
+                self.seed(thing, Told(at_ms, alive, entity_id))
         except (msgspec.MsgspecError, KeyError) as error:
             raise InvalidError(f"The record is no domain event: {error}.", code="not-an-event") from None
+        return things
 
     def living(self) -> dict[Thing, Told]:
         """What is there according to the events, those of erasures aside."""
@@ -139,3 +156,8 @@ def _both(properties: Mapping[str, msgspec.Raw], name: str) -> tuple[str | None,
         return None, None
     change = _text.decode(raw)
     return change.old, change.new
+
+
+def erasure_in(body: bytes) -> str:
+    """The ledger id of an `entity_erased`."""
+    return _body.decode(body).data.ledger_id

@@ -4,6 +4,8 @@ The order is what makes it sound. The old connector has ended and all that it br
 is made, then the caches are emptied, then the database is read and compared with what was published, and only then
 does the new connector begin, at the slot's position. Whatever commits after the slot was made comes from the slot,
 after the events of the comparison. A commit that both tell comes twice, and the later telling ends with the truth.
+
+What was published is known by its notes and by the events that the topic still holds (cdc/recovery/known.py).
 """
 
 import asyncio
@@ -13,21 +15,21 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.config.settings import Settings, publisher_groups
 from app.core.dates import parse, to_text
 from app.core.errors import FatalError, TransientError
-from app.kafka.reading import read_to_end, unread
+from app.core.records import PublishedNote
+from app.kafka.reading import unread
 from app.ports.capture import ConnectorPosition, ReplicationSlots
 from app.ports.erasure import ErasureRegister
-from app.ports.events import EventSink
+from app.ports.events import EventSink, NoteRegister
 from app.ports.snapshots import GraphSnapshots
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import RECOVERY_KEY, config_of
 from cdc.recovery.comparison import Differences
-from cdc.recovery.published_state import PublishedView
+from cdc.recovery.known import known_to_consumers
 
 if TYPE_CHECKING:
     from app.core.records import OutgoingEvent
@@ -52,6 +54,7 @@ class Recovery:
     slots: ReplicationSlots
     snapshots: GraphSnapshots
     erasures: ErasureRegister
+    notes: NoteRegister
     drop_caches: Callable[[], Awaitable[bool]]
     events: EventSink
     wait_s: float = 120.0
@@ -71,7 +74,7 @@ class Recovery:
         await self.connect.forget_position(name)
         await self.slots.create(self.settings.cdc_slot)
         await self._until_true("Redis", self.drop_caches)
-        await self._compare(since)
+        await self._compare(since, partly=everything)
         await self._go_on(name)
         return self.published
 
@@ -119,27 +122,29 @@ class Recovery:
                 raise TransientError(f"Waited in vain for {what}: see to it, then repeat this command.")
             await asyncio.sleep(_POLL_S)
 
-    async def _compare(self, since: datetime | None) -> None:
-        view = await self._published_view()
-        differences = partial(
-            Differences, published=view.living(), erasures=view.erasures, register=self.erasures
-        )
-        batch: list[OutgoingEvent] = []
+    async def _compare(self, since: datetime | None, *, partly: bool) -> None:
+        known = await known_to_consumers(self.settings, self.notes, partly=partly)
+        events: list[OutgoingEvent] = []
+        notes: list[PublishedNote] = []
         async with self.snapshots.open(since=since) as reading:
-            async for kind, event in differences(reading=reading).events():
-                self.published[kind] += 1
-                batch.append(event)
-                if len(batch) == _BATCH:
-                    await self.events.publish(batch)
-                    batch = []
-        await self.events.publish(batch)
-
-    async def _published_view(self) -> PublishedView:
-        view = PublishedView()
-        async for records in read_to_end(self.settings.kafka, self.settings.topics.domain_events):
-            for record in records:
-                view.add(record)
-        return view
+            differences = Differences(
+                reading=reading,
+                published=known.view.living(),
+                erasures=known.view.erasures,
+                register=self.erasures,
+                notes=known.notes,
+            )
+            async for step in differences.steps():
+                if isinstance(step, PublishedNote):
+                    notes.append(step)
+                else:
+                    self.published[step[0]] += 1
+                    events.append(step[1])
+                if len(events) + len(notes) >= _BATCH:
+                    await self.events.publish(events, notes)
+                    events, notes = [], []
+        await self.events.publish(events, notes)
+        await self.notes.note_complete(self.settings.topics.published)
 
     async def _go_on(self, name: str) -> None:
         await self.connect.apply(name, self._unfinished(_EVERYTHING))

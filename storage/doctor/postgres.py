@@ -16,6 +16,7 @@ from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.errors import translated
 from storage.postgres.migrator import require_current
 from storage.postgres.pools import open_reader, open_writer
+from storage.postgres.published_notes import PostgresNoteRegister
 from storage.postgres.queries import query
 from storage.postgres.replication_slots import PostgresSlots
 from storage.write.erasure_ledger import ErasureLedger
@@ -55,6 +56,16 @@ async def slots_of(settings: Settings) -> tuple[ReplicationSlots, asyncpg.Pool]:
     """The slots of the primary, and the pool to terminate afterwards."""
     pool = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="doctor")
     return PostgresSlots(pool, acquire_timeout_s=_TIMEOUT_S), pool
+
+
+async def notes_complete(settings: Settings) -> bool:
+    """Whether the notes name all that consumers know. Raises TransientError or FatalError."""
+    pool = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="doctor")
+    try:
+        register = PostgresNoteRegister(pool, acquire_timeout_s=_TIMEOUT_S)
+        return await register.complete(settings.topics.published)
+    finally:
+        pool.terminate()
 
 
 async def api_keys(settings: Settings) -> Sequence[ApiKey]:

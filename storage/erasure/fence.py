@@ -7,12 +7,15 @@ later, and gets the erasure. A lock ends with its transaction, whatever ends tha
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import asyncpg
 
 from storage.postgres.errors import translated
 from storage.postgres.queries import query
 from storage.write.erasure_ledger import ErasureLedger
+
+_BATCH: Final = 50_000
 
 
 class PostgresPublishFence:
@@ -48,3 +51,23 @@ class PostgresPublishFence:
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 await connection.execute(query("wait_for_publishers"))
+
+    @asynccontextmanager
+    async def alone(self, ids: Collection[int]) -> AsyncIterator[frozenset[int]]:
+        """As the port says."""
+        subjects = {self._ledger.subject_of_id(number): number for number in ids}
+        asked = list(subjects)
+        async with AsyncExitStack() as held:
+            erased: set[int] = set()
+            with translated():
+                connection = await held.enter_async_context(
+                    self._pool.acquire(timeout=self._acquire_timeout_s)
+                )
+                await held.enter_async_context(connection.transaction())
+                await connection.execute(query("wait_for_publishers"))
+                for start in range(0, len(asked), _BATCH):
+                    rows = await connection.fetch(query("erased_ids"), asked[start : start + _BATCH])
+                    erased.update(subjects[row["id_subject"]] for row in rows)
+            yield frozenset(erased)
+            with translated():
+                await held.aclose()

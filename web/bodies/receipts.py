@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from app.config.settings import Settings
+from app.config.topics import longest_ms
 from app.core import dates
 from app.core.erasure import ErasureReceipt
 
@@ -38,6 +39,7 @@ class NotReached(BaseModel):
         "normalised_topics",
         "cdc_topic",
         "domain_events",
+        "published_notes",
         "write_ahead_log",
         "backups",
     ]
@@ -109,15 +111,16 @@ def _receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
 
 def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotReached]:
     topics, erased_at = settings.topics, erasure.erased_at
-    retention_ms = {spec.name: int(spec.config.get("retention.ms", -1)) for spec in settings.topic_specs}
-
+    longest_in = {spec.name: longest_ms(spec) for spec in settings.topic_specs}
     if settings.normalised_retention_days:  # noted once a day, so that it may be a day more
         longest = (settings.normalised_retention_days + 1) * 24 * 60 * 60 * 1000
-        retention_ms |= dict.fromkeys(topics.normalised, longest)
+        longest_in |= dict.fromkeys(topics.normalised, longest)
 
     def until(names: list[str]) -> str | None:
-        longest = max((retention_ms[name] for name in names), key=lambda ms: float("inf") if ms < 0 else ms)
-        return None if longest < 0 else dates.to_text(erased_at + timedelta(milliseconds=longest))
+        ends = [longest_in[name] for name in names]
+        if not ends or None in ends:
+            return None
+        return dates.to_text(erased_at + timedelta(milliseconds=max(end for end in ends if end is not None)))
 
     if erasure.letters_left:
         ids = list(erasure.letters_left_ids)
@@ -157,8 +160,7 @@ def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotRea
         what="cdc_topic",
         names=[topics.cdc],
         until=until([topics.cdc]),
-        note="Changes from before the erasure, and the deletes themselves. Kafka deletes whole segments, so it may be "
-        "somewhat later.",
+        note="Changes from before the erasure, and the deletes themselves.",
     )
     yield NotReached(
         what="domain_events",
@@ -166,6 +168,13 @@ def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotRea
         until=until([topics.domain_events]),
         note="Events from before the erasure, here and at their consumers, who learn of it by the events of the "
         "deletes.",
+    )
+    yield NotReached(
+        what="published_notes",
+        names=[topics.published],
+        until=until([topics.published]),
+        note="The name, and no values, until Kafka has compacted the topic, from when the erasure was told as an "
+        "event. Nobody but a recovery reads it.",
     )
     yield NotReached(
         what="write_ahead_log",

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from app.config.settings import Settings
 from infra.connector import ConnectClient, connector_config
 from infra.settings import InfraSettings
+from tests.integration.cdc.capture import capture, cdc_settings  # noqa: F401 - fixtures
 from tests.unit.cdc.schemas import require_valid
 
 PARTITIONS = 3

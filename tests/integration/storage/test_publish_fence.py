@@ -68,3 +68,22 @@ async def test_publishers_do_not_wait_for_each_other(stores: Stores, db: Any) ->
     async with stores.publish_fence.publishing([]) as none:
         assert none == frozenset()
         await stores.publish_fence.wait_for_publishers()
+
+
+async def test_nobody_publishes_beside_one_who_is_alone_and_who_is_erased_is_told(
+    stores: Stores, db: Any
+) -> None:
+    number = await erase(stores, db)
+    entered: list[frozenset[int]] = []
+
+    async def publish() -> None:
+        async with stores.publish_fence.publishing([number]) as erased:
+            entered.append(erased)
+
+    async with stores.publish_fence.alone([number, number + 1]) as erased:
+        assert erased == {number}
+        publishing = asyncio.create_task(publish())
+        await waiting(db)
+        assert entered == []
+    await publishing
+    assert entered == [{number}]

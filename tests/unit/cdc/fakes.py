@@ -8,7 +8,7 @@ from typing import Any
 from app.core.errors import TransientError
 from app.core.failpoints import Hook, Hooks
 from app.core.models import Changes, EntityKey
-from app.core.records import DeadLetter, OutgoingEvent
+from app.core.records import DeadLetter, OutgoingEvent, PublishedNote
 from tests.unit.cdc.schemas import require_valid
 
 
@@ -30,15 +30,21 @@ class FakeSink:
 
     def __init__(self, *, failures: int = 0) -> None:
         self.events: list[OutgoingEvent] = []
+        self.notes: dict[str, Any] = {}  # the newest of each key, as a compacted topic keeps them
         self.failures = failures
 
-    async def publish(self, events: Sequence[OutgoingEvent]) -> None:
+    async def publish(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:
         if self.failures:
             self.failures -= 1
             raise TransientError("The broker is away.")
         for event in events:
             require_valid(event.value, event.headers)
         self.events.extend(events)
+        for key, value in notes:
+            if value is None:
+                self.notes.pop(key.decode(), None)
+            else:
+                self.notes[key.decode()] = json.loads(value)
 
     @property
     def bodies(self) -> list[dict[str, Any]]:

@@ -19,10 +19,11 @@ from app.config.settings import Settings
 from app.config.topics import TopicNames, TopicSpec
 from app.core import dates
 from app.core.errors import InvalidError
-from app.core.models import Batch
+from app.core.models import Batch, EntityKey
 from app.core.records import Record
 from app.dead_letters.letter import dead_letter, headers_of
 from cdc.envelope import Skipped, decode
+from cdc.events.notes import Noted, relationship_note
 from load.generate import generated, source_events
 from load.generate.sending import Message
 from tests.unit.app.fakes import FakeRecord
@@ -277,3 +278,18 @@ def test_a_dead_letter_is_shown_as_it_is_written() -> None:
     assert {header: value.decode() for header, value in headers} == told
     known = MESSAGES[name]["headers"]["properties"]
     assert {*told, "dlq.tombstone"} == known.keys()
+
+
+# --- notes of what was published
+
+
+def test_a_note_is_shown_as_it_is_written() -> None:
+    (name,) = messages_of(TOPICS.published)
+    example, removal = (example["payload"] for example in MESSAGES[name]["examples"])
+    ends = EntityKey(example["type"], example["reference"]), EntityKey("organization", "org-13")
+    note = relationship_note((2, 13), ends, example["key"], example["at"])
+    assert note.value is not None
+    assert (json.loads(note.value), removal) == (example, None)
+    assert problems(f"/components/messages/{name}/payload", json.loads(note.value)) == []
+    known = MESSAGES[name]["payload"]["properties"]
+    assert {field.name for field in msgspec.structs.fields(Noted)} == known.keys()

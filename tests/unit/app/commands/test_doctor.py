@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from app.config.settings import Settings
 from app.config.topics import TopicSpec
 from app.core.check_results import Finding, Level, lines_of
-from app.doctor.kafka import retention_finding, topic_finding
+from app.doctor.kafka import notes_finding, retention_finding, topic_finding
 from app.doctor.settings import settings_findings
 from storage.doctor import postgres, redis
 
@@ -194,3 +194,17 @@ def test_a_line_for_each_and_a_way_out() -> None:
         "fail  long  is not",
         "            → make it",
     ]
+
+
+def test_a_topic_that_keeps_the_newest_of_each_key_has_an_end_for_what_is_removed() -> None:
+    compacted = {"retention.ms": "-1", "cleanup.policy": "compact"}
+    assert retention_finding({"a": compacted | {"max.compaction.lag.ms": "86400000"}}).level is Level.OK
+    assert retention_finding({"a": compacted}).level is Level.WARN
+    assert retention_finding({"a": compacted | {"max.compaction.lag.ms": str(2**63 - 1)}}).level is Level.WARN
+
+
+def test_notes_that_are_not_complete_are_told_with_the_command() -> None:
+    assert notes_finding("t", complete=True).level is Level.OK
+    found = notes_finding("t", complete=False)
+    assert found.level is Level.WARN
+    assert "python -m app events note" in str(found.mend)

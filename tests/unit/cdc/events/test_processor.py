@@ -256,7 +256,7 @@ async def test_a_target_that_is_erased_by_now_is_not_named(operation: str) -> No
     assert (data["reference"], data["target_entity_reference"]) == ("u-7", "entity-13")
     assert "target_entity_type" not in data
     assert data["properties"] == {}
-    assert fence.steps == [[13], 1], "it is published while it is asked"
+    assert fence.steps == [[7, 13], 1], "it is published while it is asked"
 
 
 async def test_others_of_the_window_are_named() -> None:
@@ -268,7 +268,7 @@ async def test_others_of_the_window_are_named() -> None:
     )
     told = [body["data"]["reference"] for body in agent.sink.bodies]
     assert told == ["u-7", "org-13", "b"], "a source is told in its own partition, which is in order"
-    assert fence.steps[0] == [7, 13]
+    assert fence.steps[0] == [7, 13, 21]
 
 
 async def test_an_erasure_is_published_after_those_who_did_not_know_of_it() -> None:
@@ -276,7 +276,7 @@ async def test_an_erasure_is_published_after_those_who_did_not_know_of_it() -> N
     agent, fence = fenced(commit_log=log)
     erased = e.entity(id=21, reference="b") | {"erased_as": base64.b64encode(bytes(32)).decode()}
     await agent.process(e.delete("entities", erased, tx_id=77))
-    assert fence.steps == ["waited", [], 2]
+    assert fence.steps == ["waited", [21], 2]
     assert agent.sink.bodies[-1]["data"]["reference"] == "entity-21"
     assert log.asked == [[77]], "its commit is visible before"
 
@@ -322,3 +322,61 @@ async def test_a_window_without_erasures_waits_for_nobody() -> None:
     agent, fence = fenced()
     await agent.process(e.create("edges", e.edge()))
     assert "waited" not in fence.steps
+
+
+async def test_notes_say_what_consumers_know_and_hold_no_values() -> None:
+    agent, _ = fenced()
+    point = e.point()
+    await agent.process(
+        e.create("entities", e.entity(properties='{"secret": {"value": 42}}')),
+        e.create("edges", e.edge(metadata='{"role": "owner"}')),
+        e.create("temporal_properties", point),
+        e.create("entities", e.entity(id=21, reference="b")),
+        e.delete("entities", e.entity(id=21, reference="b")),
+    )
+    user = {"at": 1_758_578_807_845, "type": "user", "reference": "u-7"}
+    assert agent.sink.notes == {
+        "entity/7": user,
+        "relationship/7/13/member_of": user
+        | {"target_type": "organization", "target_reference": "org-13", "key": "member_of"},
+        "point/7:tpv:month:2025-10": user
+        | {"key": "tpv", "granularity": "month", "date": "2025-10-05T14:59:59Z"},
+    }
+    await agent.process(
+        e.update("entities", e.entity(), e.entity(reference="renamed")),
+        e.update("edges", e.edge(), e.edge(removed_at="2025-10-05T14:59:59.000000Z")),
+        e.delete("temporal_properties", point),
+    )
+    assert agent.sink.notes == {"entity/7": user | {"reference": "renamed"}}
+
+
+async def test_a_change_of_values_alone_makes_no_note() -> None:
+    agent, _ = fenced()
+    await agent.process(
+        e.update("entities", e.entity(), e.entity(properties='{"n": {"value": 1}}')),
+        e.update("edges", e.edge(), e.edge(metadata='{"role": "a"}')),
+        e.update("temporal_properties", e.point(), e.point(value="2")),
+    )
+    assert len(agent.sink.events) == 3
+    assert agent.sink.notes == {}
+
+
+async def test_an_erasure_leaves_a_hash_and_nobody_who_is_erased_by_now_gets_a_note() -> None:
+    """A process that lost its partition may be late with a window that was published by another one since."""
+    agent, _ = fenced(7)
+    await agent.process(
+        e.create("entities", e.entity()),
+        e.create("edges", e.edge()),
+        e.create("edges", e.edge(left=13, right=7)),
+        e.create("temporal_properties", e.point()),
+    )
+    assert agent.sink.notes == {}
+    agent, _ = fenced()
+    await agent.process(e.create("entities", e.entity()), e.create("edges", e.edge(left=13, right=7)))
+    assert set(agent.sink.notes) == {"entity/7", "relationship/13/7/member_of"}
+    erased = {"erased_as": base64.b64encode(bytes(range(32))).decode()}
+    await agent.process(
+        e.delete("edges", e.edge(left=13, right=7) | {"erased_entity_id": 7}),
+        e.delete("entities", e.entity() | erased),
+    )
+    assert agent.sink.notes == {f"erasure/{bytes(range(32)).hex()}": {"at": 1_758_578_807_845}}

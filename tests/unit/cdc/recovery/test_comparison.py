@@ -14,7 +14,7 @@ import pytest
 from app.core.erasure import Named
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
-from app.core.records import OutgoingEvent
+from app.core.records import OutgoingEvent, PublishedNote
 from app.core.snapshot import EdgeNow, EntityNow, PointNow
 from cdc.envelope import EntityChange, EntityRow, Source, TemporalChange, TemporalRow
 from cdc.events.events import events_of
@@ -131,7 +131,7 @@ async def differences(
         erasures=view.erasures,
         register=register or Register(),
     )
-    return [each async for each in found.events()]
+    return [each async for each in found.steps() if not isinstance(each, PublishedNote)]
 
 
 def body(event: OutgoingEvent) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The order of a recovery, what it remembers, and where it stops."""
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -9,11 +9,15 @@ import pytest
 
 from app.config.settings import Settings
 from app.core.errors import FatalError, TransientError
-from app.core.records import OutgoingEvent
+from app.core.records import OutgoingEvent, PublishedNote
 from app.ports.capture import ConnectorPosition, ConnectorState, SlotState
 from cdc.connector.config import RECOVERY_KEY
+from cdc.envelope import EntityChange, EntityRow, Source
+from cdc.events.events import events_of
+from cdc.events.notes import entity_note, erasure_note
 from cdc.recovery.recovery import MARGIN, Recovery
-from tests.unit.cdc.recovery.test_comparison import U1, Reading, Register, entity
+from tests.unit.app.fakes import FakeRecord
+from tests.unit.cdc.recovery.test_comparison import GONE, U1, Reading, Register, entity
 
 if TYPE_CHECKING:
     from cdc.connector.client import ConnectClient
@@ -36,6 +40,10 @@ class World:
         self.publish_fails = False
         self.application = Settings()
         self.events: list[OutgoingEvent] = []
+        self.notes: list[PublishedNote] = []
+        self.complete_topics: set[str] = set()
+        self.first_offset = 0  # of the events that are still there
+        self.topics: dict[str, list[Any]] = {}
 
     # Connect
     async def state(self, name: str) -> ConnectorState | SlotState | None:
@@ -99,11 +107,19 @@ class World:
         self.done.append("drop caches")
         return self.cache_takes.pop(0) if self.cache_takes else True
 
-    async def publish(self, events: Sequence[OutgoingEvent]) -> None:
+    async def publish(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:
         self.done.append("publish")
         if self.publish_fails:
             raise TransientError("Kafka is away.")
         self.events += events
+        self.notes += notes
+
+    async def complete(self, topic: str) -> bool:
+        return topic in self.complete_topics
+
+    async def note_complete(self, topic: str) -> None:
+        self.done.append("notes are complete")
+        self.complete_topics.add(topic)
 
     def recovery(self, wait_s: float = 5.0) -> Recovery:
         return Recovery(
@@ -112,6 +128,7 @@ class World:
             slots=self,
             snapshots=self,
             erasures=Register(),
+            notes=self,
             drop_caches=self.drop_caches,
             events=self,
             wait_s=wait_s,
@@ -138,12 +155,18 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         made.done.append("ask readers")
         return made.unread.pop(0) if made.unread else 0
 
-    async def read_to_end(brokers: list[str], topic: str) -> AsyncIterator[list[Any]]:
-        made.done.append("read events")
-        yield []
+    async def read_to_end(
+        brokers: list[str], topic: str, *, after: Mapping[int, int] | None = None
+    ) -> AsyncIterator[list[Any]]:
+        made.done.append(f"read {'notes' if after is None else 'events'}")
+        yield made.topics.get(topic, [])
+
+    async def bounds(brokers: list[str], topic: str) -> dict[int, tuple[int, int]]:
+        return {0: (made.first_offset, 100)}
 
     monkeypatch.setattr("cdc.recovery.recovery.unread", unread)
-    monkeypatch.setattr("cdc.recovery.recovery.read_to_end", read_to_end)
+    monkeypatch.setattr("cdc.recovery.known.read_to_end", read_to_end)
+    monkeypatch.setattr("cdc.recovery.known.bounds", bounds)
     monkeypatch.setattr("cdc.recovery.recovery._POLL_S", 0.001)
     return made
 
@@ -155,7 +178,7 @@ async def test_the_slot_is_made_before_anything_is_compared_and_read_after_all(w
         *["ask readers", "ask readers"],
         *["drop slot", "forget position", "create slot"],
         *["drop caches", "drop caches"],
-        *["read events", "read database", "publish"],
+        *["read notes", "read events", "read database", "publish", "notes are complete"],
         *["apply no_data begun", "resume", "runs"],
         *["apply no_data ended", "runs"],
     ]
@@ -216,3 +239,40 @@ async def test_nothing_is_dropped_before_all_that_was_captured_is_published(worl
     ):
         await world.recovery(wait_s=0.05).run()
     assert "drop slot" not in world.done
+
+
+async def test_what_the_events_no_longer_tell_the_notes_do(world: World) -> None:
+    """The first event left its topic; a thing that the notes name and the database lacks is ended, and forgotten."""
+    world.first_offset = 40
+    topic = world.application.topics.published
+    world.complete_topics.add(topic)
+    there, gone = entity_note(1, U1, 1_000), entity_note(2, GONE, 1_000)
+    erased = erasure_note("ab" * 32, 2_000)
+    world.topics[topic] = [FakeRecord(key=note.key, value=note.value) for note in (there, gone, erased)]
+    published = await world.recovery().run(since=AT)
+    assert published == {"entity_deleted": 1}
+    assert world.events[0].key == b"user:gone"
+    assert world.notes == [(b"entity/2", None)], "what is noted already is left alone"
+
+
+async def test_a_later_event_counts_more_than_a_note(world: World) -> None:
+    """A worker of the version before, which keeps no notes, published for a while."""
+    topics = world.application.topics
+    world.topics[topics.published] = [FakeRecord(key=b"entity/2", value=entity_note(2, GONE, 1_000).value)]
+    row = EntityRow(2, GONE.type, GONE.reference, "{}")
+    ((_, ended),) = events_of(EntityChange("d", Source("entities", 1, 1, 2_000, 2_000_000), row, None), {})
+    told = FakeRecord(value=ended.value, headers=ended.headers, timestamp=ended.timestamp_ms)
+    world.topics[topics.domain_events] = [told]
+    assert await world.recovery().run(since=AT) == {"entity_created": 1}
+    assert (b"entity/2", None) in world.notes
+
+
+async def test_events_that_ended_unnoted_are_no_ground_for_a_comparison(world: World) -> None:
+    world.first_offset = 1
+    with pytest.raises(FatalError, match="recover --everything"):
+        await world.recovery().run()
+    assert "resume" not in world.done
+    assert world.events == []
+    await world.recovery().run(everything=True)
+    assert world.application.topics.published in world.complete_topics
+    assert [note.key for note in world.notes] == [b"entity/1"]

@@ -133,14 +133,20 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     settings = Settings(_env_file=None, topic_prefix="t.", backup_retention_days=30)
     told = {each.what: each for each in receipt_of(RECEIPT, settings).not_reached}
     assert told["cdc_topic"].names == ["t.user-profile.cdc.all-tables"]
-    assert told["cdc_topic"].until == "2025-10-12T12:00:00.123456Z"
+    # A day more than the retention, since Kafka deletes whole segments.
+    assert told["cdc_topic"].until == "2025-10-13T12:00:00.123456Z"
     assert told["backups"].until == f"{(NOW + timedelta(days=30)).date()}T12:00:00.123456Z"
     assert "t.payment.events" in told["source_topics"].names
-    assert told["source_topics"].until == "2025-10-12T12:00:00.123456Z"
-    assert told["dead_letter_topics"].until == "2025-11-04T12:00:00.123456Z"
+    assert told["source_topics"].until == "2025-10-13T12:00:00.123456Z"
+    assert told["dead_letter_topics"].until == "2025-11-05T12:00:00.123456Z"
     assert told["normalised_topics"].until == "2025-10-13T12:00:00.123456Z"
-    for kept in ("domain_events", "write_ahead_log"):
-        assert told[kept].until is None
+    assert told["domain_events"].until == "2025-11-05T12:00:00.123456Z"
+    assert told["published_notes"].until == "2025-10-06T18:00:00.123456Z"
+    assert told["write_ahead_log"].until is None
+    endless = settings.model_copy(update={"domain_event_retention_days": 0})
+    assert {each.what: each.until for each in receipt_of(RECEIPT, endless).not_reached}[
+        "domain_events"
+    ] is None
     topics = {name for each in told.values() for name in each.names}
     assert topics == {spec.name for spec in settings.topic_specs}, "each topic is named"
     unset = receipt_of(RECEIPT, Settings(_env_file=None)).not_reached
