@@ -59,10 +59,17 @@ class Database:
     def latest(self, entity: int) -> Version | None:
         return self.shown(entity, lambda commit: commit.visible)
 
-    async def commit(self, edges: dict[int, tuple[int, ...] | None], *, is_lost: bool) -> tuple[Commit, int]:
+    async def commit(
+        self,
+        edges: dict[int, tuple[int, ...] | None],
+        *,
+        is_lost: bool,
+        begins: Callable[[], None] = lambda: None,
+    ) -> tuple[Commit, int]:
         """Make new versions (edges None: as before); the commit, and a position that was read after it returned.
 
         Flushed first, visible later. Where the answer is lost it raises TransientError at some time after the flush.
+        Who is cancelled before `begins` was called has changed nothing; afterwards the server commits all the same.
         """
         async with AsyncExitStack() as stack:
             for entity in sorted(edges):
@@ -70,7 +77,25 @@ class Database:
             made = Commit({})
             xid, self.next_xid = self.next_xid, self.next_xid + 1
             self.running[xid] = made
-            await asyncio.sleep(self.random.expovariate(50))
+            try:
+                await asyncio.sleep(self.random.expovariate(50))
+            except asyncio.CancelledError:
+                del self.running[xid]
+                raise
+            begins()
+            committing = asyncio.create_task(self._commit(xid, edges, stack.pop_all()))
+        await asyncio.shield(committing)
+        if is_lost:
+            raise TransientError("The answer was lost.")
+        await asyncio.sleep(self.random.expovariate(300))
+        return made, self.flushed
+
+    async def _commit(
+        self, xid: int, edges: dict[int, tuple[int, ...] | None], locks: AsyncExitStack
+    ) -> None:
+        """The server's part, which ends however its client fares."""
+        made = self.running[xid]
+        async with locks:
             self.flushed += STEP * self.random.randint(1, 3)
             for entity, targets in edges.items():
                 before = self.history.setdefault(entity, [])
@@ -83,10 +108,6 @@ class Database:
             await asyncio.sleep(self._hold())
             made.visible = True
             del self.running[xid]
-            if is_lost:
-                raise TransientError("The answer was lost.")
-        await asyncio.sleep(self.random.expovariate(300))
-        return made, self.flushed
 
     def _hold(self) -> float:
         """From the flush until it is visible: next to nothing as a rule."""

@@ -1,13 +1,15 @@
 """Faults that a run has to find: errors of before, put back, and rules of the freshness protocol, switched off."""
 
+import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
 from storage.cache import invalidation, leases, lookups
+from storage.cache.commit import Commit
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import IdList
 from storage.cache.memory import MemoryCache
@@ -236,6 +238,28 @@ def _nothing_is_repeated() -> list[Patch]:
     return [(Run, "_repeat", repeat)]
 
 
+def _cancelled_tells_nobody() -> list[Patch]:
+    """A writer that is cancelled between its commit and the invalidation takes that along."""
+
+    @asynccontextmanager
+    async def commit(self: invalidation.PendingInvalidations) -> AsyncIterator[Commit]:
+        made = Commit()
+        try:
+            yield made
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            await tell(self, made)
+            raise
+        await tell(self, made)
+
+    async def tell(self: invalidation.PendingInvalidations, made: Commit) -> None:
+        if made.changes_at is not None:
+            await self.submit(await made.changes_at(made.position))
+
+    return [(invalidation.PendingInvalidations, "commit", commit)]
+
+
 def _owed_is_asked_for() -> list[Patch]:
     """What is owed is read from Redis all the same."""
     return [(invalidation.PendingInvalidations, "owes", lambda self, key: False)]
@@ -278,6 +302,7 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "what was overtaken is kept (r6)": _overtaken_is_kept,
     "losses are not noticed (r6)": _losses_are_not_noticed,
     "nothing is repeated (r7)": _nothing_is_repeated,
+    "a cancelled writer tells nobody (r3)": _cancelled_tells_nobody,
     "what is owed is read from Redis": _owed_is_asked_for,
     "a kept tree always holds": _tree_holds,
     "a kept tree is renewed with other edges": _renewed_anyhow,

@@ -32,10 +32,15 @@ QUIET_S: Final = 12.0
 
 
 class Run:
-    """Everything of one seed."""
+    """Everything of one seed.
+
+    In every third run nothing is repeated, no process crashes and none is killed: what committed reaches the caches by
+    the writers alone, whatever else goes wrong.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self.is_alone = seed % 3 == 2
         self.database = Database(self.random)
         level = SlowLevel(self.random)
         self.servers = [Server(self.database, is_primary=number == 0) for number in range(3)]
@@ -53,7 +58,7 @@ class Run:
             self._begin(Worker(self.cluster))
         first: dict[int, tuple[int, ...] | None] = {e: self._edges(e) for e in ENTITIES if e not in LATE}
         await self.database.commit(first, is_lost=False)
-        repeater = asyncio.create_task(self._repeat())
+        repeater = asyncio.create_task(asyncio.sleep(0) if self.is_alone else self._repeat())
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(2):
@@ -95,16 +100,36 @@ class Run:
 
     async def _write(self) -> None:
         while not self._is_over:
-            await asyncio.sleep(self.random.expovariate(12))
+            # Where the writers are alone, what one of them left out must not be made good by the next one.
+            await asyncio.sleep(self.random.expovariate(1.5 if self.is_alone else 12))
             changed: dict[int, tuple[int, ...] | None] = {}
             for entity in self.random.sample(list(ENTITIES), self.random.randint(1, 2)):
                 is_new = not self.database.history.get(entity)
                 changed[entity] = self._edges(entity) if is_new or self.random.random() < 0.6 else None
             chance = self.random.random()
             worker = self._worker()
-            written = await worker.write(changed, is_lost=chance < 0.08, crashes=chance > 0.9)
+            crashes = chance > 0.9 and not self.is_alone
+            begun = asyncio.Event()
+            writing = asyncio.create_task(
+                worker.write(changed, is_lost=chance < 0.08, crashes=crashes, begun=begun)
+            )
+            if self.random.random() < (0.8 if self.is_alone else 0.1):
+                await self._cancel(writing, begun)
+            try:
+                written = await writing
+            except asyncio.CancelledError:
+                continue
             if written is not None and self.random.random() < 0.5:
                 await self._see_write(*written)
+
+    async def _cancel(self, writing: asyncio.Task[Any], begun: asyncio.Event) -> None:
+        """A request that ran out of time, or its client left: at any moment, or in the middle of its commit."""
+        if self.random.random() < 0.5:
+            await asyncio.sleep(self.random.expovariate(30))
+        else:
+            await begun.wait()
+            await asyncio.sleep(self.random.expovariate(400))
+        writing.cancel()
 
     async def _see_write(self, commit: Commit, token: int) -> None:
         for entity, version in commit.versions.items():
@@ -203,10 +228,11 @@ class Run:
                 done += len(batch)
 
     async def _break(self) -> None:
-        faults = (
+        possible = (
             self._evict, self._evict, self._restart_nodes_often, self._lose_node, self._cut, self._kill,
             self._stop_server, self._stop_server, self._pause_replica, self._pause_replica,
         )  # fmt: skip
+        faults = [fault for fault in possible if not (self.is_alone and fault == self._kill)]
         while not self._is_over:
             await asyncio.sleep(self.random.expovariate(4))
             await self.random.choice(faults)()

@@ -85,18 +85,36 @@ class Worker:
         await self.pending.close()
 
     async def write(
-        self, edges: dict[int, tuple[int, ...] | None], *, is_lost: bool, crashes: bool
+        self,
+        edges: dict[int, tuple[int, ...] | None],
+        *,
+        is_lost: bool,
+        crashes: bool,
+        begun: asyncio.Event,
     ) -> tuple[Commit, int] | None:
-        """As storage.write.writer does: commit, then tell; None where it ended before it was heard of."""
+        """As storage.write.writer does: commit, then tell; None where it ended before it was heard of.
+
+        It may be cancelled at any time. `begun` is set when the transaction may commit.
+        """
+        database = self.cluster.database
+
+        async def changes_at(position: int) -> Changes:
+            return changes_of(database, edges, position)
+
         try:
-            made, position = await self.cluster.database.commit(edges, is_lost=is_lost)
+            async with self.pending.commit() as commit:
+
+                def begins() -> None:
+                    commit.begins(changes_at)
+                    begun.set()
+
+                made, position = await database.commit(edges, is_lost=is_lost, begins=begins)
+                commit.reached(position)
+                if crashes:  # the process: nobody tells but the repeater
+                    commit.changes_at = None
         except TransientError:
-            await self.pending.submit(changes_of(self.cluster.database, edges, 0))
             return None
-        if crashes:
-            return None
-        await self.pending.submit(changes_of(self.cluster.database, made.versions, position))
-        return made, position
+        return None if crashes else (made, position)
 
     def required(self) -> Required:
         """What an answer has to show from now on."""
