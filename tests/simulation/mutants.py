@@ -8,11 +8,14 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
-from storage.cache import invalidation, leases, lookups
+import msgspec
+
+from storage.cache import invalidation, leases, lookups, notifications
 from storage.cache.commit import Commit
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import IdList
 from storage.cache.memory import MemoryCache
+from storage.cache.notifications import Notifications
 from storage.postgres import replicas
 from storage.postgres.replicas import ReadSource
 from storage.postgres.visibility import Visibility
@@ -21,7 +24,7 @@ from storage.read.fragment_loader import FragmentLoader
 from storage.read.outcome import Reading
 from storage.read.rendered_tree import Skeleton
 from tests.simulation.run import Run
-from tests.simulation.worker import Worker
+from tests.simulation.worker import Emptied, Worker
 from tests.unit.storage.fakes import Mark, MemoryLevel, Slot
 
 Patch = tuple[Any, str, Any]
@@ -222,13 +225,24 @@ def _overtaken_is_kept() -> list[Patch]:
 
 
 def _losses_are_not_noticed() -> list[Patch]:
-    def lose(self: Worker) -> None:
-        self.notified.add(self.cluster.notified.all())
+    """Neither a gap in the numbers nor silence empties the memory."""
 
-    def restore(self: Worker) -> None:
-        self.is_cut = False
+    def emptied(self: Emptied) -> None:
+        self._worker.emptied()
 
-    return [(Worker, "lose", lose), (Worker, "restore", restore)]
+    return [(Emptied, "lose", emptied), (Emptied, "forget", emptied)]
+
+
+def _gaps_are_not_noticed() -> list[Patch]:
+    """Messages have no numbers that count, so that only silence tells of those that were lost."""
+    heard = Notifications._heard
+
+    def unnumbered(self: Notifications, channel: bytes, data: bytes) -> None:
+        message = msgspec.msgpack.decode(data, type=notifications.Message)
+        self._numbers[channel, message.sender] = message.number - (message.keys is not None)
+        heard(self, channel, data)
+
+    return [(Notifications, "_heard", unnumbered)]
 
 
 def _nothing_is_repeated() -> list[Patch]:
@@ -301,6 +315,7 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "an early read will do (r5)": _early_read_will_do,
     "what was overtaken is kept (r6)": _overtaken_is_kept,
     "losses are not noticed (r6)": _losses_are_not_noticed,
+    "a gap in the messages is not noticed (r6)": _gaps_are_not_noticed,
     "nothing is repeated (r7)": _nothing_is_repeated,
     "a cancelled writer tells nobody (r3)": _cancelled_tells_nobody,
     "what is owed is read from Redis": _owed_is_asked_for,

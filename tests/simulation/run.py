@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
+from unittest.mock import patch
 
 from app.core.errors import ProfileError
 from app.core.models import Lookup
-from storage.cache import fragments, id_lists, lookups, memory
+from storage.cache import fragments, id_lists, lookups, memory, notifications
 from tests.simulation.database import Commit, Database, Server
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.promises import (
@@ -20,7 +21,7 @@ from tests.simulation.promises import (
     parsed,
     versions_of,
 )
-from tests.simulation.shared import NODES, Channel, SlowLevel
+from tests.simulation.shared import NODES, Channel, SlowLevel, Subscription
 from tests.simulation.worker import KEYSPACE, Cluster, Worker, changes_of
 
 ENTITIES: Final = range(1, 9)
@@ -44,7 +45,9 @@ class Run:
         self.database = Database(self.random)
         level = SlowLevel(self.random)
         self.servers = [Server(self.database, is_primary=number == 0) for number in range(3)]
-        self.cluster = Cluster(self.database, level, Channel(self.random), self.servers[0], self.servers[1:])
+        self.cluster = Cluster(
+            self.database, level, Channel(self.random, level), self.servers[0], self.servers[1:]
+        )
         self.answers = 0
         self._is_over = False
         self._old: list[Worker] = []
@@ -248,13 +251,8 @@ class Run:
         """It can't be reached for a while, and keeps what it has."""
         node = self.random.randrange(NODES)
         self.cluster.level.away.add(node)
-        for worker in self.cluster.workers:
-            asyncio.get_running_loop().call_later(self.random.uniform(0, 0.5), worker.lose)
         await asyncio.sleep(self.random.uniform(0.5, 1.0))
         self.cluster.level.away.discard(node)
-        await asyncio.sleep(self.random.uniform(0, 0.2))
-        for worker in self.cluster.workers:
-            worker.restore()
 
     async def _restart_nodes_often(self) -> None:
         """Several times while fills are under way, so that marks are leased by several."""
@@ -263,12 +261,11 @@ class Run:
             await asyncio.sleep(self.random.expovariate(100))
 
     async def _cut(self) -> None:
+        """Messages to a worker are lost, for less time than it takes for silence, or more."""
         worker = self._worker()
         worker.is_cut = True
-        await asyncio.sleep(self.random.uniform(0.1, 1.0))
-        worker.lose()
-        await asyncio.sleep(self.random.uniform(0, 0.3))
-        worker.restore()
+        await asyncio.sleep(self.random.uniform(0.01, 1.5))
+        worker.is_cut = False
 
     async def _kill(self) -> None:
         """What it was about to tell nobody tells but the repeater."""
@@ -335,12 +332,13 @@ class Run:
 
 
 @contextmanager
-def _short_lives() -> Iterator[None]:
-    """Entries that are read again every few seconds."""
+def _in_memory() -> Iterator[None]:
+    """Entries that are read again every few seconds, and a channel without sockets."""
     kept = memory.LIFETIME_S, memory.AGING_S
     memory.LIFETIME_S, memory.AGING_S = 2.0, 1.0  # type: ignore[misc]
     try:
-        yield
+        with patch.object(notifications, "Subscription", Subscription):
+            yield
     finally:
         memory.LIFETIME_S, memory.AGING_S = kept  # type: ignore[misc]
 
@@ -349,7 +347,7 @@ def simulate(seed: int) -> tuple[int, str | None]:
     """How many trees were read, and the promise that was broken."""
     made = Run(seed)
     try:
-        with _short_lives(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        with _in_memory(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(made.run())
     except BrokenPromise as broken:
         return made.answers, str(broken)

@@ -1,10 +1,11 @@
 """Redis and the channel in memory: slow, in three nodes that may be away, with keys that may go."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol, Self, cast
 
+from app.core.errors import TransientError
 from storage.cache.keyspace import CacheKey
 from storage.cache.shared import Found
 from tests.unit.storage.fakes import MemoryLevel
@@ -89,27 +90,110 @@ class Listener(Protocol):
 
     is_cut: bool
 
-    def hear(self, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None: ...
+    def hears(self, notified: Mapping[bytes, object]) -> None:
+        """It is about to act on a message that tells of these keys."""
 
 
 class Channel:
-    """Messages arrive late, and in the order in which one worker sent them to another."""
+    """The shard channels of all nodes: messages arrive late, and in order at each subscription.
 
-    def __init__(self, random: Random) -> None:
+    A node that is away takes none, and ends its subscriptions. A worker that is cut gets none, and is not told so.
+    """
+
+    def __init__(self, random: Random, level: SlowLevel) -> None:
+        self.level = level
         self._random = random
-        self._due: dict[tuple[int, int], float] = {}
+        self._subscriptions: dict[bytes, list[Subscription]] = {}
 
-    def send(
-        self, sender: Listener, receiver: Listener, keys: Sequence[CacheKey], notified: Mapping[bytes, object]
-    ) -> None:
+    async def later(self) -> None:
+        await asyncio.sleep(self._random.expovariate(1_500))
+
+    def subscribe(self, channel: bytes, listener: Listener) -> "Subscription":
+        if _group_of(channel) % NODES in self.level.away:
+            raise TransientError("The node is away.")
+        made = Subscription(self, channel, listener)
+        self._subscriptions.setdefault(channel, []).append(made)
+        return made
+
+    def unsubscribe(self, subscription: "Subscription") -> None:
+        self._subscriptions[subscription.channel].remove(subscription)
+
+    def send(self, channel: bytes, message: bytes, notified: Mapping[bytes, object]) -> None:
+        of_node = {name: shown for name, shown in notified.items() if _same_node(name, channel)}
+        for subscription in self._subscriptions.get(channel, ()):
+            subscription.arrives(message, of_node, self._random.expovariate(300))
+
+
+class Subscription:
+    """Stands in for storage.redis.subscription.Subscription."""
+
+    def __init__(self, hub: Channel, channel: bytes, listener: Listener) -> None:
+        self.channel = channel
+        self._hub = hub
+        self._listener = listener
+        self._due = 0.0
+        self._heard: asyncio.Queue[tuple[bytes, Mapping[bytes, object]]] = asyncio.Queue()
+
+    @classmethod
+    async def open(cls, address: "Node", channel: bytes, *, timeout_s: float, security: object) -> Self:
+        await address.hub.later()
+        return cast("Self", address.hub.subscribe(channel, address.listener))
+
+    def arrives(self, message: bytes, notified: Mapping[bytes, object], after_s: float) -> None:
+        if self._listener.is_cut:
+            return
         loop = asyncio.get_running_loop()
-        pair = (id(sender), id(receiver))
-        at = max(self._due.get(pair, 0.0) + 1e-9, loop.time() + self._random.expovariate(300))
-        self._due[pair] = at
-        if not receiver.is_cut:
-            loop.call_at(at, self._deliver, receiver, keys, notified)
+        self._due = max(self._due + 1e-9, loop.time() + after_s)
+        loop.call_at(self._due, self._heard.put_nowait, (message, notified))
 
-    @staticmethod
-    def _deliver(receiver: Listener, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None:
-        if not receiver.is_cut:
-            receiver.hear(keys, notified)
+    async def message(self) -> bytes:
+        message, notified = await self._heard.get()
+        self._listener.hears(notified)
+        return message
+
+    def close(self) -> None:
+        self._hub.unsubscribe(self)
+
+
+class Node(NamedTuple):
+    """An address: of a node, as one worker sees it."""
+
+    hub: Channel
+    listener: Listener
+    number: int
+
+
+class Nodes:
+    """Stands in for storage.redis.cluster.RedisNodes, for the channel of one worker."""
+
+    security = None
+    map_version = 0
+
+    def __init__(
+        self, hub: Channel, listener: Listener, notified: Callable[[], Mapping[bytes, object]]
+    ) -> None:
+        self._hub = hub
+        self._nodes = [Node(hub, listener, number) for number in range(NODES)]
+        self._notified = notified  # what the messages that are sent now tell of
+
+    async def owners(self, slots: Sequence[int]) -> dict[Node, list[int]]:
+        return {node: list(range(node.number, len(slots), NODES)) for node in self._nodes}
+
+    async def run_each(
+        self, commands: Sequence[tuple[int, tuple[str, bytes, bytes]]], *, is_urgent: bool
+    ) -> list[object]:
+        notified = self._notified()
+        await self._hub.later()
+        replies: list[object] = []
+        for _, (_, channel, message) in commands:
+            if _group_of(channel) % NODES in self._hub.level.away:
+                replies.append(TransientError("The node is away."))
+            else:
+                self._hub.send(channel, message, notified)
+                replies.append(1)
+        await self._hub.later()
+        return replies
+
+
+def _same_node(name: bytes, channel: bytes) -> bool:
+    return _group_of(name) % NODES == _group_of(channel) % NODES

@@ -8,11 +8,14 @@ from typing import Any
 
 from app.core.errors import TransientError
 from app.core.models import Changes, Lookup
+from storage.cache.fragments import Fragment
+from storage.cache.id_lists import IdList
 from storage.cache.invalidation import CacheInvalidator, PendingInvalidations
 from storage.cache.keyspace import CacheKey, Keyspace
 from storage.cache.leases import SharedLevel
 from storage.cache.lookups import lookups_of
 from storage.cache.memory import Memory, MemoryCache
+from storage.cache.notifications import Notifications
 from storage.cache.refresh_ahead import Renewal
 from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replicas import ReadSource, Replica
@@ -24,10 +27,10 @@ from storage.read.tree_cache import KeptTrees
 from tests.simulation.database import Commit, Database, Server
 from tests.simulation.loop import LoopClock
 from tests.simulation.promises import Notified, Required, Shown
-from tests.simulation.shared import Channel, SlowLevel
+from tests.simulation.shared import Channel, Nodes, SlowLevel
 
 KEYSPACE = Keyspace("up:1.1.1")
-_SHOWN: ContextVar[Shown] = ContextVar("what the invalidation under way tells of")
+_TOLD: ContextVar[Mapping[bytes, Shown]] = ContextVar("what the invalidation under way tells of, by key")
 
 
 class Cluster:
@@ -51,8 +54,9 @@ class Worker:
         self.is_cut = False
         self.notified = cluster.notified.copy()  # what it heard of
         self.owed = Notified(cluster.database)  # what it wrote, and Redis has not taken: it reads past Redis
-        self.memory: Memory = MemoryCache(clock, max_bytes=200_000)
-        self.memory.restore()
+        self.memory: Memory = Emptied(self, clock)
+        nodes = Nodes(cluster.channel, self, lambda: _TOLD.get({}))
+        self.notifications = Notifications(nodes, KEYSPACE, self.memory, clock, timeout_s=1)  # type: ignore[arg-type]
         self.invalidator = _Invalidator(self)
         self.pending = PendingInvalidations(self.invalidator)
         self.source = ReadSource(
@@ -77,12 +81,14 @@ class Worker:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(each) for each in self._background]
+        self.notifications.start()
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pending.close()
+        await self.notifications.close()
 
     async def write(
         self,
@@ -122,33 +128,35 @@ class Worker:
 
     # --- the channel
 
-    def hear(self, keys: Sequence[CacheKey], notified: Mapping[bytes, object]) -> None:
-        self.memory.invalidate([key.local for key in keys])
+    def hears(self, notified: Mapping[bytes, object]) -> None:
+        """Its memory is about to be told."""
         self.notified.add(notified)
 
-    def lose(self) -> None:
-        """It notices that it hears nothing."""
-        self.memory.lose()
+    def emptied(self) -> None:
+        """It knows that it may have missed something."""
         self.notified.add(self.cluster.notified.all())
 
-    def restore(self) -> None:
-        self.is_cut = False
-        if not self.cluster.level.away:
-            self.memory.restore()
-
     async def publish(self, keys: Sequence[CacheKey]) -> list[CacheKey]:
-        away = [key for key in keys if self.cluster.level.is_away(key)]
-        here = [key for key in keys if key not in away]
-        shown = _SHOWN.get()
-        notified = {key.name: shown for key in here}
-        for other in self.cluster.workers:
-            if other is not self:
-                self.cluster.channel.send(self, other, here, notified)
-        await asyncio.sleep(0)
-        return away
+        return await self.notifications.publish(keys)
 
     async def publish_everything(self) -> bool:
-        return not self.cluster.level.away
+        return await self.notifications.publish_everything()
+
+
+class Emptied(MemoryCache[Fragment | IdList]):
+    """A memory that says when it is emptied."""
+
+    def __init__(self, worker: Worker, clock: LoopClock) -> None:
+        super().__init__(clock, max_bytes=200_000)
+        self._worker = worker
+
+    def forget(self) -> None:
+        super().forget()
+        self._worker.emptied()
+
+    def lose(self) -> None:
+        super().lose()
+        self._worker.emptied()
 
 
 class _Invalidator(CacheInvalidator):
@@ -161,7 +169,7 @@ class _Invalidator(CacheInvalidator):
     async def drop(self, keys: Sequence[CacheKey], position: int, *, told: Any = ()) -> Any:
         cluster = self._worker.cluster
         shown = cluster.notified.shown(position)
-        _SHOWN.set(shown)
+        _TOLD.set({key.name: shown for key in keys})
         owed = await super().drop(keys, position, told=told)
         missed = {each.key.name for each in owed}
         done = {key.name: shown for key in keys if key.name not in missed}
