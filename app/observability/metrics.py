@@ -122,6 +122,11 @@ UNVERIFIED: Final = Counts(
     "Reads answered without knowing that they were fresh, with the primary away",
     [],
 )
+TOKEN_WAITS: Final = Counts(
+    "profile_reads_waited_at_primary",
+    "Reads with a token of a replica that the primary did not show at once, by whether it came to within a second",
+    ["outcome"],
+)
 STORES: Final = StoreState()
 
 

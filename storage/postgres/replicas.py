@@ -16,7 +16,7 @@ from app.core.clock import Clock
 from app.core.consistency_token import is_of_replica, of_replica, position_of
 from app.core.errors import BusyError, FatalError, TransientError
 from app.core.log_events import LogEvent
-from app.observability.metrics import READ_FAILURES, READ_SECONDS, UNVERIFIED
+from app.observability.metrics import READ_FAILURES, READ_SECONDS, TOKEN_WAITS, UNVERIFIED
 from storage.breaker import Breaker
 from storage.postgres.pools import Connection, asked
 from storage.postgres.positioned import Ask, Reached, moment, position
@@ -188,7 +188,10 @@ class ReadSource:
             if self._of_primary(await self._on_primary(_moment, POSITION_TIMEOUT_S)).position >= position_of(
                 token
             ):
+                TOKEN_WAITS.add("shown")
                 return await self._read_primary(ask)
+        if is_patient:
+            TOKEN_WAITS.add("refused")
         raise TransientError("The primary does not show yet what a replica has shown to the token's client.")
 
     async def _try_replica(self, replica: Replica, ask: Ask[T], least: int) -> Read[T] | None:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.core.errors import BusyError, FatalError, TransientError
 from storage.postgres import replicas
@@ -291,6 +292,10 @@ async def test_while_a_transaction_runs_the_primary_claims_what_was_before_it(sh
     assert (read.position, read.acknowledged, read.upper) == (800, 839, 840)
 
 
+def waited(outcome: str) -> float:
+    return REGISTRY.get_sample_value("profile_reads_waited_at_primary_total", {"outcome": outcome}) or 0
+
+
 async def test_what_a_replica_has_shown_is_waited_for_on_the_primary(shown: World) -> None:
     token = await seen_on_a_replica(shown)
     shown.primary.position, shown.primary.running = 840, (1, 2)  # type: ignore[attr-defined]
@@ -298,8 +303,10 @@ async def test_what_a_replica_has_shown_is_waited_for_on_the_primary(shown: Worl
     await asyncio.sleep(0.05)
     assert not reading.done(), "the commit at 808 may not be visible yet"
     shown.primary.running = (2, 2)  # type: ignore[attr-defined]
+    waits = waited("shown")
     read = await reading
     assert (read.result, read.position) == ("primary", 840)
+    assert waited("shown") - waits == 1
 
 
 async def test_what_the_primary_does_not_come_to_show_is_no_answer(
@@ -308,9 +315,11 @@ async def test_what_the_primary_does_not_come_to_show_is_no_answer(
     monkeypatch.setattr(replicas, "VISIBLE_POLLS", 2)
     token = await seen_on_a_replica(shown)
     shown.primary.position, shown.primary.running = 840, (1, 2)  # type: ignore[attr-defined]
+    waits = waited("refused")
     for reach in (0, None):
         with pytest.raises(TransientError, match="does not show yet"):
             await shown.source.read(ask_then, reach, token=token)
+    assert waited("refused") - waits == 1, "where nobody else is left, it has waited before"
     shown.one.up = True
     shown.clock.time = COOLDOWN_S
     assert (await shown.source.read(ask_then, 0, token=token)).result == "one"
