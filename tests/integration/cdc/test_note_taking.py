@@ -80,6 +80,7 @@ async def test_what_was_published_before_there_were_notes_is_noted_beside_a_work
     async def meanwhile() -> None:
         assert await capture.stores.eraser.erase_id(later) is not None
         await sql.execute("DELETE FROM edges WHERE id = $1", kept)
+        await capture.until_view_is_true()
         await sql.execute("UPDATE entities SET reference = 'renamed' WHERE id = $1", goes)
         await capture.until_view_is_true()
 
