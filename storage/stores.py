@@ -50,6 +50,7 @@ from storage.postgres.replicas import ReadSource, Replica
 from storage.postgres.replication_slots import PostgresSlots
 from storage.postgres.timeline import Lineage, LineageWatch
 from storage.probes import PostgresProbe, RedisProbe
+from storage.read.budget import Budget
 from storage.read.entity_index import PostgresEntityIndex
 from storage.read.exporter import PostgresExporter
 from storage.read.fragment_loader import FragmentLoader
@@ -179,13 +180,14 @@ class Stores:
         kept = KeptTrees(memory, clock, max_bytes=settings.answer_cache_mb * _MIB)
         self._audit(settings, audited, kept, keyspace)
         shared = SharedLevel(self.cache, pending, source)
+        budget = _budget(settings)
         fragments = FragmentLoader(
             memory,
             shared,
             keyspace,
             source,
             clock,
-            node_budget=settings.graph_node_budget,
+            budget=budget,
             hooks=hooks,
         )
         if Role.WEB in settings.roles:
@@ -203,7 +205,7 @@ class Stores:
             kept,
             keyspace,
             clock,
-            node_budget=settings.graph_node_budget,
+            budget=budget,
             retention_months=settings.temporal_retention_months,
         )
 
@@ -285,10 +287,10 @@ class Stores:
     def _audit(
         self, settings: Settings, levels: list[AuditedLevel], kept: KeptTrees, keyspace: Keyspace
     ) -> None:
-        budget = settings.graph_node_budget
-        trees = AuditedTrees(kept, self._source, Random(), node_budget=budget)  # noqa: S311 - it chooses trees
+        budget = _budget(settings)
+        trees = AuditedTrees(kept, self._source, Random(), budget=budget)  # noqa: S311 - it chooses trees
         self.auditor = CacheAuditor(
-            levels, self._source, keyspace, self.invalidator, node_budget=budget, trees=trees
+            levels, self._source, keyspace, self.invalidator, budget=budget, trees=trees
         )
 
     def _ask(
@@ -343,6 +345,16 @@ class Stores:
     async def close(self) -> None:
         """Close everything, in reverse order."""
         await self._resources.aclose()
+
+
+def _budget(settings: Settings) -> Budget:
+    return Budget(
+        nodes=settings.graph_node_budget,
+        edges=settings.graph_edge_budget,
+        points=settings.graph_point_budget,
+        size_bytes=settings.graph_byte_budget,
+        points_of_entity=settings.graph_points_of_entity,
+    )
 
 
 def _entity_limits(settings: Settings) -> EntityLimits:

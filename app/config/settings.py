@@ -295,7 +295,16 @@ class Settings(BaseSettings):
         ge=0,
         description="of backups and archived WAL: a receipt of an erasure says until when they hold it",
     )
-    graph_node_budget: int = Field(default=10_000, ge=1)
+    # What one request may make of the graph, over all its roots; a tree says where it is cut.
+    graph_node_budget: int = Field(default=10_000, ge=1, description="entities of an answer")
+    graph_edge_budget: int = Field(default=100_000, ge=1, description="relationships of an answer")
+    graph_point_budget: int = Field(default=100_000, ge=1, description="points of an answer")
+    graph_byte_budget: int = Field(
+        default=16 * 1024 * 1024, ge=1024, description="about, of an answer's JSON"
+    )
+    graph_points_of_entity: int = Field(
+        default=10_000, ge=1, description="that are read of one entity: the latest ones"
+    )
 
     # --- Debezium
     connect_url: str = "http://127.0.0.1:8083"

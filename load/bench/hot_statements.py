@@ -20,6 +20,7 @@ from storage.postgres.pools import open_reader, open_writer
 from storage.postgres.positioned import Ask
 from storage.postgres.queries import query
 from storage.read import graph_queries
+from storage.read.budget import Budget
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
 from storage.write.preview import PostgresPreview
@@ -54,10 +55,14 @@ async def run(settings: Settings, known: Sequence[Known]) -> dict[str, list[Plan
                 found[name] = log.plans.copy()
 
         some, few = known[0], [each.id for each in known[:20]]
-        budget = settings.graph_node_budget
-        tree = graph_queries.graph([some.id], levels=10, max_nodes=budget, max_edges=budget)
+        budget = Budget(
+            nodes=settings.graph_node_budget,
+            size_bytes=settings.graph_byte_budget,
+            points_of_entity=settings.graph_points_of_entity,
+        )
+        tree = graph_queries.graph([some.id], levels=10, budget=budget)
         await ask("a cold tree", tree)
-        await ask("20 fragments", graph_queries.graph(few, levels=0, max_nodes=budget, max_edges=budget))
+        await ask("20 fragments", graph_queries.graph(few, levels=0, budget=budget))
         await ask("by property", graph_queries.ids_with("email.address", some.email, after=0, limit=1001))
         await ask("by reference", graph_queries.id_of(some.key))
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-import asyncpg
-
 from app.core.audit import AuditReport, Kind, Mismatch
 from app.core.errors import TransientError
 from app.core.models import EntityKey, Lookup
@@ -24,9 +22,9 @@ from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS, IdList
 from storage.cache.invalidation import CacheInvalidator
 from storage.cache.keyspace import CacheKey, Keyspace
-from storage.postgres.positioned import Ask
 from storage.postgres.replicas import ReadSource
 from storage.read import graph_queries
+from storage.read.budget import Budget
 
 _TREES_OF_A_SAMPLE: Final = 4  # each fourth
 _BATCH: Final = 100  # entries that are read, and asked for on the primary, at once
@@ -51,7 +49,7 @@ class _Verdict:
 class CacheAuditor:
     """Implements app.ports.caching.Auditor.
 
-    `node_budget` is that of the readers, since a fragment holds so many edges at most. `trees` are those of this
+    `budget` is that of the readers, since a fragment holds so many edges and points at most. `trees` are those of this
     process, of which a quarter of a sample is looked at: each takes as much of the primary as its entities.
     """
 
@@ -62,7 +60,7 @@ class CacheAuditor:
         keyspace: Keyspace,
         invalidator: CacheInvalidator,
         *,
-        node_budget: int,
+        budget: Budget,
         trees: AuditedTrees | None = None,
     ) -> None:
         self._levels = levels
@@ -70,7 +68,7 @@ class CacheAuditor:
         self._source = source
         self._keys = keyspace
         self._invalidator = invalidator
-        self._node_budget = node_budget
+        self._budget = budget
 
     async def audit(self, *, sample: int, grace_s: float, repair: bool = False) -> AuditReport:
         checked: Counter[Kind] = Counter()
@@ -131,12 +129,14 @@ class CacheAuditor:
         ids = [each.entry.id for each in sampled if isinstance(each.entry, Fragment)]
         held: dict[int, bytes] = {}
         position = upper = 0
-        if ids:
-            read = await self._source.read_primary(self._graph(ids))
-            position, upper = read.position, read.upper
-            for row in read.result:
-                found = fragments.from_row(row, position=position, upper=upper, read_at=0)
+        while ids:
+            read = await self._source.read_primary(graph_queries.graph(ids, levels=0, budget=self._budget))
+            position = min(position, read.position) or read.position
+            upper = max(upper, read.upper)
+            for row in read.result.rows:
+                found = fragments.from_row(row, position=read.position, upper=read.upper, read_at=0)
                 held[found.id] = found.digest
+            ids = sorted(read.result.unread)
         return [
             _Verdict(differs=held.get(each.entry.id) != each.entry.digest, position=position, upper=upper)
             if isinstance(each.entry, Fragment)
@@ -158,9 +158,6 @@ class CacheAuditor:
         # A list under a key that is not its own: no change of what it tells would drop it.
         differs = named != key or ids != entry.ids
         return _Verdict(differs=differs, position=read.position, upper=read.upper)
-
-    def _graph(self, ids: Sequence[int]) -> Ask[list[asyncpg.Record]]:
-        return graph_queries.graph(ids, levels=0, max_nodes=len(ids), max_edges=self._node_budget)
 
     def _mismatch(self, sampled: _Sampled, verdict: _Verdict) -> Mismatch:
         entry = sampled.entry

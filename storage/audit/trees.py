@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from storage.cache import fragments
 from storage.postgres.replicas import ReadSource
 from storage.read import graph_queries
+from storage.read.budget import Budget
 from storage.read.rendered_tree import Skeleton
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
@@ -36,16 +37,22 @@ class TreeVerdict(NamedTuple):
 class AuditedTrees:
     """The trees of this process. Nothing here changes what is evicted next. Raises TransientError."""
 
-    def __init__(self, kept: KeptTrees, source: ReadSource, random: Random, *, node_budget: int) -> None:
+    def __init__(self, kept: KeptTrees, source: ReadSource, random: Random, *, budget: Budget) -> None:
         self._kept = kept
         self._source = source
         self._random = random
-        self._budget = node_budget
+        self._budget = budget
 
     def sample(self, count: int) -> list[KeptTree]:
         """Up to `count` of those that would answer now, by chance."""
-        most = min(MOST_ENTITIES, self._budget - 1)
-        held = [KeptTree(*each) for each in self._kept.held() if len(each[0].items) <= most]
+        most = min(MOST_ENTITIES, self._budget.nodes - 1)
+        # A tree of many edges is more than one statement brings.
+        edges = self._budget.nodes
+        held = [
+            KeptTree(*each)
+            for each in self._kept.held()
+            if len(each[0].items) <= most and each[0].cost.edges <= edges
+        ]
         return self._random.sample(held, min(count, len(held)))
 
     def still_held(self, trees: Sequence[KeptTree]) -> list[KeptTree]:
@@ -59,9 +66,11 @@ class AuditedTrees:
 
     async def _compare(self, tree: KeptTree) -> TreeVerdict:
         root, budget = tree.skeleton.root, self._budget
-        ask = graph_queries.graph([root], levels=tree.depth, max_nodes=budget, max_edges=budget)
+        ask = graph_queries.graph([root], levels=tree.depth, budget=budget)
         read = await self._source.read_primary(ask)
-        rows = [fragments.from_row(row, position=0, upper=0, read_at=0) for row in read.result]
+        if read.result.is_cut:  # it can't be told from what one statement brings
+            return TreeVerdict(tree, False, read.position, read.upper)
+        rows = [fragments.from_row(row, position=0, upper=0, read_at=0) for row in read.result.rows]
         by_id = {fragment.id: fragment for fragment in rows}
         walk = Tree(root, depth=tree.depth, budget=budget)
         while not walk.done:

@@ -23,7 +23,8 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `edges` holds the opening bytes of each edge and the target's id, by (relationship type, id). `position` is the
     WAL position that the content has reached at least, `upper` one that was read after the content; `read_at` is the
     time of reading in seconds since 1970; `digest` is over the content alone. `below` is a hint, which may be old or
-    missing: what a walk from here met on its second level, its third, and so on.
+    missing: what a walk from here met on its second level, its third, and so on. `points_total` is how many points
+    there are, where `temporal` holds the latest of them alone, else 0.
     """
 
     id: int
@@ -37,6 +38,7 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
     read_at: float
     digest: bytes
     below: tuple[tuple[int, ...], ...] = ()
+    points_total: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -50,6 +52,7 @@ class Fragment(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 MAX_HINTED: Final = 200
+_MAX_FOLLOWED: Final = 20 * MAX_HINTED  # edges: where all know each other, a walk costs much and finds little
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Fragment)
@@ -84,13 +87,17 @@ def from_row(row: asyncpg.Record, *, position: int, upper: int, read_at: float) 
         row["created_at"].encode(),
         row["updated_at"].encode(),
     )
+    kinds = row["types"] or ()
+    openings = {kind: b'{"type":%b,"entity":' % orjson.dumps(kind) for kind in set(kinds)}
     edges = tuple(
-        (b'{"type":%b,"entity":' % orjson.dumps(kind), target)
-        for kind, target in zip(row["types"] or (), row["targets"] or (), strict=True)
+        [(openings[kind], target) for kind, target in zip(kinds, row["targets"] or (), strict=True)]
     )
     temporal = _temporal(row)
     digest = blake2b(head, digest_size=12)
     digest.update(_ENCODER.encode((edges, row["edges_total"], temporal)))
+    points_total: int = row["points_total"] or 0
+    if points_total:
+        digest.update(b"%d" % points_total)
     return Fragment(
         id=entity_id,
         head=head,
@@ -102,17 +109,23 @@ def from_row(row: asyncpg.Record, *, position: int, upper: int, read_at: float) 
         upper=upper,
         read_at=read_at,
         digest=digest.digest(),
+        points_total=points_total,
     )
 
 
 def with_hint(fragment: Fragment, fragments: Mapping[int, Fragment]) -> Fragment:
     """The same, with what lies below it among the fragments that were read with it."""
     seen = {fragment.id, *(target for _, target in fragment.edges)}
-    level, below, count = [target for _, target in fragment.edges], [], 0
+    level, count, followed = [target for _, target in fragment.edges], 0, 0
+    below: list[tuple[int, ...]] = []
     while level:
         following: list[int] = []
         for node in level:
-            for _, target in fragments[node].edges if node in fragments else ():
+            edges = fragments[node].edges if node in fragments else ()
+            followed += len(edges)
+            if followed > _MAX_FOLLOWED:
+                return msgspec.structs.replace(fragment, below=tuple(below)) if below else fragment
+            for _, target in edges:
                 if target not in seen:
                     seen.add(target)
                     following.append(target)

@@ -1,7 +1,10 @@
 """Fragments from the memory of this process, from Redis, or from PostgreSQL, whichever has them fresh."""
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
 
 from app.core.clock import Clock
 from app.core.consistency_token import position_of
@@ -14,17 +17,24 @@ from storage.cache.leases import SharedLevel
 from storage.cache.memory import Memory, Ticket
 from storage.cache.shared import Found
 from storage.cache.single_flight import Flights
-from storage.postgres.replicas import ReadSource
+from storage.postgres.replicas import Read, ReadSource
 from storage.read import graph_queries
+from storage.read.budget import Budget
+from storage.read.graph_queries import GraphRows
 from storage.read.outcome import Reading, ReadOutcome
+
+_MADE_AT_ONCE: Final = 100  # fragments, before others have their turn
+_BYTES_AT_ONCE: Final = 256 * 1024
+_MOST_HINTS: Final = 1_000
 
 
 @dataclass(slots=True, kw_only=True)
 class Loaded(ReadOutcome):
-    """What one fill, which had to reach `token`, found."""
+    """What one fill, which had to reach `token`, found; of those that are `unread` nothing is known."""
 
     token: int
     fragments: dict[int, Fragment] = field(default_factory=dict)
+    unread: frozenset[int] = frozenset()
 
 
 class FragmentLoader:
@@ -38,7 +48,7 @@ class FragmentLoader:
         source: ReadSource,
         clock: Clock,
         *,
-        node_budget: int,
+        budget: Budget,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._memory = memory
@@ -46,7 +56,7 @@ class FragmentLoader:
         self._keys = keyspace
         self._source = source
         self._clock = clock
-        self._budget = node_budget
+        self._budget = budget
         self._hooks = hooks
         self._flights: Flights[Loaded] = Flights(memory)  # type: ignore[arg-type]  # it puts nothing there
 
@@ -66,13 +76,15 @@ class FragmentLoader:
         """Add those of `ids` that exist; what lies within `levels` below may come with them.
 
         `hints` are ids that are likely to be asked for next: what the caches have of them comes along. Nothing that the
-        reading has, or knows to be missing, is read again.
+        reading has, or knows to be missing, is read again. Where they weigh much some stay unknown to the reading: who
+        still wants them loads them again. At least one of those that exist is added.
         """
         asked = [entity_id for entity_id in ids if not reading.knows(entity_id)]
         missing = self._load_remembered(asked, reading)
+        unread: frozenset[int] = frozenset()
         if missing:
-            await self._load_missing(missing, levels, reading, hints)
-        reading.known.update(ids)
+            unread = await self._load_missing(missing, levels, reading, islice(hints, _MOST_HINTS))
+        reading.known.update(i for i in ids if i not in unread or i in reading.fragments)
 
     def _load_remembered(self, ids: Sequence[int], reading: Reading) -> list[int]:
         """Add what this process's memory has; returns those of `ids` that it has not."""
@@ -90,8 +102,8 @@ class FragmentLoader:
 
     async def _load_missing(
         self, missing: list[int], levels: int, reading: Reading, hints: Iterable[int]
-    ) -> None:
-        """Add those that exist, of Redis, of reads under way, or of PostgreSQL."""
+    ) -> frozenset[int]:
+        """Add those that exist, of Redis, of reads under way, or of PostgreSQL; returns those that stay unknown."""
         known, recall, asked = reading.fragments, self._memory.get, len(missing)
         # What is being read just now is not in Redis yet: a commit has taken it from there, too.
         flying = {} if reading.token else {i: None for i in missing if self._flights.to_join(i) is not None}
@@ -109,7 +121,8 @@ class FragmentLoader:
             CACHE_READS.add("fragment", "postgres", count=len(missing))
             # What was notified lately is missing alone; else what lies below may well be missing, too.
             is_cold = len(missing) == asked and not any(map(self._memory.was_notified, missing))
-            await self._load_read(missing, levels if is_cold else 0, reading)
+            return await self._load_read(missing, levels if is_cold else 0, reading)
+        return frozenset()
 
     async def refill(self, ids: Sequence[int]) -> int:
         """Read these into memory, as far as nobody else is about to; returns how many of them exist."""
@@ -135,9 +148,12 @@ class FragmentLoader:
                 memory.put(entity_id, fragment, fragment.size_bytes, ticket, position=fragment.position)
         return [entity_id for entity_id in ids if entity_id not in known]
 
-    async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> None:
-        """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses."""
-        token = reading.token
+    async def _load_read(self, ids: Sequence[int], levels: int, reading: Reading) -> frozenset[int]:
+        """Add what PostgreSQL has, or another fill stored meanwhile; one flight for concurrent misses.
+
+        Returns those of which a read had to leave out whether they exist.
+        """
+        token, unread = reading.token, set[int]()
         joined = {} if token else {i: flight for i in ids if (flight := self._flights.to_join(i)) is not None}
         own = [entity_id for entity_id in ids if entity_id not in joined]
         begun = None
@@ -152,11 +168,15 @@ class FragmentLoader:
             # That alone: the flight may have been overtaken for its others.
             if entity_id in loaded.fragments:
                 reading.take(loaded.fragments[entity_id])
+            elif entity_id in loaded.unread:
+                unread.add(entity_id)
         if begun is not None:
             loaded = await begun.landed()
             reading.add(loaded)
+            unread |= loaded.unread
             for fragment in loaded.fragments.values():
                 reading.take(fragment)
+        return frozenset(unread)
 
     async def _fill(self, ids: list[int], levels: int, token: int, ticket: Ticket) -> Loaded:
         loaded = Loaded(token=token)
@@ -200,13 +220,10 @@ class FragmentLoader:
         leases = {i: found[i].lease for i in ids}
         reach = await self._shared.reach(list(keys.values()), [found[i] for i in ids])
         await self._hooks.reach("between-position-and-data")
-        ask = graph_queries.graph(ids, levels=levels, max_nodes=self._budget, max_edges=self._budget)
+        ask = graph_queries.graph(ids, levels=levels, budget=self._budget)
         read = await self._source.read(ask, reach.position, token=loaded.token)
-        now = self._clock.epoch_s()
-        fragments = {
-            row["id"]: codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
-            for row in read.result
-        }
+        loaded.unread = read.result.unread.intersection(ids)
+        fragments = await _made(read, self._clock.epoch_s())
         if levels:
             for root in ids:
                 if root in fragments:
@@ -229,6 +246,8 @@ class FragmentLoader:
             lease = leases.get(entity_id)
             if lease is not None:
                 fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
+                if len(fills) % _MADE_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         # Before it is in Redis: who asks meanwhile needs neither that nor this flight.
         self._remember(loaded, ticket)
         if fills:
@@ -273,6 +292,20 @@ class FragmentLoader:
             else:
                 leases[entity_id] = item.lease
         return stale
+
+
+async def _made(read: Read[GraphRows], now: float) -> dict[int, Fragment]:
+    """The fragments of the rows."""
+    made: dict[int, Fragment] = {}
+    size = 0
+    for row in read.result.rows:
+        fragment = codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
+        made[fragment.id] = fragment
+        size += fragment.size_bytes
+        if len(made) % _MADE_AT_ONCE == 0 or size > _BYTES_AT_ONCE:
+            size = 0
+            await asyncio.sleep(0)
+    return made
 
 
 def _usable(entry: bytes | None, token: int) -> Fragment | None:

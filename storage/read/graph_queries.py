@@ -5,7 +5,7 @@ the result has reached, and one read after it. Where the server has not reached 
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import orjson
@@ -16,18 +16,46 @@ from storage.cache.lookups import json_literal
 from storage.postgres.pools import Connection
 from storage.postgres.positioned import Ask, Moment, Reached, moment, position
 from storage.postgres.queries import query
+from storage.read.budget import Budget
+
+STATEMENT_BYTES: Final = 8 * 1024 * 1024  # about; what comes beyond is asked for with another one
 
 
-def graph(roots: Sequence[int], *, levels: int, max_nodes: int, max_edges: int) -> Ask[list[asyncpg.Record]]:
-    """Rows for storage.cache.fragments.from_row of the roots that exist and of what can be reached within `levels`."""
+class GraphRows(NamedTuple):
+    """Rows for storage.cache.fragments.from_row, and the roots that had no room among them, or do not exist.
 
-    async def ask(connection: Connection, least: int) -> Reached[list[asyncpg.Record]] | None:
-        rows = await connection.fetch(query("graph"), roots, levels, max_nodes, max_edges, least)
+    `is_cut`: there may be more than these rows, of the roots or below them.
+    """
+
+    rows: list[asyncpg.Record]
+    unread: frozenset[int]
+    is_cut: bool
+
+
+def graph(roots: Sequence[int], *, levels: int, budget: Budget) -> Ask[GraphRows]:
+    """The roots that exist and what can be reached within `levels`, as much of it as one statement may bring.
+
+    Of roots that exist at least one is among it.
+    """
+    size_bytes = min(STATEMENT_BYTES, budget.size_bytes)
+
+    async def ask(connection: Connection, least: int) -> Reached[GraphRows] | None:
+        rows = await connection.fetch(
+            query("graph"),
+            roots,
+            levels,
+            budget.nodes,
+            budget.nodes,
+            least,
+            budget.points_of_entity,
+            size_bytes,
+        )
         last = rows.pop()
         if last["after"] is None:
             return None
         then = Moment(last["before"], last["id"], last["edges_total"])
-        return Reached(rows, last["before"], last["after"], then)
+        found = GraphRows(rows, frozenset(last["targets"] or ()), last["targets"] is not None)
+        return Reached(found, last["before"], last["after"], then)
 
     return ask
 

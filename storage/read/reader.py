@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import blake2b
-from itertools import chain
+from itertools import takewhile
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,21 +12,23 @@ from msgspec.structs import replace
 from app.core.clock import Clock
 from app.core.consistency_token import latest
 from app.core.dates import to_text
+from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.core.selection import Selection
 from app.ports.graph import Answer
 from storage.cache import lookups
-from storage.cache.fragments import Fragment
 from storage.cache.id_lists import MAX_CACHED_IDS
 from storage.cache.keyspace import Keyspace
 from storage.read import graph_queries, selected
+from storage.read.budget import Budget, Cost, is_large
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
 from storage.read.rendered_tree import Skeleton
-from storage.read.selected_cache import Asked
+from storage.read.selected_cache import Asked, SelectedAnswer
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
+from storage.read.walking import apart, walk
 
 _DAYS_OF_MONTH: Final = 31
 _ETAG_OF_NOTHING: Final = blake2b(b"[]", digest_size=10).hexdigest()
@@ -43,7 +46,7 @@ class CachedGraphReader:
         keyspace: Keyspace,
         clock: Clock,
         *,
-        node_budget: int,
+        budget: Budget,
         retention_months: int | None,
     ) -> None:
         self._fragments = fragments
@@ -51,18 +54,35 @@ class CachedGraphReader:
         self._kept = kept
         self._keys = keyspace
         self._clock = clock
-        self._budget = node_budget
+        self._budget = budget
         self._retention_months = retention_months
 
     def recall(
         self, entity_id: int, *, depth: int, since: datetime | None, selection: Selection | None = None
     ) -> Answer | None:
+        found = self._recall(entity_id, depth, since, selection)
+        return None if found is None else found.answer
+
+    def _recall(
+        self, entity_id: int, depth: int, since: datetime | None, selection: Selection | None
+    ) -> SelectedAnswer | None:
+        """None where memory lacks a part of it, or where it would have to be made, and is large."""
         if selection is not None:
             asked = Asked(entity_id, depth, self._text(since), selection)
             kept = self._kept.selected
             return kept.get(asked) or kept.make(asked, budget=self._budget)
         skeleton = self._recalled(entity_id, depth)
-        return None if skeleton is None else self._kept.answer(skeleton, depth, self._from(since))
+        if skeleton is None:
+            return None
+        first = self._from(since)
+        answer: Answer | None
+        if not skeleton.is_large:
+            answer = self._kept.answer(skeleton, depth, first)
+        elif first is not None and skeleton.is_unranked:
+            answer = None
+        else:
+            answer = self._kept.kept_answer(skeleton, depth, skeleton.first_row(first))
+        return None if answer is None else SelectedAnswer(answer, skeleton.cost)
 
     def recall_by_property(
         self,
@@ -80,12 +100,15 @@ class CachedGraphReader:
         if name is None or found is None or not found.answers(name.path, value) or found.ids is None:
             return None
         ids = _page(found.ids, after, limit)
-        answers = []
+        answers, costs = [], []
         for entity_id in ids[:limit]:
-            answer = self.recall(entity_id, depth=depth, since=since, selection=selection)
-            if answer is None:
+            each = self._recall(entity_id, depth, since, selection)
+            if each is None:
                 return None
-            answers.append(answer)
+            answers.append(each.answer)
+            costs.append(each.cost)
+        if len(costs) > 1 and self._budget.fitting(costs) < len(costs):
+            return None
         next_after = _next_after(ids, limit)
         return Answer(
             body=b"[%b]" % b",".join([answer.body or b"" for answer in answers]),
@@ -147,17 +170,24 @@ class CachedGraphReader:
         selection: Selection | None = None,
     ) -> Answer:
         reading = Reading(token=token)
-        cut = self._from(since)
-        bodies: list[bytes | None]
+        roots = list(dict.fromkeys(ids))
+        made: list[bytes | None]
         if selection is None:
-            skeletons = await self._skeletons(ids, depth, reading)
-            bodies = [
-                None if skeleton is None else skeleton.body(skeleton.first_row(cut)) for skeleton in skeletons
-            ]
+            skeletons = await self._skeletons(roots, depth, reading)
+            first = self._from(since)
+            made = [None if each is None else await self._body(each, first) for each in skeletons]
         else:
-            bodies = await self._selected(ids, depth, since, reading, selection)
-        missing = frozenset(i for i, body in zip(ids, bodies, strict=True) if body is None)
-        body = b"[" + b",".join(body or b"null" for body in bodies) + b"]"
+            made = await self._selected(roots, depth, since, reading, selection)
+        if len(made) < len(roots):
+            raise _too_much(ids.index(roots[len(made)]), len(ids))
+        bodies = dict(zip(roots, made, strict=True))
+        size = 0
+        for number, entity_id in enumerate(ids):
+            size += len(bodies[entity_id] or b"")
+            if number and size > self._budget.size_bytes:
+                raise _too_much(number, len(ids))
+        missing = frozenset(i for i, body in bodies.items() if body is None)
+        body = b"[" + b",".join([bodies[i] or b"null" for i in ids]) + b"]"
         return replace(_answer(reading, body, ""), missing=missing)
 
     async def by_property(
@@ -181,7 +211,9 @@ class CachedGraphReader:
             )
         skeletons = await self._skeletons(ids[:limit], depth, reading)
         shown = [skeleton for skeleton in skeletons if skeleton is not None]
-        return self._list(shown, depth, since, reading, matches, next_after=_next_after(ids, limit))
+        # Where the budget ends a page early, the next one begins there.
+        next_after = _next_after(ids, min(limit, len(skeletons)))
+        return await self._list(shown, depth, since, reading, matches, next_after=next_after)
 
     async def _ids(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
         """Those of one page, and one more where another page follows."""
@@ -206,11 +238,26 @@ class CachedGraphReader:
         (skeleton,) = await self._skeletons((entity_id,), depth, reading)
         if skeleton is None:
             return None
-        first = self._from(since)
-        etag = skeleton.etag(skeleton.first_row(first))
+        first_row = await self._first_row(skeleton, self._from(since))
+        etag = skeleton.etag(first_row)
         if matches is not None and matches(etag):
             return _answer(reading, None, etag)
-        return _answer(reading, self._kept.answer(skeleton, depth, first).body, etag)
+        return _answer(reading, (await self._answered(skeleton, depth, first_row)).body, etag)
+
+    async def _first_row(self, skeleton: Skeleton, first: datetime | None) -> int:
+        return await apart(skeleton.cost, skeleton.first_row, first)
+
+    async def _body(self, skeleton: Skeleton, first: datetime | None) -> bytes:
+        first_row = await self._first_row(skeleton, first)
+        return await apart(skeleton.cost, skeleton.body, first_row)
+
+    async def _answered(self, skeleton: Skeleton, depth: int, first_row: int) -> Answer:
+        """The answer that is kept, or a new one."""
+        kept = self._kept.kept_answer(skeleton, depth, first_row)
+        if kept is not None:
+            return kept
+        body = await apart(skeleton.cost, skeleton.body, first_row)
+        return self._kept.new_answer(skeleton, depth, first_row, body)
 
     async def _selected(
         self,
@@ -243,7 +290,7 @@ class CachedGraphReader:
     ) -> Answer | None:
         for body in await self._selected(roots, depth, since, reading, selection):
             if body is not None:
-                etag = selected.etag(body, depth, self._text(since), selection)
+                etag = await selected.etag_apart(body, depth, self._text(since), selection)
                 return _answer(reading, None if matches is not None and matches(etag) else body, etag)
         return None
 
@@ -261,13 +308,13 @@ class CachedGraphReader:
         found = await self._selected(ids[:limit], depth, since, reading, selection)
         shown = [body for body in found if body is not None]
         body = b"[" + b",".join(shown) + b"]"
-        next_after = _next_after(ids, limit)
+        next_after = _next_after(ids, min(limit, len(found)))
         text = self._text(since)
-        etags = [selected.etag(each, depth, text, selection) for each in shown]
+        etags = [await selected.etag_apart(each, depth, text, selection) for each in shown]
         etag = _etag_of_page(etags, has_next=next_after is not None)
         return _answer(reading, None if matches is not None and matches(etag) else body, etag, next_after)
 
-    def _list(
+    async def _list(
         self,
         skeletons: Sequence[Skeleton],
         depth: int,
@@ -278,12 +325,17 @@ class CachedGraphReader:
         next_after: int | None,
     ) -> Answer:
         first = self._from(since)
-        etag = _etag_of_page([s.etag(s.first_row(first)) for s in skeletons], has_next=next_after is not None)
+        rows = [await self._first_row(skeleton, first) for skeleton in skeletons]
+        etags = [skeleton.etag(row) for skeleton, row in zip(skeletons, rows, strict=True)]
+        etag = _etag_of_page(etags, has_next=next_after is not None)
         if matches is not None and matches(etag):
             return _answer(reading, None, etag, next_after)
         for skeleton in skeletons:
             reading.note(skeleton.upper, skeleton.read_at)
-        bodies = [self._kept.answer(skeleton, depth, first).body or b"" for skeleton in skeletons]
+        bodies = [
+            (await self._answered(skeleton, depth, row)).body or b""
+            for skeleton, row in zip(skeletons, rows, strict=True)
+        ]
         return _answer(reading, b"[" + b",".join(bodies) + b"]", etag, next_after)
 
     def _recalled(self, root: int, depth: int) -> Skeleton | None:
@@ -291,48 +343,58 @@ class CachedGraphReader:
         if skeleton is not None:
             return skeleton
         tree = Tree(root, depth=depth, budget=self._budget)
-        fragments: dict[int, Fragment] = {}
+        fragments = Reading().fragments
         while not tree.done:
             if not self._fragments.recall(tree.frontier, fragments):
                 return None
             tree.advance(fragments)
-        return self._keep(tree, depth)
+            if is_large(tree.cost):  # the usual way does it in pieces
+                return None
+        return self._keep(Skeleton.of(tree, depth=depth), depth)
 
     async def _skeletons(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Skeleton | None]:
-        """The trees of the roots, in order; None where there is no such entity."""
+        """The trees of the first roots, in order, as many as the budget holds together; None where there is no entity.
+
+        Roots are named once each.
+        """
         found = {root: self._kept.skeleton(root, depth, reading.token) for root in roots}
         missing = [root for root, skeleton in found.items() if skeleton is None]
         if missing:
-            for tree in await self._walk(missing, depth, reading):
+            walked = await self._walk(missing, depth, reading, found)
+            for tree in walked:
                 if tree.root in tree.fragments:
-                    found[tree.root] = self._keep(tree, depth)
-        for skeleton in found.values():
-            if skeleton is not None:
-                reading.note(skeleton.upper, skeleton.read_at)
-        return [found[root] for root in roots]
+                    skeleton = await apart(tree.cost, partial(Skeleton.of, tree, depth=depth))
+                    found[tree.root] = self._keep(skeleton, depth)
+            for root in missing[
+                len(walked) :
+            ]:  # who is behind the first that had no room is not shown either
+                del found[root]
+        shown = [found[root] for root in takewhile(found.__contains__, roots)]
+        shown = shown[: self._fitting(shown)]
+        for each in shown:
+            if each is not None:
+                reading.note(each.upper, each.read_at)
+        return shown
 
-    def _keep(self, tree: Tree, depth: int) -> Skeleton:
-        skeleton = Skeleton.of(tree, depth=depth)
+    def _fitting(self, skeletons: Iterable[Skeleton | None]) -> int:
+        return self._budget.fitting([Cost() if each is None else each.cost for each in skeletons])
+
+    def _keep(self, skeleton: Skeleton, depth: int) -> Skeleton:
         self._kept.keep(skeleton, depth)
         return skeleton
 
-    async def _walk(self, roots: Sequence[int], depth: int, reading: Reading) -> list[Tree]:
-        trees = [Tree(root, depth=depth, budget=self._budget) for root in roots]
-        known, fragments = reading.known, reading.fragments
-        hints: Iterable[int] = [node for root in roots for node in self._kept.walked(root, depth)]
-        walking = trees
-        while True:
-            # Each once, in an order that all requests share; what came as a hint is there.
-            wanted = {n for tree in walking for n in tree.frontier if n not in fragments and n not in known}
-            if wanted:
-                levels = max([tree.levels_left for tree in walking])
-                await self._fragments.load(sorted(wanted), max(0, levels), reading, hints)
-            for tree in walking:
-                tree.advance(fragments)
-            walking = [tree for tree in walking if tree.frontier]
-            if not walking:
-                return trees
-            hints = [node for tree in walking for node in _hinted(tree, fragments)]
+    async def _walk(
+        self, roots: Sequence[int], depth: int, reading: Reading, found: Mapping[int, Skeleton | None]
+    ) -> list[Tree]:
+        return await walk(
+            self._fragments,
+            [Tree(root, depth=depth, budget=self._budget) for root in roots],
+            reading,
+            self._budget,
+            others={root: skeleton.cost for root, skeleton in found.items() if skeleton is not None},
+            order=list(found),
+            hints=[node for root in roots for node in self._kept.walked(root, depth)],
+        )
 
     def _from(self, since: datetime | None) -> datetime | None:
         """From which date on temporal data is shown: as asked, and as far as it is retained."""
@@ -349,12 +411,13 @@ class CachedGraphReader:
         return None if first is None else to_text(first).encode()
 
 
-def _hinted(tree: Tree, fragments: Mapping[int, Fragment]) -> Iterable[int]:
-    """What a walk that has just left its root is likely to need after the level before it."""
-    root = fragments.get(tree.root)
-    if tree.level == 1 and root is not None and root.below:
-        return chain.from_iterable(root.below[: tree.levels_left])
-    return ()
+def _too_much(fit: int, count: int) -> InvalidError:
+    return InvalidError(
+        f"The trees of {count} ids are more than one answer holds: the first {fit} fit. Ask for so many at a time, or "
+        "for a lesser depth.",
+        code="too-much",
+        field="entity_ids",
+    )
 
 
 def _page(ids: list[int], after: int, limit: int) -> list[int]:

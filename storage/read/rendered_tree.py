@@ -15,11 +15,13 @@ from app.core.consistency_token import latest
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.cache.series import Ranked, ranked
+from storage.read.budget import Budget, Cost, bytes_of, is_large, points_of
 from storage.read.held_fragments import HeldFragments
 from storage.read.tree import Tree, Written, temporal_data
 
 _OVERHEAD_BYTES: Final = 800
 _MOMENT_S: Final = 1.0
+_MOST_NOTED: Final = 256  # rows: as many periods are asked for in turn by one who means no good
 _MOST_RENEWED: Final = 8  # entities: each moves those behind it
 
 _Items = tuple[tuple[int, Fragment], ...]
@@ -27,20 +29,22 @@ _Place = tuple[int, int]  # a piece, and where in it
 
 
 class _Shape(NamedTuple):
-    """What stays while no entity leads elsewhere; `deepest` and `level_ends` are the walk's."""
+    """What stays while no entity leads elsewhere; `deepest`, `level_ends` and `budget` are the walk's."""
 
     root: int
     deepest: int | None
     level_ends: tuple[int, ...]
     asked: bytes
     is_whole: bool
+    budget: Budget
 
 
 class Skeleton:
     """One root's tree; all that is told of an answer but its period.
 
-    `items` are its fragments by id, `position` is one that all have reached, `upper` and `read_at` are the answer's;
-    `size_bytes` is about what it takes in memory beyond its fragments.
+    `cost` is what it shows; where it `is_large`, to put it together would hold the event loop for too long. `items` are
+    its fragments by id, `position` is one that all have reached, `upper` and `read_at` are the answer's; `size_bytes`
+    is about what it takes in memory beyond its fragments.
     """
 
     __slots__ = (
@@ -53,7 +57,9 @@ class Skeleton:
         "_shape",
         "_slots",
         "_tag",
+        "cost",
         "held",
+        "is_large",
         "position",
         "read_at",
         "size_bytes",
@@ -70,6 +76,7 @@ class Skeleton:
         *,
         digests: bytes,
         size_bytes: int,
+        cost: Cost,
     ) -> None:
         # Tuples, which the garbage collector lets go of, as it does of fragments.
         self._shape = shape
@@ -77,6 +84,8 @@ class Skeleton:
         self._slots = slots
         self._places = places  # of the items' heads
         self.size_bytes = size_bytes
+        self.cost = cost
+        self.is_large = is_large(cost)
         self.position = min([fragment.position for _, fragment in items])
         self.upper = latest([fragment.upper for _, fragment in items])
         self.read_at = min([fragment.read_at for _, fragment in items])
@@ -85,7 +94,7 @@ class Skeleton:
         self._dates: tuple[datetime, ...] | None = None
         self._ranked: tuple[tuple[Ranked, ...], ...] = ()
         self.held = HeldFragments(items)
-        self._asked = 0  # bits: the rows from which on an answer was made within this second
+        self._asked: set[int] = set()  # the rows from which on an answer was made within this second
         self._asked_since = 0.0
 
     @classmethod
@@ -103,7 +112,9 @@ class Skeleton:
                 deepest=deepest,
                 level_ends=tuple(tree.level_ends),
                 asked=b"%d %d" % (FORMAT_VERSION, depth if deepest is None else deepest),
-                is_whole=len(items) == len(tree.order),
+                # What is full depends on what is left out as well.
+                is_whole=len(items) == len(tree.order) and not tree.is_full,
+                budget=tree.budget,
             ),
             items,
             tuple(pieces),
@@ -115,6 +126,7 @@ class Skeleton:
             + 50 * len(pieces)
             + 80 * len(items)
             + sum(map(_bytes_of_points, slots)),
+            cost=tree.cost,
         )
 
     def renewed(self, fragments: Sequence[Fragment]) -> Self | None:
@@ -129,12 +141,15 @@ class Skeleton:
         ):
             return None
         pieces, places, size_bytes = list(self._pieces), list(self._places), self.size_bytes
+        shown, points = self.cost.size_bytes, self.cost.points
         has_same_points = True
         for number, ((_, old), new) in enumerate(zip(self.items, fragments, strict=True)):
             if new is old:
                 continue
             if not _leads_as(new, old):
                 return None
+            shown += bytes_of(new) - bytes_of(old)
+            points += points_of(new) - points_of(old)
             if new.temporal != old.temporal:
                 has_same_points = False
                 size_bytes += _bytes_of_points(new) - _bytes_of_points(old)
@@ -147,6 +162,9 @@ class Skeleton:
                     (other, at + grown) if other == piece and at > start else (other, at)
                     for other, at in places
                 ]
+        cost = self.cost._replace(size_bytes=shown, points=points)
+        if not self._shape.budget.holds(cost):
+            return None
         by_id = {fragment.id: fragment for fragment in fragments}
         made = type(self)(
             self._shape,
@@ -156,6 +174,7 @@ class Skeleton:
             tuple(places),
             digests=b"".join([fragment.digest for fragment in fragments]),
             size_bytes=size_bytes,
+            cost=cost,
         )
         if has_same_points:
             made._dates, made._ranked = self._dates, self._ranked  # noqa: SLF001 - its own
@@ -170,6 +189,11 @@ class Skeleton:
     def is_whole(self) -> bool:
         """Whether each entity is there that its edges lead to."""
         return self._shape.is_whole
+
+    @property
+    def is_unranked(self) -> bool:
+        """Whether the first question for a period is yet to come, which takes as long as there are points."""
+        return self._dates is None
 
     @property
     def root(self) -> int:
@@ -201,11 +225,10 @@ class Skeleton:
 
     def asked_before(self, first_row: int, now: float) -> bool:
         """Whether it was asked for a moment ago: what is asked for once in a while is not worth a place in memory."""
-        if now - self._asked_since > _MOMENT_S:
-            self._asked_since, self._asked = now, 0
-        bit = 1 << first_row
-        before = bool(self._asked & bit)
-        self._asked |= bit
+        if now - self._asked_since > _MOMENT_S or len(self._asked) > _MOST_NOTED:
+            self._asked_since, self._asked = now, set()
+        before = first_row in self._asked
+        self._asked.add(first_row)
         return before
 
     def etag(self, first_row: int) -> str:
@@ -244,6 +267,7 @@ def _leads_as(new: Fragment, old: Fragment) -> bool:
         and new.edges_total == old.edges_total
         and new.stub == old.stub
         and bool(new.temporal) == bool(old.temporal)
+        and new.points_total == old.points_total
     )
 
 

@@ -3,7 +3,7 @@
 Properties are parsed as names and raw values, so that no digit is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Final, Self
@@ -16,9 +16,11 @@ from app.core.selection import Fields, Selection
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.cache.series import Series
+from storage.read.budget import Budget, Cost
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.outcome import Reading
 from storage.read.tree import Tree
+from storage.read.walking import apart, walk
 
 _STUB_END: Final = b',"repeated":true}'
 
@@ -33,40 +35,63 @@ _HEAD: Final = msgspec.json.Decoder(_Head)
 _KEY: Final = msgspec.json.Decoder(str)
 
 
+class _Chosen(Mapping[int, Fragment]):
+    """The fragments of a reading, each with nothing but what is asked for."""
+
+    def __init__(self, reading: Reading, selection: Selection) -> None:
+        self._reading = reading
+        self._selection = selection
+        self._made: dict[int, Fragment] = {}
+
+    def __getitem__(self, entity_id: int) -> Fragment:
+        made = self._made.get(entity_id)
+        if made is None:
+            made = self._made[entity_id] = choose(self._reading.fragments[entity_id], self._selection)
+        return made
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __contains__(self, entity_id: object) -> bool:
+        return entity_id in self._reading.fragments
+
+
 async def bodies(
     load: FragmentLoader,
     roots: Sequence[int],
     reading: Reading,
     *,
     depth: int,
-    budget: int,
+    budget: Budget,
     since: bytes | None,
     selection: Selection,
 ) -> list[bytes | None]:
-    """The trees of these roots, in order; None where there is no such entity."""
-    trees = [SelectedTree.of(root, depth, selection, budget=budget) for root in roots]
-    chosen: dict[int, Fragment] = {}
-    while not all(tree.done for tree in trees):
-        frontier = {node for tree in trees for node in tree.frontier}
-        wanted = {node for node in frontier if not reading.knows(node)}
-        if wanted:
-            levels = max(tree.levels_left for tree in trees)
-            await load.load(sorted(wanted), max(0, levels), reading)
-        for node in frontier - chosen.keys():
-            fragment = reading.fragments.get(node)
-            if fragment is not None:
-                chosen[node] = choose(fragment, selection)
-        for tree in trees:
-            tree.advance(chosen)
-    for fragment in chosen.values():
-        reading.note(fragment.upper, fragment.read_at)
-    return [tree.render(since) for tree in trees]
+    """The trees of the first roots, in order, as many as the budget holds together; None where there is no entity."""
+    trees = [
+        SelectedTree.of(root, depth, selection, budget=budget, whole=reading.fragments) for root in roots
+    ]
+    chosen = _Chosen(reading, selection)
+    trees = await walk(load, trees, reading, budget, fragments=chosen, order=roots)
+    for tree in trees:
+        for fragment in tree.fragments.values():
+            reading.note(fragment.upper, fragment.read_at)
+    made = [await apart(tree.cost, tree.render, since) for tree in trees]
+    return made[: budget.fitting(tree.cost for tree in trees)]
+
+
+async def etag_apart(body: bytes, depth: int, since: bytes | None, selection: Selection) -> str:
+    """As `etag`, by a thread where the body is large."""
+    return await apart(Cost(size_bytes=len(body)), etag, body, depth, since, selection)
 
 
 def etag(body: bytes, depth: int, since: bytes | None, selection: Selection) -> str:
     """Of the bytes and what was asked."""
-    asked = f"{FORMAT_VERSION} {depth} {since!r} {selection.canonical}\n".encode()
-    return blake2b(asked + body, digest_size=12).hexdigest()
+    digest = blake2b(f"{FORMAT_VERSION} {depth} {since!r} {selection.canonical}\n".encode(), digest_size=12)
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def choose(fragment: Fragment, selection: Selection) -> Fragment:
@@ -122,15 +147,37 @@ def _temporal(
 class SelectedTree(Tree):
     """A tree whose entities show certain members alone."""
 
-    def __init__(self, root: int, *, depth: int, budget: int, fields: Fields | None) -> None:
+    def __init__(
+        self,
+        root: int,
+        *,
+        depth: int,
+        budget: Budget,
+        fields: Fields | None,
+        whole: Mapping[int, Fragment] | None = None,
+    ) -> None:
+        """`whole` are the fragments that its own were made of: what is read counts, and not what is shown of it."""
         super().__init__(root, depth=depth, budget=budget)
         self.shows_edges = fields is None or fields.shows("edges")
         self.shows_temporal = fields is None or fields.shows("temporal_data")
+        self._whole = whole or {}
 
     @classmethod
-    def of(cls, root: int, depth: int, selection: Selection, *, budget: int) -> Self:
+    def of(
+        cls,
+        root: int,
+        depth: int,
+        selection: Selection,
+        *,
+        budget: Budget,
+        whole: Mapping[int, Fragment] | None = None,
+    ) -> Self:
         """The walk that the selection needs: of the root alone, where no relationships are asked for."""
-        return cls(root, depth=depth if selection.follows else 0, budget=budget, fields=selection.fields)
+        depth = depth if selection.follows else 0
+        return cls(root, depth=depth, budget=budget, fields=selection.fields, whole=whole)
+
+    def _weight(self, fragment: Fragment) -> tuple[int, int]:
+        return super()._weight(self._whole.get(fragment.id, fragment))
 
     def render(self, since: bytes | None) -> bytes | None:
         """The JSON object with temporal data from `since` on, or None where the root does not exist."""

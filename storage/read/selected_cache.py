@@ -12,6 +12,7 @@ from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
 from storage.read import selected
+from storage.read.budget import Budget, Cost, is_large
 from storage.read.held_fragments import HeldFragments
 
 _OVERHEAD_BYTES: Final = 1_000
@@ -27,9 +28,16 @@ class Asked(NamedTuple):
     selection: Selection
 
 
+class SelectedAnswer(NamedTuple):
+    """An answer, and what its tree costs."""
+
+    answer: Answer
+    cost: Cost
+
+
 class _Kept(NamedTuple):
     fragments: HeldFragments
-    answer: Answer
+    answer: SelectedAnswer
     size: int
 
 
@@ -42,7 +50,7 @@ class SelectedAnswers:
         self._max_entry = max_bytes // 8
         self._kept: LRUCache[Asked, _Kept] = LRUCache(max_bytes, getsizeof=lambda _, kept: kept.size)
 
-    def get(self, asked: Asked) -> Answer | None:
+    def get(self, asked: Asked) -> "SelectedAnswer | None":
         """The answer, where all that it shows still holds."""
         kept: _Kept | None = self._kept.get(asked)
         if kept is None:
@@ -52,12 +60,12 @@ class SelectedAnswers:
             return None
         return kept.answer
 
-    def make(self, asked: Asked, *, budget: int) -> Answer | None:
-        """The answer, made of memory alone, and kept; None where memory lacks a part of it."""
+    def make(self, asked: Asked, *, budget: Budget) -> "SelectedAnswer | None":
+        """The answer, made of memory alone, and kept; None where memory lacks a part of it, or it is large."""
         recall = self._memory.get
         whole: dict[int, Fragment] = {}
         chosen: dict[int, Fragment] = {}
-        tree = selected.SelectedTree.of(asked.root, asked.depth, asked.selection, budget=budget)
+        tree = selected.SelectedTree.of(asked.root, asked.depth, asked.selection, budget=budget, whole=whole)
         while not tree.done:
             for node in tree.frontier:
                 fragment = recall(node)
@@ -65,6 +73,8 @@ class SelectedAnswers:
                     return None
                 whole[node], chosen[node] = fragment, selected.choose(fragment, asked.selection)
             tree.advance(chosen)
+            if is_large(tree.cost):
+                return None
         body = tree.render(asked.since)
         assert body is not None  # noqa: S101 - the root was there
         answer = Answer(
@@ -74,16 +84,17 @@ class SelectedAnswers:
             upper=latest([fragment.upper for fragment in whole.values()]),
             read_at=min([fragment.read_at for fragment in whole.values()]),
         )
-        self._keep(asked, whole, answer)
-        return answer
+        made = SelectedAnswer(answer, tree.cost)
+        self._keep(asked, whole, made)
+        return made
 
-    def _keep(self, asked: Asked, fragments: Mapping[int, Fragment], answer: Answer) -> None:
+    def _keep(self, asked: Asked, fragments: Mapping[int, Fragment], made: "SelectedAnswer") -> None:
         size = (
             _OVERHEAD_BYTES
             + asked.selection.size_bytes
             # Memory may let go of them before this does.
             + sum([fragment.size_bytes for fragment in fragments.values()])
-            + int(_WITH_GZIP * len(answer.body or b""))
+            + int(_WITH_GZIP * len(made.answer.body or b""))
         )
         if size <= self._max_entry:
-            self._kept[asked] = _Kept(HeldFragments(tuple(fragments.items())), answer, size)
+            self._kept[asked] = _Kept(HeldFragments(tuple(fragments.items())), made, size)

@@ -4,35 +4,46 @@ An entity is expanded once, at its shallowest place; where it occurs again its s
 dense graph costs its nodes and edges, not its paths.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Container, Mapping
+from itertools import islice
+from typing import Final, NamedTuple
 
 from storage.cache.fragments import Fragment
+from storage.read.budget import Budget, Cost, bytes_of, points_of
 
 _Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
+
+_LOADED_AT_ONCE: Final = 1_000
 
 
 class Tree:
     """The walk of one root, a level at a time, so that what a level needs can be fetched at once.
 
-    `budget` bounds the entities that are expanded; where it cuts, the answer says so. Where edges are not shown, heads
-    end before them. `fragments` are those that the walk went through, which are all that the answer shows: what is
-    read of them later, or of an entity that the walk found missing, belongs to other edges.
+    `budget` bounds what is expanded; where it cuts, the answer says so. The entity with which points or bytes are used
+    up is left out, and all behind it in the order of the walk, but never the root. Where edges are not shown, heads end
+    before them. `fragments` are those that the walk went through, which are all that the answer shows: what is read of
+    them later, or of an entity that the walk found missing, belongs to other edges.
     """
 
     shows_edges = True
     shows_temporal = True
 
-    def __init__(self, root: int, *, depth: int, budget: int) -> None:
+    def __init__(self, root: int, *, depth: int, budget: Budget) -> None:
         self.root = root
         self._depth = depth
-        self._budget = budget
+        self.budget = budget
         self._seen = {root}
-        self.order = [root]  # every entity that the answer shows, in the order of the walk
+        self.order = [root]  # every entity that the answer shows or leaves out, in the order of the walk
         self.fragments: dict[int, Fragment] = {}
         self.level_ends: list[int] = []  # how many of them each level and those above it have
         self._children: dict[int, list[_Child]] = {}
         self._cut: set[int] = set()
+        self._left_out: set[int] = set()
+        self._weighed = 0  # how many of the frontier were
+        self.is_full = False  # points or bytes were used up
+        self._edges = 0
+        self._points = 0
+        self._bytes = 0
         self.level = 0
         self.frontier = [root]
         self.is_complete = False  # nothing lies deeper
@@ -47,33 +58,85 @@ class Tree:
         """Levels of relationships below the frontier."""
         return self._depth - self.level
 
+    @property
+    def cost(self) -> Cost:
+        """What it shows so far; it only grows."""
+        return Cost(len(self._seen), self._edges, self._points, self._bytes)
+
+    def missing(self, fragments: Mapping[int, Fragment], known: Container[int]) -> list[int]:
+        """Those of the frontier that are to be loaded next: a part, and none once the budget is used up.
+
+        `known` are those of which it is known whether they exist.
+        """
+        self._weigh(fragments, known)
+        if self.is_full:
+            return []
+        sought = islice(self.frontier, self._weighed, self._weighed + _LOADED_AT_ONCE)
+        return [node for node in sought if node not in fragments and node not in known]
+
+    def _weigh(self, fragments: Mapping[int, Fragment], known: Container[int] | None) -> None:
+        """Take the frontier's fragments in order, up to the first that is not known; None: all are."""
+        budget, frontier = self.budget, self.frontier
+        for node in islice(frontier, self._weighed, None) if self._weighed else frontier:
+            if self.is_full:
+                break
+            fragment = fragments.get(node)
+            if fragment is not None:
+                points, size = self._weight(fragment)
+                is_over = self._points + points > budget.points or self._bytes + size > budget.size_bytes
+                if is_over and node != self.root:
+                    self.is_full = True
+                    break
+                self._points += points
+                self._bytes += size
+                self.fragments[node] = fragment
+            elif known is not None and node not in known:
+                return
+            self._weighed += 1
+
+    def _weight(self, fragment: Fragment) -> tuple[int, int]:
+        """Its points and bytes."""
+        return points_of(fragment), bytes_of(fragment)
+
     def advance(self, fragments: Mapping[int, Fragment]) -> None:
-        """Go from this level to the next; every id of `frontier` that exists is in `fragments`."""
+        """Go from this level to the next; every id of `frontier` that exists and has room is in `fragments`."""
+        self._weigh(fragments, None)
         following: list[int] = []
-        met = [fragment for fragment in map(fragments.get, self.frontier) if fragment is not None]
-        self.fragments.update([(fragment.id, fragment) for fragment in met])
+        frontier = self.frontier
+        if self.is_full:
+            self._left_out.update(frontier[self._weighed :])
+            frontier = frontier[: self._weighed]
+        met = [fragment for fragment in map(self.fragments.get, frontier) if fragment is not None]
         inner = [fragment for fragment in met if fragment.edges]
         if not inner:
-            self.is_complete, self.deepest = True, self.level
+            self.is_complete, self.deepest = not self.is_full, self.level
         elif self.level < self._depth:
             for fragment in inner:
                 self._expand(fragment, following)
             if not following:
-                self.is_complete, self.deepest = True, self.level + 1
+                self.is_complete, self.deepest = not self.is_full, self.level + 1
         self.level += 1
         self.level_ends.append(len(self.order))
         self.order += following
         self.frontier = following
+        self._weighed = 0
 
     def _expand(self, fragment: Fragment, following: list[int]) -> None:
-        seen, budget = self._seen, self._budget
+        seen, nodes = self._seen, self.budget.nodes
         children = self._children[fragment.id] = []
-        if fragment.edges_total > len(fragment.edges):
+        edges = fragment.edges
+        if fragment.edges_total > len(edges):
             self._cut.add(fragment.id)
-        for opening, target in fragment.edges:
+        if self._edges + len(edges) > self.budget.edges:
+            edges = edges[: self.budget.edges - self._edges]
+            self._cut.add(fragment.id)
+        self._edges += len(edges)
+        if self.is_full:
+            nodes = 0
+        for opening, target in edges:
             if target in seen:
                 children.append((opening, target, False))
-            elif len(seen) < budget:
+            elif len(seen) < nodes:
                 seen.add(target)
                 following.append(target)
                 children.append((opening, target, True))
@@ -86,6 +149,14 @@ class Tree:
         self._add(self.fragments[self.root], written)
         return written
 
+    def _truncated(self, fragment: Fragment) -> bytes:
+        counts = []
+        if self.shows_edges and fragment.id in self._cut:
+            counts.append(b'"edges_total":%d' % fragment.edges_total)
+        if self.shows_temporal and fragment.points_total:
+            counts.append(b'"points_total":%d' % fragment.points_total)
+        return b',"truncated":{' + b",".join(counts) + b"}" if counts else b""
+
     def _add(self, fragment: Fragment, written: "Written") -> None:
         parts = written.parts
         written.heads.append((len(parts), fragment.id))
@@ -96,8 +167,16 @@ class Tree:
             separator = b""
             for opening, target, expanded in self._children.get(fragment.id, ()):
                 child = self.fragments.get(target)
-                if child is None:  # an edge to an entity that is gone
+                if child is None:  # an edge to an entity that is gone, or was left out
+                    if target in self._left_out:
+                        self._cut.add(fragment.id)
                     continue
+                if not expanded:
+                    self._bytes += len(child.stub) + len(opening)
+                    if self._bytes > self.budget.size_bytes:
+                        self.is_full = True
+                        self._cut.add(fragment.id)
+                        continue
                 parts.append(separator + opening)
                 if expanded:
                     self._add(child, written)
@@ -105,8 +184,7 @@ class Tree:
                     parts.append(child.stub)
                 separator = b"},"
             closing = b"}]" if separator else b"]"
-            if fragment.id in self._cut:
-                closing += b',"truncated":{"edges_total":%d}' % fragment.edges_total
+        closing += self._truncated(fragment)
         if not self.shows_temporal:
             parts.append(closing + b"}")
         elif fragment.temporal:

@@ -125,22 +125,34 @@ class KeptTrees:
     def answer(self, skeleton: Skeleton, depth: int, since: datetime | None) -> Answer:
         """The answer that it gives to this period, made or kept."""
         first_row = skeleton.first_row(since)
-        key = (skeleton.root, depth if skeleton.deepest is None else None, first_row)
-        kept: _KeptAnswer | None = self._answers.get(key)
-        if kept is not None and kept.skeleton is skeleton:
-            return kept.answer
+        kept = self.kept_answer(skeleton, depth, first_row)
+        if kept is not None:
+            return kept
+        return self.new_answer(skeleton, depth, first_row, skeleton.body(first_row))
+
+    def kept_answer(self, skeleton: Skeleton, depth: int, first_row: int) -> Answer | None:
+        """The answer from this row on, if it is kept."""
+        kept: _KeptAnswer | None = self._answers.get(_place(skeleton, depth, first_row))
+        return kept.answer if kept is not None and kept.skeleton is skeleton else None
+
+    def new_answer(self, skeleton: Skeleton, depth: int, first_row: int, body: bytes) -> Answer:
+        """Of this body, which is the skeleton's; kept where it was asked for a moment ago."""
         answer = Answer(
-            body=skeleton.body(first_row),
+            body=body,
             cache="hit",
             etag=skeleton.etag(first_row),
             upper=skeleton.upper,
             read_at=skeleton.read_at,
         )
         if skeleton.asked_before(first_row, self._now()):
-            kept = _KeptAnswer(skeleton, answer)
+            key, kept = _place(skeleton, depth, first_row), _KeptAnswer(skeleton, answer)
             if _size_of_answer(key, kept) <= self._max_entry:
                 self._answers[key] = kept
         return answer
+
+
+def _place(skeleton: Skeleton, depth: int, first_row: int) -> tuple[int, int | None, int]:
+    return skeleton.root, depth if skeleton.deepest is None else None, first_row
 
 
 def _size_of_answer(_: object, kept: _KeptAnswer) -> int:

@@ -2,8 +2,9 @@
 
 -- name: graph
 -- Fragments of entities and of what can be reached from them; see the function.
--- $1 roots, $2 levels, $3 the most entities, $4 the most edges of one entity, $5 the position to have reached.
-SELECT * FROM read_graph($1::bigint[], $2::integer, $3::integer, $4::integer, $5::bigint);
+-- $1 roots, $2 levels, $3 the most entities, $4 the most edges of one entity, $5 the position to have reached,
+-- $6 the most points of one entity, $7 about the most bytes.
+SELECT * FROM read_graph_within($1::bigint[], $2::integer, $3::integer, $4::integer, $5::bigint, $6::integer, $7::bigint);
 
 -- name: ids_by_property
 -- Entities whose property at a path is one of two JSON values, in order of id.

@@ -37,8 +37,8 @@ def _two_readings() -> list[Patch]:
     def take(self: Reading, fragment: Fragment) -> None:
         self.fragments[fragment.id] = fragment
 
-    async def walked(self: Any, roots: Any, depth: int, reading: Reading) -> Any:
-        trees = await walk(self, roots, depth, reading)
+    async def walked(self: Any, roots: Any, depth: int, reading: Reading, found: Any) -> Any:
+        trees = await walk(self, roots, depth, reading, found)
         for tree in trees:
             tree.fragments = {
                 node: reading.fragments[node] for node in tree.order if node in reading.fragments

@@ -19,6 +19,7 @@ from storage.cache.notifications import Notifications
 from storage.cache.refresh_ahead import Renewal
 from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replicas import ReadSource, Replica
+from storage.read.budget import Budget
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader
 from storage.read.reader import CachedGraphReader
@@ -67,11 +68,13 @@ class Worker:
             queue=ReadQueue(at_once=4, patience_s=60, clock=clock),
         )
         shared = SharedLevel(cluster.level, self.pending, self.source)
-        fragments = FragmentLoader(self.memory, shared, KEYSPACE, self.source, clock, node_budget=100)
+        fragments = FragmentLoader(
+            self.memory, shared, KEYSPACE, self.source, clock, budget=Budget(nodes=100)
+        )
         lists = ListLoader(self.memory, shared, self.source, clock)
         kept = KeptTrees(self.memory, clock, max_bytes=200_000)
         self.reader = CachedGraphReader(
-            fragments, lists, kept, KEYSPACE, clock, node_budget=100, retention_months=None
+            fragments, lists, kept, KEYSPACE, clock, budget=Budget(nodes=100), retention_months=None
         )
         self._background: list[Coroutine[Any, Any, None]] = [
             Renewal(self.memory, shared, KEYSPACE).run(),

@@ -64,7 +64,10 @@ _ANSWERS: Final[dict[str, Schema]] = {
             "updated_at": _DATE,
             "edges": array(ref("Edge"), description="Relationships, by type and id of the target."),
             "truncated": record(
-                {"edges_total": _COUNT}, description="There where edges were left out, by the node budget."
+                {"edges_total": _COUNT, "points_total": _COUNT},
+                description="There where a budget left something out, with how many there are: `edges_total` where "
+                "edges were, `points_total` where all but the latest points were.",
+                optional=frozenset({"edges_total", "points_total"}),
             ),
             "temporal_data": {
                 "description": "Points by key, in order of their dates; null where there is none.",

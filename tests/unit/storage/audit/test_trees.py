@@ -7,6 +7,7 @@ import pytest
 from app.core.clock import SystemClock
 from storage.audit.auditor import CacheAuditor
 from storage.audit.trees import AuditedTrees
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.tree_cache import KeptTrees
 from tests.unit.storage.read.fake_reads import KEYSPACE, World
@@ -22,7 +23,7 @@ class Audited:
             self.kept,
             KEYSPACE,
             SystemClock(),
-            node_budget=100,
+            budget=Budget(nodes=100),
             retention_months=None,
         )
         self.auditor = CacheAuditor(
@@ -30,8 +31,8 @@ class Audited:
             world.source,  # type: ignore[arg-type]
             KEYSPACE,
             world.invalidator,
-            node_budget=100,
-            trees=AuditedTrees(self.kept, world.source, Random(1), node_budget=100),  # type: ignore[arg-type]
+            budget=Budget(nodes=100),
+            trees=AuditedTrees(self.kept, world.source, Random(1), budget=Budget(nodes=100)),  # type: ignore[arg-type]
         )
 
 

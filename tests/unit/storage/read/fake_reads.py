@@ -18,6 +18,7 @@ from storage.cache.memory import MemoryCache
 from storage.postgres.positioned import Ask, Reached
 from storage.postgres.queries import query
 from storage.postgres.replicas import Read
+from storage.read.budget import Budget
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.graph_queries import id_of
 from storage.read.id_list_loader import ListLoader, ListQuestion
@@ -78,9 +79,9 @@ class Server:
             found = [i for i in sorted(self._history) if i > after and self._property(i, path) in wanted]
             return [{"id": entity_id} for entity_id in found[:limit]]
         assert text == query("graph")
-        roots, levels, _, _, least = arguments
+        roots, levels, _, _, least, _, _ = arguments
         last = {"before": self.position, "after": None if self.position < least else self.position + 1}
-        last |= {"id": 1, "edges_total": 1}
+        last |= {"id": 1, "edges_total": 1, "targets": None}
         if last["after"] is None:
             return [last]
         nodes = list(roots)
@@ -100,6 +101,7 @@ class Server:
             "types": ["knows"] * len(targets),
             "targets": targets,
             "edges_total": len(targets),
+            "points_total": None,
             **_SERIES,
         }
 
@@ -176,7 +178,7 @@ class World:
             KEYSPACE,
             self.source,  # type: ignore[arg-type]
             self.clock,
-            node_budget=100,
+            budget=Budget(nodes=100),
         )
         self.lists = ListLoader(self.memory, shared, self.source, self.clock)  # type: ignore[arg-type]
 

@@ -5,6 +5,7 @@ import pytest
 from app.core.clock import SystemClock
 from app.core.models import Changes
 from app.ports.graph import Answer
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.tree_cache import KeptTrees
 from tests.unit.storage.read.fake_reads import KEYSPACE, World
@@ -19,7 +20,13 @@ def world() -> World:
 def reader(world: World) -> CachedGraphReader:
     kept = KeptTrees(world.memory, world.clock, max_bytes=1 << 20)
     return CachedGraphReader(
-        world.fragments, world.lists, kept, KEYSPACE, SystemClock(), node_budget=100, retention_months=None
+        world.fragments,
+        world.lists,
+        kept,
+        KEYSPACE,
+        SystemClock(),
+        budget=Budget(nodes=100),
+        retention_months=None,
     )
 
 

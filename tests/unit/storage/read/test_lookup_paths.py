@@ -8,6 +8,7 @@ from app.core.clock import SystemClock
 from storage.cache import id_lists
 from storage.cache.id_lists import IdList
 from storage.cache.lookups import cacheable, lookups_of
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.tree_cache import KeptTrees
 from tests.unit.storage.fakes import Slot
@@ -54,7 +55,13 @@ def world() -> World:
 def reader(world: World) -> CachedGraphReader:
     kept = KeptTrees(world.memory, world.clock, max_bytes=1 << 20)
     return CachedGraphReader(
-        world.fragments, world.lists, kept, KEYSPACE, SystemClock(), node_budget=100, retention_months=None
+        world.fragments,
+        world.lists,
+        kept,
+        KEYSPACE,
+        SystemClock(),
+        budget=Budget(nodes=100),
+        retention_months=None,
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from app.core.clock import SystemClock
 from app.core.selection import Selection
 from storage.cache.refresh_ahead import Renewal
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.repopulate import Refill
 from storage.read.tree_cache import KeptTrees
@@ -31,7 +32,13 @@ def world() -> World:
 def reader(world: World) -> CachedGraphReader:
     kept = KeptTrees(world.memory, world.clock, max_bytes=1 << 20)
     return CachedGraphReader(
-        world.fragments, world.lists, kept, KEYSPACE, SystemClock(), node_budget=100, retention_months=None
+        world.fragments,
+        world.lists,
+        kept,
+        KEYSPACE,
+        SystemClock(),
+        budget=Budget(nodes=100),
+        retention_months=None,
     )
 
 

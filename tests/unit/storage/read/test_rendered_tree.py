@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.cache.fragments import Fragment, from_row
+from storage.read.budget import Budget
 from storage.read.rendered_tree import Skeleton
 from storage.read.tree import Tree
 from tests.rows import at
@@ -36,7 +37,7 @@ def fragments_of(
 
 
 def walked(fragments: dict[int, Fragment], depth: int) -> Skeleton:
-    tree = Tree(1, depth=depth, budget=100)
+    tree = Tree(1, depth=depth, budget=Budget(nodes=100))
     while not tree.done:
         tree.advance(fragments)
     return Skeleton.of(tree, depth=depth)

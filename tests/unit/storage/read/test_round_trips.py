@@ -7,6 +7,7 @@ import pytest
 
 from app.core.clock import SystemClock
 from storage.cache.keyspace import CacheKey
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.tree_cache import KeptTrees
 from tests.unit.storage.read.fake_reads import KEYSPACE, World
@@ -35,7 +36,7 @@ class Trips:
             kept,
             KEYSPACE,
             SystemClock(),
-            node_budget=100,
+            budget=Budget(nodes=100),
             retention_months=None,
         )
 

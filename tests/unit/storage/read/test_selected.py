@@ -9,6 +9,7 @@ import pytest
 from app.core.dates import to_text
 from app.core.selection import Fields, Selection
 from storage.cache.fragments import Fragment, from_row
+from storage.read.budget import Budget
 from storage.read.selected import SelectedTree, choose
 
 BIG = "12345678901234567890.123"
@@ -30,6 +31,7 @@ def fragment(entity_id: int, edges: list[tuple[str, int]], **more: Any) -> Fragm
         "granularities": ["month"] * 4,
         "dates": [*DATES, DATES[2]],
         "points": ["1.50", BIG, "3", "4"],
+        "points_total": None,
     } | more
     return from_row(row, position=1, upper=2, read_at=3.0)  # type: ignore[arg-type]
 
@@ -47,7 +49,9 @@ def render(selection: Selection, depth: int = 3, since: datetime | None = None) 
 
 
 def rendered(selection: Selection, depth: int = 3, since: datetime | None = None) -> str:
-    tree = SelectedTree(1, depth=depth if selection.follows else 0, budget=100, fields=selection.fields)
+    tree = SelectedTree(
+        1, depth=depth if selection.follows else 0, budget=Budget(nodes=100), fields=selection.fields
+    )
     chosen = {node: choose(found, selection) for node, found in GRAPH.items()}
     while not tree.done:
         tree.advance(chosen)
@@ -143,7 +147,7 @@ def test_edges_that_have_no_room_are_never_cut_silently() -> None:
     for selection in (Selection(types=frozenset({"likes"})), fields("edges")):
         assert choose(crowded, selection).edges_total > len(choose(crowded, selection).edges)
     chosen = {1: choose(crowded, fields("edges"))}
-    tree = SelectedTree(1, depth=1, budget=10, fields=fields("edges").fields)
+    tree = SelectedTree(1, depth=1, budget=Budget(nodes=10), fields=fields("edges").fields)
     tree.advance(chosen)
     body = tree.render(None)
     assert body is not None

@@ -9,6 +9,7 @@ from app.core.models import Changes
 from app.core.selection import Fields, Selection
 from app.ports.graph import Answer
 from storage.read import selected_cache
+from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.selected_cache import Asked, SelectedAnswers
 from storage.read.tree_cache import KeptTrees
@@ -29,7 +30,13 @@ def world() -> World:
 def reader(world: World) -> CachedGraphReader:
     kept = KeptTrees(world.memory, world.clock, max_bytes=1 << 20)
     return CachedGraphReader(
-        world.fragments, world.lists, kept, KEYSPACE, SystemClock(), node_budget=100, retention_months=None
+        world.fragments,
+        world.lists,
+        kept,
+        KEYSPACE,
+        SystemClock(),
+        budget=Budget(nodes=100),
+        retention_months=None,
     )
 
 
@@ -132,7 +139,7 @@ async def test_what_is_kept_is_bounded_by_bytes(world: World) -> None:
         for number in range(100)
     ]
     for each in asked:
-        assert answers.make(each, budget=100) is not None
+        assert answers.make(each, budget=Budget(nodes=100)) is not None
     kept = [each for each in asked if answers.get(each) is not None]
     assert 0 < len(kept) < 40
     assert kept[-1] == asked[-1]
@@ -145,7 +152,7 @@ async def test_one_that_takes_too_much_is_answered_and_not_kept(
     await world.load(1, 2, 3)
     monkeypatch.setattr(selected_cache, "_OVERHEAD_BYTES", 5_000)
     answers = SelectedAnswers(world.memory, world.clock, max_bytes=40_000)
-    assert answers.make(Asked(1, 3, None, NAMES), budget=100) is not None
+    assert answers.make(Asked(1, 3, None, NAMES), budget=Budget(nodes=100)) is not None
     assert answers.get(Asked(1, 3, None, NAMES)) is None
 
 

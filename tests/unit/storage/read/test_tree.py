@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.cache.fragments import Fragment, decode, encode, from_row, visible
+from storage.read.budget import Budget
 from storage.read.rendered_tree import Skeleton
 from storage.read.tree import Tree
 from tests.rows import at
@@ -31,6 +32,7 @@ def row(entity_id: int, targets: list[int], **more: Any) -> dict[str, Any]:
         "granularities": None,
         "dates": None,
         "points": None,
+        "points_total": None,
     } | more
 
 
@@ -40,7 +42,7 @@ def fragment(entity_id: int, targets: list[int], **more: Any) -> Fragment:
 
 def render(graph: Graph, root: int, depth: int, budget: int = BUDGET) -> bytes | None:
     fragments = {node: fragment(node, targets) for node, targets in graph.items()}
-    tree = Tree(root, depth=depth, budget=budget)
+    tree = Tree(root, depth=depth, budget=Budget(nodes=budget))
     levels = 0
     while not tree.done:
         tree.advance({node: fragments[node] for node in fragments})
@@ -116,7 +118,7 @@ def test_a_complete_tree_serves_each_depth_that_reaches_nothing_more(
     fragments = {node: fragment(node, targets) for node, targets in graph.items()}
     walks = []
     for levels in (depth, depth + deeper):
-        tree = Tree(root, depth=levels, budget=BUDGET)
+        tree = Tree(root, depth=levels, budget=Budget(nodes=BUDGET))
         while not tree.done:
             tree.advance(fragments)
         walks.append(Skeleton.of(tree, depth=levels))
@@ -154,7 +156,7 @@ def points(*rows: tuple[str, str, int, str]) -> dict[str, Any]:
 @pytest.mark.parametrize(("since", "kept"), [(None, [1, 2, 3]), (-(10**6), [2, 3]), (10**7, None)])
 def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None) -> None:
     rows = points(("k", "day", 1, "1"), ("k", "day", 5, "2"), ("z", "month", 9, "3"))
-    tree = Tree(1, depth=1, budget=9)
+    tree = Tree(1, depth=1, budget=Budget(nodes=9))
     fragments = {1: fragment(1, [], **rows)}
     tree.advance(fragments)
     skeleton = Skeleton.of(tree, depth=1)
@@ -168,7 +170,7 @@ def test_temporal_data_from_a_date_on(since: int | None, kept: list[int] | None)
 
 def test_numbers_pass_through_as_they_are() -> None:
     digits = '{"n": {"value": 12345678901234567890.1230}}'
-    tree = Tree(1, depth=1, budget=9)
+    tree = Tree(1, depth=1, budget=Budget(nodes=9))
     fragments = {1: fragment(1, [], properties=digits)}
     tree.advance(fragments)
     body = Skeleton.of(tree, depth=1).body(0)

@@ -9,6 +9,7 @@ import pytest
 from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import AGING_S, LIFETIME_S, MemoryCache
+from storage.read.budget import Budget
 from storage.read.rendered_tree import Skeleton
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
@@ -46,7 +47,7 @@ class Kept:
         self.memory.put(each.id, each, each.size_bytes, self.memory.ticket())
 
     def walk(self, depth: int) -> Skeleton:
-        tree = Tree(1, depth=depth, budget=100)
+        tree = Tree(1, depth=depth, budget=Budget(nodes=100))
         while not tree.done:
             tree.advance(self.fragments)
         skeleton = Skeleton.of(tree, depth=depth)
@@ -249,7 +250,7 @@ def test_trees_of_before_do_not_hold_on_to_what_has_changed() -> None:
         kept.store(hub)
         fragments = {root: fragment(root, [3]), 3: hub}
         kept.store(fragments[root])
-        tree = Tree(root, depth=2, budget=10)
+        tree = Tree(root, depth=2, budget=Budget(nodes=10))
         while not tree.done:
             tree.advance(fragments)
         trees.keep(Skeleton.of(tree, depth=2), 2)
@@ -274,7 +275,7 @@ def test_trees_do_not_hold_on_to_what_memory_has_no_room_for() -> None:
     for root in range(10, 110):
         fragments = {root: fragment(root, [])}
         kept.memory.put(root, fragments[root], 2_000, kept.memory.ticket())
-        tree = Tree(root, depth=1, budget=10)
+        tree = Tree(root, depth=1, budget=Budget(nodes=10))
         while not tree.done:
             tree.advance(fragments)
         trees.keep(Skeleton.of(tree, depth=1), 1)
