@@ -14,6 +14,7 @@ from app.core.api_keys import Scope
 from app.core.clock import Clock
 from app.core.errors import FatalError
 from web.auth.gate import Gate, Room
+from web.held_answers import HeldAnswers
 from web.http.deadlines import Deadlines
 from web.http.guard import Bounds, GuardedHandler, expecting, guarded
 from web.http.quotas import Shares, shared
@@ -32,7 +33,7 @@ from web.routes import (
     writes,
 )
 from web.routes.page import PAGE, Page, page_asset
-from web.services import GATE, SERVICES, SETTINGS, UNROUTED, WebServices
+from web.services import GATE, HELD, SERVICES, SETTINGS, UNROUTED, WebServices
 
 __all__ = ["WebServices", "build"]
 
@@ -78,6 +79,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     application.on_shutdown.append(_end_streams)
     application[SERVICES] = services
     application[SETTINGS] = settings
+    application[HELD] = HeldAnswers(settings.web_held_mb * 1024 * 1024)
     application[PAGE] = page or Page()
     application[GATE] = gate = Gate(
         settings.auth,
@@ -88,6 +90,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     budgets = _budgets(application, settings, services.clock)
     free = budgets[Budget.FREE]
     shares = {
+        Budget.USUAL: Shares(settings.web_max_in_flight, "requests in work", "PROFILE_WEB_MAX_IN_FLIGHT"),
         Budget.EXPORT: Shares(settings.web_max_exports, "exports", "PROFILE_WEB_MAX_EXPORTS"),
         Budget.STREAM: Shares(settings.web_event_streams, "streams of events", "PROFILE_WEB_EVENT_STREAMS"),
     }

@@ -16,6 +16,7 @@ from app.ports.health import Probe
 from app.ports.writing import ProfilePreview, ProfileWriter
 from web.auth.api_key_cache import KeyRing
 from web.auth.gate import Gate
+from web.held_answers import HeldAnswers
 
 Observe = Callable[[str, int, float, str], None]
 
@@ -54,6 +55,7 @@ class WebServices:
 
 
 SERVICES = web.AppKey("services", WebServices)
+HELD = web.AppKey("held", HeldAnswers)
 SETTINGS = web.AppKey("settings", Settings)
 # Answers what the router takes to no route, and so to no boundary.
 UNROUTED: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] = web.AppKey("unrouted")

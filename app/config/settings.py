@@ -258,12 +258,25 @@ class Settings(BaseSettings):
         ge=0,
         description="how long known keys hold while PostgreSQL can't be asked",
     )
-    web_rate_per_s: float | None = Field(
-        default=None, gt=0, description="requests of one key in one process; unset: no limit"
+    web_rate_per_s: float = Field(
+        default=2_000.0,
+        ge=0,
+        description="of one key in one process, by cost: a request is 1, each 64 KiB sent or received 1 more, and each "
+        "0.1 s in work 1 more; 0: no limit",
     )
-    web_rate_burst: int = Field(default=100, ge=1, description="requests of one key at once, after a pause")
+    web_rate_burst: int = Field(default=4_000, ge=1, description="of one key at once, after a pause, by cost")
     web_max_in_flight: int = Field(
         default=1_000, ge=1, description="requests in work at once; more are refused with 503"
+    )
+    web_held_mb: int = Field(
+        default=128,
+        ge=1,
+        description="large answers that wait for their readers; beyond it one is refused with 503",
+    )
+    web_max_connections: int = Field(
+        default=8_192,
+        ge=1,
+        description="connections of clients; fewer where the limit of open files is lower. One more is closed at once",
     )
     web_max_exports: int = Field(default=4, ge=1, description="exports at once; each holds a connection")
     web_max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024)

@@ -342,7 +342,7 @@ class Worker:
             self._clock,
             refresh_s=settings.auth_refresh_s,
             outage_s=settings.auth_outage_s,
-            rate=None if per_s is None else Rate(per_s=per_s, burst=settings.web_rate_burst),
+            rate=None if not per_s else Rate(per_s=per_s, burst=settings.web_rate_burst),
         )
         await _wait_for("PostgreSQL", ring.read)
         reading = asyncio.create_task(ring.run(), name="api-keys")

@@ -38,6 +38,11 @@ class Grant:
     def bucket(self) -> TokenBucket | None:
         return self._bucket
 
+    def charge(self, cost: float, now: float) -> None:
+        """Count what a request has cost beyond being one."""
+        if self._bucket is not None:
+            self._bucket.charge(cost, now)
+
     def take(self, now: float) -> float:
         """Count a request; the seconds to wait where it is one too many, else 0."""
         return 0.0 if self._bucket is None else self._bucket.take(now)

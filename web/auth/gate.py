@@ -132,7 +132,8 @@ class Gate:
             rate = grant.bucket.rate
             raise ProblemError(
                 "too-many-requests",
-                f"The API key has {rate.per_s:g} requests a second, and {rate.burst} at once.",
+                f"The API key has {rate.per_s:g} requests a second, and {rate.burst} at once. Each 64 KiB, and each "
+                "0.1 s of work, counts as one more.",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
 

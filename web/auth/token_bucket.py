@@ -13,9 +13,17 @@ class TokenBucket:
         self._level = float(rate.burst)
         self._at = now
 
+    def charge(self, cost: float, now: float) -> None:
+        """Take as much for what was done already; who has less owes it, a full bucket at most."""
+        self._level = max(-float(self.rate.burst), self._refilled(now) - cost)
+        self._at = now
+
+    def _refilled(self, now: float) -> float:
+        return min(self.rate.burst, self._level + max(0.0, now - self._at) * self.rate.per_s)
+
     def take(self, now: float) -> float:
         """Take a token and return 0, or the seconds until there is one."""
-        level = min(self.rate.burst, self._level + max(0.0, now - self._at) * self.rate.per_s)
+        level = self._refilled(now)
         self._at = now
         if level < 1:
             self._level = level

@@ -19,7 +19,8 @@ from web.problems import ProblemError
 
 T = TypeVar("T")
 
-_PARSE_IN_THREAD_FROM_BYTES: Final = 64 * 1024
+# To say what is wrong with bad JSON takes a hundred times as long as to read good one.
+_PARSE_IN_THREAD_FROM_BYTES: Final = 8 * 1024
 _BYTE: Final = re.compile(r"\(byte (\d+)\)")
 
 

@@ -22,7 +22,7 @@ from app.core.log_events import LogEvent
 from app.observability import tracing
 from web import problems
 from web.auth.gate import Gate
-from web.http import security_headers
+from web.http import costs, security_headers
 from web.http.access_log import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.http.deadlines import Deadlines
 from web.http.raw_response import TreeResponse
@@ -83,13 +83,15 @@ def guarded(
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
+        grant = None
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         ARRIVED_AT.set(started if in_order else None)
         try:
             with deadlines.begin(started), room:
                 if scope is not None:
                     if gate.closed:
-                        request[KEY_ID] = (await gate.admit(request.headers, scope)).key.id
+                        grant = await gate.admit(request.headers, scope)
+                        request[KEY_ID] = grant.key.id
                     else:
                         gate.origins.check(request.method, request.headers)
                 response: web.StreamResponse | TreeResponse = await handler(request)
@@ -104,11 +106,17 @@ def guarded(
             response.headers["Server"] = SERVER_NAME
             for header, value in security_headers.HEADERS.items():
                 response.headers.setdefault(header, value)
+        ended = clock.monotonic()
+        elapsed_s = (request.get(ANSWERED_AT) or ended) - started
+        if grant is not None:
+            cost = costs.beyond_one(request, response, elapsed_s)
+            if cost:
+                grant.charge(cost, ended)
         accesses.note(
             request.method,
             route,
             response.status,
-            elapsed_s=(request.get(ANSWERED_AT) or clock.monotonic()) - started,
+            elapsed_s=elapsed_s,
             cache=request.get(CACHE_OUTCOME, "-"),
             request_id=request_id,
         )

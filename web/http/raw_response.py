@@ -1,15 +1,18 @@
-"""An answer to a read of the graph, written in one piece.
+"""An answer to a read of the graph, written in one piece, or in several where it is large.
 
 aiohttp makes, checks and serialises a dozen headers for each answer, which takes longer than to find the answer. This
 stands in for its response on the busiest routes: it has what aiohttp's RequestHandler.finish_response uses of one,
 and nothing else. tests/unit/web/http/test_raw_response.py holds the wire format, HTTP/1.0, HEAD and closing.
 """
 
+import asyncio
 import time
 from email.utils import formatdate
 from typing import Final, Literal
 
 from aiohttp import HttpVersion10, web
+
+from web.held_answers import PIECE_BYTES, HeldAnswers
 
 Status = Literal[200, 304]
 
@@ -39,9 +42,9 @@ class TreeResponse:
     Whoever makes them keeps CR and LF out of their values.
     """
 
-    __slots__ = ("_body", "_headers", "_is_last", "keep_alive", "prepared", "request_id", "status")
+    __slots__ = ("_body", "_headers", "_held", "_is_last", "keep_alive", "prepared", "request_id", "status")
 
-    def __init__(self, status: Status, headers: str, body: bytes) -> None:
+    def __init__(self, status: Status, headers: str, body: bytes, held: HeldAnswers | None = None) -> None:
         self.status: Status = status
         self.request_id = ""
         self.keep_alive: bool | None = None
@@ -49,6 +52,12 @@ class TreeResponse:
         self._is_last = False
         self._headers = headers
         self._body = body
+        self._held = held
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the body."""
+        return len(self._body)
 
     def force_close(self) -> None:
         """Tell the client that the connection ends with this answer."""
@@ -73,7 +82,25 @@ class TreeResponse:
             f"{length}{connection}Date: {DATE.now()}\r\n\r\n"
         ).encode("latin-1")
         # Whether the client takes it is looked at before the next answer; see web.server.connection.
-        transport.write(head if request.method == "HEAD" else head + body)
+        if request.method == "HEAD":
+            transport.write(head)
+        elif len(body) <= PIECE_BYTES or self._held is None:
+            transport.write(head + body)
+        else:
+            with self._held.one(len(body)):
+                transport.write(head)
+                await _write_in_pieces(request, transport, body)
 
     async def write_eof(self) -> None:
         """Everything was written."""
+
+
+async def _write_in_pieces(request: web.BaseRequest, transport: asyncio.WriteTransport, body: bytes) -> None:
+    """Each when the client has taken what came before. Raises ConnectionError where it is gone."""
+    protocol, view = request.protocol, memoryview(body)
+    for start in range(0, len(body), PIECE_BYTES):
+        if transport.is_closing():
+            raise ConnectionResetError("The client is gone.")
+        transport.write(bytes(view[start : start + PIECE_BYTES]))
+        await protocol._drain_helper()  # noqa: SLF001 - aiohttp's own writer waits so
+        await asyncio.sleep(0)

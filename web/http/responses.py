@@ -18,10 +18,11 @@ from app.core.clock import Clock
 from app.core.consistency_token import HEADER as TOKEN
 from app.core.consistency_token import Tokens
 from app.ports.graph import Answer
+from web.held_answers import PIECE_BYTES
 from web.http import security_headers
 from web.http.guard import CACHE_OUTCOME, SERVER_NAME
 from web.http.raw_response import TreeResponse
-from web.services import WebServices
+from web.services import HELD, WebServices
 
 GZIP_FROM_BYTES: Final = 1024
 ACCEPT_ENCODING: Final = istr("Accept-Encoding")
@@ -127,4 +128,8 @@ async def respond(
                 lines.gzip = await _gzip(body)
             body = lines.gzip
             headers += "Content-Encoding: gzip\r\n"
-    return TreeResponse(200, headers, body)
+    if len(body) <= PIECE_BYTES:
+        return TreeResponse(200, headers, body)
+    held = request.app[HELD]
+    held.require_room(len(body))
+    return TreeResponse(200, headers, body, held)

@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
+from web.held_answers import PIECE_BYTES, HeldAnswers
+from web.http.raw_response import TreeResponse
 from web.server import malformed
 from web.server.fair_share import Turns
 from web.server.fast_path import Express
@@ -57,6 +59,7 @@ class ProblemServer(web.Server):
         unrouted: Unrouted,
         patience: Patience,
         observe_wait: Callable[[float], None],
+        held: HeldAnswers | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(handler, **kwargs)
@@ -65,8 +68,14 @@ class ProblemServer(web.Server):
             "unrouted": unrouted,
             "patience": patience,
             "turns": Turns(self._loop, observe_wait),
+            "held": held,
         }
         self.is_ending = False  # each answer from now on is its connection's last
+
+    @property
+    def count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
 
     def __call__(self) -> web.RequestHandler:
         return ProblemHandler(self, loop=self._loop, **self._own, **self._kwargs)
@@ -80,12 +89,15 @@ class ProblemHandler(web.RequestHandler):
     """
 
     __slots__ = (
+        "_answer_ends_at",
         "_arrived",
         "_block",
         "_closes_at_first",
         "_express",
         "_first_request",
         "_headers",
+        "_held",
+        "_holds",
         "_is_between",
         "_is_handling",
         "_patience",
@@ -102,6 +114,7 @@ class ProblemHandler(web.RequestHandler):
         unrouted: Unrouted,
         patience: Patience,
         turns: Turns,
+        held: HeldAnswers | None = None,
         **kwargs: Any,
     ) -> None:
         # Bodies are taken as they are: nothing that arrives has to be unpacked to be refused.
@@ -110,6 +123,11 @@ class ProblemHandler(web.RequestHandler):
         self._unrouted = unrouted
         self._patience = patience
         self._turns = turns
+        self._held = held
+        self._holds = 0  # bytes of answers that its client does not take
+        self._answer_ends_at: float | None = (
+            None  # by when the client has to have taken the answer that is written
+        )
         self._arrived: bytes | None = None  # what waits for its turn
         self._is_handling = False  # a request took the usual way, and its answer is not written
         self._is_between = True  # the parser has seen whole requests without bodies, and nothing else
@@ -253,7 +271,20 @@ class ProblemHandler(web.RequestHandler):
             return self._finish_unrouted(request, start_time)
         if self._is_ending and not resp.prepared:
             resp.force_close()
+        tree: object = resp  # aiohttp knows responses of its own alone
+        if isinstance(tree, TreeResponse) and tree.size_bytes > PIECE_BYTES:
+            return self._finish_in_pieces(request, resp, start_time)
         return super().finish_response(request, resp, start_time)
+
+    async def _finish_in_pieces(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Its limits are those of any answer, though the request is in work until its client has taken most of it."""
+        self._answer_ends_at = self._loop.time() + self._patience.longest_s
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answer_ends_at = None
 
     async def _finish_unrouted(
         self, request: web.BaseRequest, start_time: float | None
@@ -285,16 +316,30 @@ class ProblemHandler(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._first_request.cancel()
         super().connection_lost(exc)
+        self._let_go()
         self._unread.leave()
+
+    def _let_go(self) -> None:
+        if self._held is not None:
+            self._held.size_bytes -= self._holds
+        self._holds = 0
 
     def pause_writing(self) -> None:
         super().pause_writing()
         # A handler that writes itself, as streams do, has limits of its own.
-        if self._current_request is None:
-            self._unread.watch()
+        if self._current_request is None or self._answer_ends_at is not None:
+            self._unread.watch(self._answer_ends_at)
+        if self.transport is None or self._held is None:
+            return
+        self._holds = self.transport.get_write_buffer_size()
+        self._held.size_bytes += self._holds
+        if self._held.is_over:
+            logger.warning("closed a connection: answers that nobody takes have all the memory that they may")
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._let_go()
         # One that closes has to be emptied, and may still hold a little.
         if self.transport is not None and not self.transport.is_closing():
             self._unread.leave()

@@ -20,6 +20,7 @@ from app.observability import tracing
 from app.ports.graph import Answer
 from web.auth.api_key_cache import Grant
 from web.auth.gate import Gate
+from web.held_answers import PIECE_BYTES
 from web.http import parameters, tree_query
 from web.http.access_log import Accesses, request_id_of
 from web.http.raw_response import DATE
@@ -94,6 +95,8 @@ class Express:
         if answer is None or answer.body is None or answer.next_after is not None:
             return None
         body, encoding = answer.body, ""
+        if len(body) > PIECE_BYTES:  # the usual way writes it in pieces
+            return None
         lines = lines_of(answer, self._tokens)
         if len(body) >= GZIP_FROM_BYTES:
             accept_encoding = headers.get(ACCEPT_ENCODING)

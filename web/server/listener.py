@@ -8,6 +8,7 @@ accepted for a moment, and it closes with its queue empty (web.server.shared_por
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
@@ -27,19 +28,29 @@ _PAUSE_S: Final = 1.0
 _SETTLE_S: Final = 0.25
 # The process or the machine has no room; accepting again at once would fail again at once.
 _FULL: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_NO_ROOM: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 class Listener:
     """Makes a protocol for each connection that comes."""
 
     def __init__(
-        self, protocol: Callable[[], asyncio.Protocol], host: str, port: int, *, reuse_port: bool
+        self,
+        protocol: Callable[[], asyncio.Protocol],
+        host: str,
+        port: int,
+        *,
+        reuse_port: bool,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`port` 0 takes a free one."""
+        """`port` 0 takes a free one. Where there is no room for one more connection it is answered 503, and closed."""
         self._protocol = protocol
         self._host = host
         self._port = port
         self._reuse_port = reuse_port
+        self._has_room = has_room
         self._sockets: list[socket.socket] = []
         self._opening: set[asyncio.Task[object]] = set()
 
@@ -96,6 +107,9 @@ class Listener:
                 self._pause(listening, error)
                 return False
             connection.setblocking(False)
+            if not self._has_room():
+                _refuse(connection)
+                continue
             opening = asyncio.ensure_future(self._open(connection))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
@@ -156,3 +170,9 @@ class Listener:
         sockets, self._sockets = self._sockets, []
         for each in sockets:
             each.close()
+
+
+def _refuse(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.send(_NO_ROOM)
+    connection.close()

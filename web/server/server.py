@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import resource
 from typing import Final, Self
 
 from aiohttp import web
@@ -14,7 +15,7 @@ from web.server.connection import Patience, ProblemHandler, ProblemServer
 from web.server.fast_path import Express
 from web.server.listener import Listener
 from web.server.malformed import MAX_HEADER_BYTES, MAX_LINE_BYTES
-from web.services import GATE, SERVICES, SETTINGS, UNROUTED
+from web.services import GATE, HELD, SERVICES, SETTINGS, UNROUTED
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
 _LAST_REQUEST_S: Final = 1.0  # how long a stop waits for the next request of those who are connected
 _CHECK_S: Final = 0.01
+_OWN_DESCRIPTORS: Final = 256  # of pools, Redis, Kafka, files
 
 
 class WebServer:
@@ -79,7 +81,15 @@ class WebServer:
         await runner.setup()
         server = runner.server
         assert server is not None  # noqa: S101 - it was set up
-        listener = Listener(server, self._host, self._port, reuse_port=self._reuse_port)
+        assert isinstance(server, ProblemServer)  # noqa: S101 - _ProblemRunner makes no other
+        most = _most_connections(self._application[SETTINGS].web_max_connections)
+        listener = Listener(
+            server,
+            self._host,
+            self._port,
+            reuse_port=self._reuse_port,
+            has_room=lambda: server.count < most,
+        )
         try:
             await listener.start()
         except OSError as error:
@@ -102,6 +112,15 @@ class WebServer:
         runner.server.is_ending = True
         await _hear_the_last(runner.server)
         await runner.cleanup()
+
+
+def _most_connections(wanted: int) -> int:
+    """As many as there are descriptors for, but for those that the process itself needs."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if allowed == resource.RLIM_INFINITY else min(wanted, max(1, allowed - _OWN_DESCRIPTORS))
+    if most < wanted:
+        logger.info("%d connections are the most: the limit of open files (ulimit -n) is %d", most, allowed)
+    return most
 
 
 async def _hear_the_last(server: ProblemServer) -> None:
@@ -135,6 +154,7 @@ class _ProblemRunner(web.AppRunner):
                 stall_s=settings.web_request_timeout_s, longest_s=settings.web_export_timeout_s
             ),
             observe_wait=services.observe_wait,
+            held=self._app[HELD],
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),

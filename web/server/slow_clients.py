@@ -43,10 +43,10 @@ class Unread:
         self._left: float = 0
         self._idle = 0
 
-    def watch(self) -> None:
-        """Begin, where it was not begun."""
+    def watch(self, ends_at: float | None = None) -> None:
+        """Begin, where it was not begun; `ends_at` instead of after `longest_s`, on the loop's clock."""
         if self._timer is None:
-            self._ends_at = self._loop.time() + self._longest_s
+            self._ends_at = self._loop.time() + self._longest_s if ends_at is None else ends_at
             # An answer in several pieces still grows: the first look tells nothing about the client.
             self._left, self._idle = float("inf"), 0
             self._timer = self._loop.call_later(self._look_s, self._look)
