@@ -46,7 +46,7 @@ from storage.postgres.pools import open_reader, open_writer, primary_clock
 from storage.postgres.published_notes import PostgresNoteRegister
 from storage.postgres.read_queue import ReadQueue
 from storage.postgres.replica_lag import ServerWatch, pool_figures
-from storage.postgres.replicas import ReadSource, Replica
+from storage.postgres.replicas import PRIMARY_TIMEOUT_S, REPLICA_TIMEOUT_S, ReadSource, Replica
 from storage.postgres.replication_slots import PostgresSlots
 from storage.postgres.timeline import Lineage, LineageWatch
 from storage.probes import PostgresProbe, RedisProbe
@@ -129,6 +129,7 @@ class Stores:
         acquire_s = settings.postgres_acquire_timeout_s
         self._room = Room(clock)
         writer, primary, replicas = await self._open_pools(settings, clock)
+        graph = await self._open_reads(settings)
         ledger = ErasureLedger(settings.erasure_key.get_secret_value())
         with translated():
             async with primary.acquire(timeout=acquire_s) as connection:
@@ -149,7 +150,7 @@ class Stores:
             clock=clock,
         )
         self._source = source = ReadSource(
-            primary, replicas, acquire_timeout_s=acquire_s, clock=clock, queue=queue
+            graph, replicas, acquire_timeout_s=acquire_s, clock=clock, queue=queue
         )
         self.entities = PostgresEntityIndex(source)
         self.provenance = PostgresProvenance(source)
@@ -160,9 +161,11 @@ class Stores:
             memory.lose()
             source.moved()
 
-        self._lineage.on_move(moved, [writer, primary])
+        self._lineage.on_move(moved, [writer, primary, graph])
         servers = ServerWatch(primary, replicas, clock)
-        pools = {"writer": writer, "primary": primary} | {replica.name: replica.pool for replica in replicas}
+        pools = {"writer": writer, "primary": primary, "primary-graph": graph} | {
+            replica.name: replica.pool for replica in replicas
+        }
 
         def figures() -> StoreFigures:
             return StoreFigures(
@@ -328,11 +331,22 @@ class Stores:
         replicas = []
         for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
             name = f"postgres-replica-{number}"
-            pool = await open_reader(secret.get_secret_value(), settings, name=f"replica-{number}")
+            pool = await open_reader(
+                secret.get_secret_value(), settings, name=f"replica-{number}", limit_s=REPLICA_TIMEOUT_S
+            )
             close(_close_pool, pool)
             replicas.append(Replica(name, pool, clock))
             self.probes.append(PostgresProbe(name, pool, primary=primary))
         return writer, primary, replicas
+
+    async def _open_reads(self, settings: Settings) -> asyncpg.Pool:
+        """Of reads of the graph on the primary, whose statements end earlier than those of all others."""
+        dsn = settings.postgres_dsn.get_secret_value()
+        pool = await open_reader(
+            dsn, settings, self._lineage.check, name="primary-graph", limit_s=PRIMARY_TIMEOUT_S
+        )
+        self._resources.push_async_callback(_close_pool, pool)
+        return pool
 
     async def position(self) -> int | None:
         """The primary's flush position now; None while it is down."""

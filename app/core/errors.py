@@ -21,6 +21,10 @@ class FullError(TransientError):
     """A server has no room left on its disk. The same call succeeds when there is room again."""
 
 
+class TooDearError(TransientError):
+    """A question that takes longer than any question may; its server is well. The message is fit for the client."""
+
+
 class BusyError(TransientError):
     """This process does as much of it as it may. The message is fit for the client, who may try again after a while."""
 

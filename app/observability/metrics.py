@@ -117,6 +117,9 @@ READS_WAITED: Final = Times(
 READS_REFUSED: Final = Counts(
     "profile_reads_refused", "Reads that were refused with 503, since their turn would have come too late", []
 )
+READS_TOO_DEAR: Final = Counts(
+    "profile_reads_too_dear", "Questions that a server gave up for their time, by level", ["level"]
+)
 UNVERIFIED: Final = Counts(
     "profile_reads_unverified",
     "Reads answered without knowing that they were fresh, with the primary away",

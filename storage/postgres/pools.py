@@ -47,6 +47,7 @@ _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL counts microsecon
 _MICROSECOND: Final = timedelta(microseconds=1)
 # By how much PostgreSQL outlasts the client's limit for a statement, so that it ends those whose client is gone.
 _BACKSTOP_S: Final = 5.0
+_SERVERS_PART: Final = 0.9  # of the time that a client waits for a read
 
 
 def _encode_jsonb(text: str) -> bytes:
@@ -111,9 +112,18 @@ async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:
     return await _open(dsn, settings, "writer", _WRITER, (_set_codecs, *checks, _create_staging))
 
 
-async def open_reader(dsn: str, settings: Settings, *checks: Prepare, name: str) -> asyncpg.Pool:
-    """A pool of reads, on the primary or a replica. Connects when first used; `checks` as above."""
-    return await _open(dsn, settings, f"reader-{name}", _SESSION, (_set_codecs, *checks))
+async def open_reader(
+    dsn: str, settings: Settings, *checks: Prepare, name: str, limit_s: float | None = None
+) -> asyncpg.Pool:
+    """A pool of reads, on the primary or a replica. Connects when first used; `checks` as above.
+
+    `limit_s` is how long its clients wait for a statement: the server gives up a little earlier, and says so. So an
+    expensive question is told from a server that does not answer, and nothing works on what nobody waits for.
+    """
+    session = _SESSION
+    if limit_s is not None:
+        session = {**_SESSION, "statement_timeout": f"{limit_s * _SERVERS_PART * 1000:.0f}"}
+    return await _open(dsn, settings, f"reader-{name}", session, (_set_codecs, *checks))
 
 
 @contextlib.asynccontextmanager
@@ -173,8 +183,8 @@ async def _open(
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=settings.postgres_command_timeout_s,
         server_settings={
-            **session,
             "statement_timeout": f"{(settings.postgres_command_timeout_s + _BACKSTOP_S) * 1000:.0f}",
+            **session,
             "application_name": f"user-profile {role}",
         },
         init=prepare,

@@ -14,9 +14,15 @@ import asyncpg
 
 from app.core.clock import Clock
 from app.core.consistency_token import is_of_replica, of_replica, position_of
-from app.core.errors import BusyError, FatalError, TransientError
+from app.core.errors import BusyError, FatalError, TooDearError, TooMuchAtOnceError, TransientError
 from app.core.log_events import LogEvent
-from app.observability.metrics import READ_FAILURES, READ_SECONDS, TOKEN_WAITS, UNVERIFIED
+from app.observability.metrics import (
+    READ_FAILURES,
+    READ_SECONDS,
+    READS_TOO_DEAR,
+    TOKEN_WAITS,
+    UNVERIFIED,
+)
 from storage.breaker import Breaker
 from storage.postgres.pools import Connection, asked
 from storage.postgres.positioned import Ask, Reached, moment, position
@@ -145,11 +151,16 @@ class ReadSource:
         for replica in self._in_turn():
             if replica.lags(least) or not replica.breaker.allow():
                 continue
-            read = await self._try_replica(replica, ask, least)
+            try:
+                read = await self._try_replica(replica, ask, least)
+            except TooDearError:  # for another replica, too; the primary takes longer
+                break
             if read is not None:
                 return read
         try:
             return await self._shown_by_primary(await self._read_primary(ask), ask, token)
+        except TooDearError:
+            raise
         except TransientError:
             return await self._unverified(ask, least, token)
 
@@ -201,6 +212,8 @@ class ReadSource:
             if found is None:
                 await asyncio.sleep(_CATCH_UP_S)
                 found = await self._on_replica(replica, ask, least)
+        except TooDearError:
+            raise
         except TransientError:
             return None
         if found is None:
@@ -223,6 +236,8 @@ class ReadSource:
         for _, replica in sorted(answered, key=lambda pair: -pair[0]):
             try:
                 found = await self._on_replica(replica, ask, position_of(token))
+            except TooDearError:
+                raise
             except TransientError:
                 continue
             if found is not None:
@@ -247,6 +262,9 @@ class ReadSource:
                 found = await ask(connection, 0)
         except BusyError:
             raise
+        except TooMuchAtOnceError as error:
+            self._primary_breaker.succeeded()
+            raise _too_dear("primary") from error
         except TransientError:
             READ_FAILURES.add("primary")
             self._primary_breaker.failed()
@@ -263,6 +281,9 @@ class ReadSource:
                 found = await ask(connection, least)
         except BusyError:
             raise
+        except TooMuchAtOnceError as error:
+            replica.breaker.succeeded()
+            raise _too_dear("replica") from error
         except (TransientError, FatalError) as error:
             # FatalError: it lags behind a migration, or refuses our user. The others may well answer.
             if replica.breaker.closed:
@@ -281,6 +302,14 @@ class ReadSource:
         self._turn += 1
         turned = [self._replicas[(self._turn + i) % len(self._replicas)] for i in range(len(self._replicas))]
         return [replica for replica in turned if replica.follows]
+
+
+def _too_dear(server: str) -> TooDearError:
+    READS_TOO_DEAR.add(server)
+    return TooDearError(
+        "The database gave this question up, which took longer than a question may. Ask for less: a lesser depth, "
+        "fewer ids, or one entity instead of a look-up."
+    )
 
 
 def _of_replica(found: Reached[T], *, verified: bool = True) -> Read[T]:

@@ -17,7 +17,14 @@ from aiohttp import HttpVersion11, web
 
 from app.core.api_keys import Scope
 from app.core.arrival import ARRIVED_AT
-from app.core.errors import AmbiguousReferenceError, BusyError, FatalError, InvalidError, TransientError
+from app.core.errors import (
+    AmbiguousReferenceError,
+    BusyError,
+    FatalError,
+    InvalidError,
+    TooDearError,
+    TransientError,
+)
 from app.core.log_events import LogEvent
 from app.observability import tracing
 from web import problems
@@ -173,6 +180,8 @@ def _answer(request: web.Request, route: str, request_id: str, error: Exception)
         case BusyError():
             name, detail = "unavailable", str(error)
             headers["Retry-After"] = str(error.retry_after_s)
+        case TooDearError():
+            name, detail = "timeout", str(error)
         case TransientError():
             name, detail = "unavailable", "A dependency is not available now; try again in a moment."
             headers["Retry-After"] = _RETRY_AFTER_S

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from app.core.errors import BusyError, FatalError, TransientError
+from app.core.errors import BusyError, FatalError, TooDearError, TransientError
 from storage.postgres import replicas
 from storage.postgres.positioned import Reached, moment
 from storage.postgres.queries import query
@@ -128,6 +129,30 @@ async def test_a_replica_that_is_down_is_left_out_for_a_while(world: World) -> N
     assert (await world.source.read(ask, 1)).result == "primary"
     world.clock.time = COOLDOWN_S
     assert (await world.source.read(ask, 1)).result == "one"
+
+
+def dear(answers: str | None) -> Any:
+    """A question that only the server of this name answers in its time."""
+
+    async def ask_much(connection: Any, least: int) -> Reached[str] | None:
+        connection.questions = getattr(connection, "questions", 0) + 1
+        if connection.name != answers:
+            raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+        return await ask(connection, least)
+
+    return ask_much
+
+
+async def test_an_expensive_question_is_no_outage(world: World) -> None:
+    for _ in range(3):
+        assert (await world.source.read(dear("primary"), 1)).result == "primary"
+        with pytest.raises(TooDearError, match="Ask for less"):
+            await world.source.read(dear(None), 1)
+    # The others have theirs all the time, from each server; and each dear question was asked twice.
+    assert {(await world.source.read(ask, 1)).result for _ in range(4)} == {"one", "two"}
+    assert world.source.primary_answers
+    asked = [server.questions for server in (world.primary, world.one, world.two)]  # type: ignore[attr-defined]
+    assert asked[0] == asked[1] + asked[2] == 6
 
 
 async def test_with_the_primary_down_the_most_advanced_replica_answers_unverified(world: World) -> None:
