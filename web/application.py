@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -96,10 +97,16 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
     }
 
     def add(
-        path: str, methods: Iterable[str], handler: GuardedHandler, bounds: Bounds, scope: Scope | None
+        path: str,
+        methods: Iterable[str],
+        handler: GuardedHandler,
+        bounds: Bounds,
+        scope: Scope | None,
+        *,
+        modes: Mapping[str, Scope] = MappingProxyType({}),
     ) -> None:
         resource = application.router.add_resource(path)
-        surrounded = guarded(handler, resource.canonical, services, gate, bounds, scope=scope)
+        surrounded = guarded(handler, resource.canonical, services, gate, bounds, scope=scope, modes=modes)
         expect = expecting(resource.canonical, services, gate, free)
         for method in methods:
             # aiohttp knows responses of its own alone; see web.http.raw_response.
@@ -109,7 +116,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         handler = HANDLERS[route.id]
         if route.budget in shares:
             handler = shared(handler, shares[route.budget])
-        add(route.pattern, route.methods, handler, budgets[route.budget], route.scope)
+        add(route.pattern, route.methods, handler, budgets[route.budget], route.scope, modes=route.modes)
     add(r"/{unrouted:[\s\S]*}", "*", _unrouted, free, None)
     # What has no path, as the targets of `OPTIONS *` and CONNECT, is no route's: see web.server.connection.
     application[UNROUTED] = cast("Any", guarded(_unrouted, "-", services, gate, free, scope=None))

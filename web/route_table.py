@@ -4,7 +4,7 @@ A route that is added here also needs a handler (web.application) and an operati
 """
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final, Literal
@@ -29,7 +29,8 @@ class Route:
     """One method of one path; a GET answers HEAD, too.
 
     `id` is the operationId of the description. `path` has its parameters in braces, as OpenAPI and RFC 6570 have them.
-    `scope` is what a key needs; None is for everybody. `link` is the name at `/`; None is not listed.
+    `scope` is what a key needs; None is for everybody. `modes` are flags of the query that need another scope beside
+    it, since with them the answer tells more. `link` is the name at `/`; None is not listed.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Route:
     query: str = ""  # names of query parameters, separated by commas, without those that are deprecated
     budget: Budget = Budget.USUAL
     segment: str = _ANYTHING  # the pattern of each parameter of the path
+    modes: Mapping[str, Scope] = field(default_factory=dict)
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -68,6 +70,7 @@ _REPLAY: Final = f"{_LETTERS}/{{topic}}/{{partition}}/{{offset}}/replay"
 _TREE: Final = "depth,period,as_of,fields,types"
 _TREES: Final = f"{_TREE},limit,cursor"
 _WATCHED: Final = "depth,type,last_event_id"
+_DRY: Final = MappingProxyType({"dry_run": Scope.READ})  # it tells what is stored
 _FOLLOWED: Final = "entity,type,last_event_id"
 
 # In the order of the list at `/`. The routes of one path stand together, so that they share a resource of the router.
@@ -87,8 +90,16 @@ ROUTES: Final = (
     Route("listDeadLetters", "GET", _LETTERS, _ADMIN, "dead_letters", query="topic,payload,limit,cursor"),
     Route("replayDeadLetter", "POST", _REPLAY, _ADMIN, "dead_letter_replay"),
     Route("listEntities", "GET", "/v1/entities", _READ, "entities", query="type,limit,cursor"),
-    Route("syncGraph", "POST", "/v1/graph/sync", _WRITE, "graph_sync", query="dry_run"),
-    Route("ingestTemporal", "POST", "/v1/temporal/ingest", _WRITE, "temporal_ingest", query="dry_run"),
+    Route("syncGraph", "POST", "/v1/graph/sync", _WRITE, "graph_sync", query="dry_run", modes=_DRY),
+    Route(
+        "ingestTemporal",
+        "POST",
+        "/v1/temporal/ingest",
+        _WRITE,
+        "temporal_ingest",
+        query="dry_run",
+        modes=_DRY,
+    ),
     Route("getPageAsset", "GET", "/assets/{name}", None, "page_assets", budget=_FREE),
     Route("getHealth", "GET", "/healthz", None, "health", budget=_FREE),
     Route("getReadiness", "GET", "/readyz", None, "readiness", budget=_FREE),

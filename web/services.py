@@ -1,7 +1,9 @@
 """What the HTTP surface is given by the composition root."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from aiohttp import web
 
@@ -17,6 +19,8 @@ from app.ports.writing import ProfilePreview, ProfileWriter
 from web.auth.api_key_cache import KeyRing
 from web.auth.gate import Gate
 from web.held_answers import HeldAnswers
+
+_LOOKS_AT_ONCE: Final = 4
 
 Observe = Callable[[str, int, float, str], None]
 
@@ -52,6 +56,8 @@ class WebServices:
     observe_wait: Callable[[float], None] = lambda _: None
     keys: KeyRing | None = None
     log_ends: LogEnds | None = None  # removals note them
+    # Of watched trees that are read anew at the same time, however many streams there are.
+    looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 
 
 SERVICES = web.AppKey("services", WebServices)

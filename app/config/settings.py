@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         description="API keys: `auto` asks for them where one was ever made, and on other hosts than loopback",
     )
     auth_refresh_s: float = Field(
-        default=2.0, gt=0, description="between readings of the keys: how long a revocation takes"
+        default=0.5, gt=0, description="between readings of the keys: how long a revocation takes"
     )
     auth_outage_s: float = Field(
         default=3_600.0,

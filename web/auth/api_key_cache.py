@@ -85,6 +85,11 @@ class KeyRing:
         """Whether the keys were read, and lately enough to be relied on."""
         return self._read_at is not None and self._clock.monotonic() - self._read_at <= self._outage_s
 
+    def is_live(self, key_id: str) -> bool:
+        """Whether this key is good now, as far as memory may be relied on."""
+        grant = self._grants.get(key_id)
+        return self.is_known and grant is not None and grant.key.live_at(self._clock.now())
+
     def find(self, text: str) -> Grant | None:
         """What a key allows, from memory; None for one that is not known, or not good. Raises TransientError.
 

@@ -112,17 +112,28 @@ class Gate:
                 "The API key is not known, was revoked, or has expired.",
                 headers={"WWW-Authenticate": f'{_REALM}, error="invalid_token"'},
             )
-        if scope not in grant.scopes:
-            raise ProblemError(
-                "forbidden",
-                f"The API key lacks the scope {scope}.",
-                {"scope": scope},
-                headers={
-                    "WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{scope}"',
-                },
-            )
+        self.require(grant, scope)
         self._count(grant)
         return grant
+
+    @staticmethod
+    def require(grant: Grant, scope: Scope, *, of: str = "") -> None:
+        """Raise ProblemError (403) where the key lacks the scope; `of` is what needs it, where the route does not."""
+        if scope in grant.scopes:
+            return
+        what = f", which {of} needs" if of else ""
+        raise ProblemError(
+            "forbidden",
+            f"The API key lacks the scope {scope}{what}.",
+            {"scope": scope},
+            headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope", scope="{scope}"'},
+        )
+
+    def still_admits(self, key_id: str | None) -> bool:
+        """Whether who was let in with this key, or without one, would be let in now; for what lasts."""
+        if key_id is None:
+            return not self.closed
+        return self._keys is not None and self._keys.is_live(key_id)
 
     def _count(self, grant: Grant) -> None:
         if grant.bucket is None:

@@ -94,13 +94,14 @@ class Tree:
         await asyncio.sleep(self._next_look - clock())
         services = self._services
         self._outdated = False
-        answer = await services.reader.graph(
-            self._entity_id,
-            depth=self._depth,
-            since=None,
-            token=await services.position() or 0,
-            selection=_EDGES,
-        )
+        async with services.looks:
+            answer = await services.reader.graph(
+                self._entity_id,
+                depth=self._depth,
+                since=None,
+                token=await services.position() or 0,
+                selection=_EDGES,
+            )
         self._next_look = clock() + self._pause_s
         if answer is None or answer.body is None:
             return False

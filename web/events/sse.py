@@ -11,17 +11,16 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.config.settings import Settings
 from app.core.errors import TransientError
 from app.ports.events import EventStream, StreamEndedError
 from web.events.filters import Interest
 from web.http import parameters, security_headers
 from web.http.access_log import REQUEST_ID
-from web.http.guard import ANSWERED_AT, GIVEN_REQUEST_ID, SERVER_NAME
-from web.services import SERVICES, SETTINGS
+from web.http.guard import ANSWERED_AT, GIVEN_REQUEST_ID, KEY_ID, SERVER_NAME
+from web.services import GATE, SERVICES, SETTINGS
 
 _CHUNK_BYTES: Final = 64 * 1024
-_LOOK_S: Final = 1.0  # between looks whether the client is still there
+_LOOK_S: Final = 0.4  # between looks whether the client is still there, and its key still good
 _FAREWELL_S: Final = 1.0
 _RETRY_MS: Final = 2_000
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
@@ -49,7 +48,7 @@ async def serve(request: web.Request, interest: Interest) -> web.StreamResponse:
         request[ANSWERED_AT] = services.clock.monotonic()
         wire = _Wire(request, response)
         try:
-            await _tell(wire, events, interest, request.app[SETTINGS])
+            await _tell(request, wire, events, interest)
             farewell = "it is time for a new stream"
         except ConnectionError:  # the client has gone
             return response
@@ -63,8 +62,9 @@ async def serve(request: web.Request, interest: Interest) -> web.StreamResponse:
     return response
 
 
-async def _tell(wire: "_Wire", events: EventStream, interest: Interest, settings: Settings) -> None:
+async def _tell(request: web.Request, wire: "_Wire", events: EventStream, interest: Interest) -> None:
     """Return when the stream has lasted as long as it may."""
+    settings = request.app[SETTINGS]
     time = asyncio.get_running_loop().time
     ends_at = time() + settings.web_event_stream_s
     chunk = bytearray(b"retry: %d\nid: %b\n\n" % (_RETRY_MS, events.cursor.encode()))
@@ -75,14 +75,21 @@ async def _tell(wire: "_Wire", events: EventStream, interest: Interest, settings
             if await interest.settle(event):
                 chunk += _message(event.type, event.body, events.cursor)
             if len(chunk) >= _CHUNK_BYTES:
+                _require_admission(request)
                 await wire.write(chunk)
         if now - wire.told_at >= settings.web_event_heartbeat_s:
             silence = f"waiting for {events.waits_for}" if events.waits_for else "nothing new"
             chunk += b": %b\nid: %b\n\n" % (silence.encode(), events.cursor.encode())
+        _require_admission(request)
         if chunk:
             await wire.write(chunk)
         wire.require_client()
         await events.wait(min(_LOOK_S, settings.web_event_heartbeat_s, max(0.0, ends_at - now)))
+
+
+def _require_admission(request: web.Request) -> None:
+    if not request.app[GATE].still_admits(request.get(KEY_ID)):
+        raise StreamEndedError("the API key was revoked, or has expired")
 
 
 def _message(kind: str, body: bytes, cursor: str) -> bytes:

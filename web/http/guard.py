@@ -8,9 +8,10 @@ Of an unexpected error the log holds its class and place and never its message, 
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from aiohttp import HttpVersion11, web
@@ -29,7 +30,7 @@ from app.core.log_events import LogEvent
 from app.observability import tracing
 from web import problems
 from web.auth.gate import Gate
-from web.http import costs, security_headers
+from web.http import costs, parameters, security_headers
 from web.http.access_log import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
 from web.http.deadlines import Deadlines
 from web.http.raw_response import TreeResponse
@@ -79,10 +80,11 @@ def guarded(
     bounds: Bounds,
     *,
     scope: Scope | None,
+    modes: Mapping[str, Scope] = MappingProxyType({}),
 ) -> GuardedHandler:
     """Wrap a handler; `route` is its path's template. The result never raises but for cancellation.
 
-    `scope` is what a key needs where the gate is closed; None is for everybody.
+    `scope` is what a key needs where the gate is closed; None is for everybody. `modes` are flags that need more.
     """
     deadlines, room, in_order = bounds.deadlines, bounds.room, bounds.in_order
     clock = services.clock
@@ -99,6 +101,9 @@ def guarded(
                     if gate.closed:
                         grant = await gate.admit(request.headers, scope)
                         request[KEY_ID] = grant.key.id
+                        for flag, more in modes.items():
+                            if parameters.flag(request, flag):
+                                gate.require(grant, more, of=f"{flag}=true")
                     else:
                         gate.origins.check(request.method, request.headers)
                 response: web.StreamResponse | TreeResponse = await handler(request)

@@ -87,7 +87,10 @@ def _operation(operation: Operation, *, is_open: bool) -> Json:
     if scope is not None:
         without: list[Json] = [{}] if is_open else []
         described["security"] = [*without, *({_KEY: [each]} for each in granting(scope))]
-    if operation.description:
+    for flag, more in operation.route.modes.items():
+        needs = f"With `{flag}=true` the key needs the scope `{more}`, too."
+        described["description"] = f"{operation.description} {needs}" if operation.description else needs
+    if operation.description and not operation.route.modes:
         described["description"] = operation.description
     if operation.body is not None:
         content = {"schema": ref(operation.body), "example": examples.BODIES[operation.body]}

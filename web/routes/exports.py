@@ -7,12 +7,13 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from app.core.errors import TransientError
 from app.core.export import End, ExportLine
 from web.http import parameters, redirects, security_headers
 from web.http.access_log import REQUEST_ID
-from web.http.guard import GIVEN_REQUEST_ID, SERVER_NAME
+from web.http.guard import GIVEN_REQUEST_ID, KEY_ID, SERVER_NAME
 from web.problems import ProblemError
-from web.services import SERVICES, SETTINGS
+from web.services import GATE, SERVICES, SETTINGS
 
 _CHUNK_BYTES: Final = 64 * 1024
 _ENCODER: Final = msgspec.json.Encoder()
@@ -53,7 +54,7 @@ async def _answer(
     if request.method == "HEAD":
         return response
     try:
-        await _write(response, lines, stall_s=request.app[SETTINGS].web_request_timeout_s)
+        await _write(request, response, lines, stall_s=request.app[SETTINGS].web_request_timeout_s)
     except ConnectionError:  # the client has gone
         return response
     except BaseException:
@@ -64,13 +65,18 @@ async def _answer(
     return response
 
 
-async def _write(response: web.StreamResponse, lines: AsyncIterator[ExportLine], *, stall_s: float) -> None:
-    """Write it all. Raises TimeoutError where the client takes nothing for so long."""
+async def _write(
+    request: web.Request, response: web.StreamResponse, lines: AsyncIterator[ExportLine], *, stall_s: float
+) -> None:
+    """Write it all. Raises TimeoutError where the client takes nothing for so long, TransientError without its key."""
+    gate, key_id = request.app[GATE], request.get(KEY_ID)
     chunk = bytearray()
     count = 0
     async for line in lines:
         count += 1
         chunk += _ENCODER.encode(line) + b"\n"
+        if not gate.still_admits(key_id):
+            raise TransientError("The API key was revoked, or has expired, within the export.")
         if len(chunk) >= _CHUNK_BYTES:
             async with asyncio.timeout(stall_s):
                 await response.write(bytes(chunk))

@@ -14,7 +14,7 @@ from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from web.application import build
 from web.openapi.document import document
-from web.route_table import ROUTES, Route
+from web.route_table import ROUTES, Budget, Route
 from web.server.server import WebServer
 from web.services import GATE
 
@@ -29,6 +29,12 @@ OPEN = {
     "/openapi.json",
     "/problems/{name}",
     "/readyz",
+}
+BODIES = {
+    "syncGraph": b'{"entities": [{"type": "user", "reference": "u-7", "properties": {"a": 1}}]}',
+    "ingestTemporal": b'{"data_points": [{"entity_type": "user", "entity_reference": "u-7", "key": "k", '
+    b'"granularity": "daily", "reference_date": "2025-01-15T23:59:59Z", "value": 1}]}',
+    "getEntities": b'{"entity_ids": [7]}',
 }
 SAMPLES = {
     "id": "7",
@@ -134,6 +140,59 @@ async def test_each_route_wants_its_scope_and_no_other_one(
     assert world.eraser.calls == []
     admitted = await guarded.request(method, target, headers=bearer(own))
     assert admitted.status in (200, 400, 404, 415)
+
+
+FLAGS = ["dry_run", "payload"]
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.scope], ids=lambda route: route.id)
+async def test_each_set_of_scopes_does_in_each_mode_what_the_table_says(
+    guarded: Client, world: World, keys: FakeKeys, route: Route
+) -> None:
+    """Each flag that a route takes is a mode; what a mode tells beyond the route needs a scope of its own."""
+    assert route.scope is not None
+    modes: list[tuple[str, set[Scope]]] = [("", {route.scope})]
+    for flag in FLAGS:
+        if flag in route.query.split(","):
+            more = {route.modes[flag]} if flag in route.modes else set()
+            modes.append((f"?{flag}=true", {route.scope} | more))
+    assert set(route.modes) <= set(FLAGS)
+    texts = {}
+    for scopes in [{each} for each in Scope] + [set(Scope) - {each} for each in Scope]:
+        texts[frozenset(scopes)] = await made(world, keys, *scopes)
+    for query, needed in modes:
+        for scopes, text in texts.items():
+            allowed = all(set(granting(each)) & scopes for each in needed)
+            before = len(world.preview.batches), len(world.writer.batches), len(world.reader.calls)
+            response = await guarded.request(
+                "HEAD" if route.budget is Budget.STREAM else route.method,
+                route.path.format(**SAMPLES) + query,
+                headers=bearer(text) | {"Content-Type": "application/json"},
+                data=BODIES.get(route.id),
+            )
+            assert (response.status == 403) is not allowed, (route.id, query, sorted(scopes))
+            if not allowed:
+                assert before == (
+                    len(world.preview.batches),
+                    len(world.writer.batches),
+                    len(world.reader.calls),
+                )
+
+
+async def test_a_dry_run_with_write_alone_tells_nothing(
+    guarded: Client, world: World, keys: FakeKeys
+) -> None:
+    text = await made(world, keys, Scope.WRITE)
+    for path, body in (
+        ("/v1/graph/sync", BODIES["syncGraph"]),
+        ("/v1/temporal/ingest", BODIES["ingestTemporal"]),
+    ):
+        asked = {"headers": bearer(text) | {"Content-Type": "application/json"}, "data": body}
+        refused = await guarded.post(f"{path}?dry_run=true", **asked)
+        problem = await refused.json(content_type=None)
+        assert (refused.status, problem["scope"]) == (403, "read")
+        assert problem["detail"] == "The API key lacks the scope read, which dry_run=true needs."
+        assert (await guarded.post(path, **asked)).status == 202
 
 
 @pytest.mark.parametrize(

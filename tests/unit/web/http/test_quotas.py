@@ -5,10 +5,12 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from aiohttp import ClientPayloadError
 
 from app.config.settings import Settings
 from app.core.api_keys import Scope
 from app.core.errors import BusyError
+from app.core.export import Entity as EntityLine
 from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import World
 from tests.unit.web.routes.test_events import following
@@ -80,3 +82,36 @@ async def test_exports(aiohttp_client: Any, world: World) -> None:
     assert (await client.get("/v1/graph/7/export", headers=other)).status == 200
     assert (await (await first).text()).startswith('{"kind":"end"')
     assert (await client.get("/v1/graph/7/export", headers=one)).status == 200
+
+
+async def test_what_lasts_ends_with_its_key(
+    aiohttp_client: Any, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.events.sse._LOOK_S", 0.01)
+    keys = FakeKeys()
+    text = keys.make(Scope.READ)
+    world.keys = ring_of(keys, StillClock())
+    await world.keys.read()
+    client = await aiohttp_client(build(world.services(), Settings(_env_file=None)))
+    key = {"Authorization": f"Bearer {text}"}
+    revoked = asyncio.Event()
+
+    async def lines() -> Any:
+        await revoked.wait()
+        yield EntityLine(id=7, type="user", reference="u-7", created_at="", updated_at="", exported_at="")
+
+    world.exporter._lines = lines  # type: ignore[method-assign]
+    export = await client.get("/v1/graph/7/export", headers=key)
+    async with (
+        following(client, "/v1/events", headers=key) as events,
+        following(client, "/v1/graph/7/watch", headers=key) as watch,
+    ):
+        await keys.revoke(text.split("_")[1])
+        await world.keys.read()
+        revoked.set()
+        for stream in (events, watch):
+            async with asyncio.timeout(5):
+                told = b"".join([chunk async for chunk in stream.response.content])
+            assert b"the API key was revoked" in told
+    with pytest.raises(ClientPayloadError):
+        await export.read()
