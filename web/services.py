@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
 from app.config.settings import Settings
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
+from app.core.domain_event import DomainEvent
 from app.ports.dead_letters import LetterBox
 from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
 from app.ports.events import EventFeed
@@ -23,6 +24,14 @@ from web.held_answers import HeldAnswers
 _LOOKS_AT_ONCE: Final = 4
 
 Observe = Callable[[str, int, float, str], None]
+
+
+class Erased(Protocol):
+    """Knows which events name who was erased after them."""
+
+    async def among(self, events: Sequence[DomainEvent]) -> set[int]:
+        """The places of those that are not to be told. Raises TransientError or FatalError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +64,7 @@ class WebServices:
     observe_express: Observe | None = None
     observe_wait: Callable[[float], None] = lambda _: None
     keys: KeyRing | None = None
+    erased_events: "Erased | None" = None  # which of them are not told any more
     log_ends: LogEnds | None = None  # removals note them
     # Of watched trees that are read anew at the same time, however many streams there are.
     looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))

@@ -272,7 +272,8 @@ class Worker:
 
     async def _web_services(self) -> "WebServices":
         """What the HTTP handlers use; it closes with the worker's resources, after the server has stopped."""
-        from web.services import WebServices  # noqa: PLC0415 — a role imports its own parts alone
+        from web.events.erased import ErasedEvents  # noqa: PLC0415 — a role imports its own parts alone
+        from web.services import WebServices  # noqa: PLC0415
 
         stores, log_ends = self.stores, self._log_ends()
         return WebServices(
@@ -297,6 +298,7 @@ class Worker:
             keys=await self._key_ring(),
             observe_express=metrics.HTTP_TIMES.observe_express,
             observe_wait=metrics.HTTP_WAIT_SECONDS.observe,
+            erased_events=ErasedEvents(stores.erasures),
         )
 
     def _shared_writer(self) -> SharedWriter:

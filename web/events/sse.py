@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from app.core.domain_event import DomainEvent
 from app.core.errors import TransientError
 from app.ports.events import EventStream, StreamEndedError
 from web.events.filters import Interest
@@ -64,16 +65,22 @@ async def serve(request: web.Request, interest: Interest) -> web.StreamResponse:
 
 async def _tell(request: web.Request, wire: "_Wire", events: EventStream, interest: Interest) -> None:
     """Return when the stream has lasted as long as it may."""
-    settings = request.app[SETTINGS]
+    settings, services = request.app[SETTINGS], request.app[SERVICES]
     time = asyncio.get_running_loop().time
     ends_at = time() + settings.web_event_stream_s
     chunk = bytearray(b"retry: %d\nid: %b\n\n" % (_RETRY_MS, events.cursor.encode()))
     if events.gap is not None:
         chunk += _message("gap", msgspec.json.encode({"detail": events.gap}), events.cursor)
     while (now := time()) < ends_at:
-        while (event := events.take(interest.may_want)) is not None:
-            if await interest.settle(event):
-                chunk += _message(event.type, event.body, events.cursor)
+        while taken := await _taken(events, interest):
+            erased = (
+                await services.erased_events.among([event for event, _ in taken])
+                if services.erased_events
+                else ()
+            )
+            for place, (event, cursor) in enumerate(taken):
+                if place not in erased:
+                    chunk += _message(event.type, event.body, cursor)
             if len(chunk) >= _CHUNK_BYTES:
                 _require_admission(request)
                 await wire.write(chunk)
@@ -85,6 +92,17 @@ async def _tell(request: web.Request, wire: "_Wire", events: EventStream, intere
             await wire.write(chunk)
         wire.require_client()
         await events.wait(min(_LOOK_S, settings.web_event_heartbeat_s, max(0.0, ends_at - now)))
+
+
+async def _taken(events: EventStream, interest: Interest) -> list[tuple[DomainEvent, str]]:
+    """What is wanted of what is here, a chunk at most, each with the position after it; empty where nothing is left."""
+    taken: list[tuple[DomainEvent, str]] = []
+    size = 0
+    while size < _CHUNK_BYTES and (event := events.take(interest.may_want)) is not None:
+        if await interest.settle(event):
+            taken.append((event, events.cursor))
+            size += len(event.body)
+    return taken
 
 
 def _require_admission(request: web.Request) -> None:
