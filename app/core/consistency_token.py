@@ -52,8 +52,10 @@ class Tokens:
 
     def __init__(self, database: Callable[[], str]) -> None:
         self._database = database
+        self.highest = 0  # of the positions that are known to exist: no server is behind them for long
 
     def spell(self, position: int) -> str:
+        self.highest = max(self.highest, position)
         return f"{self._database()}-{position:x}"
 
     def read(self, text: str) -> int | None:

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from app.core.consistency_token import HEADER
-from app.core.errors import TransientError
+from app.core.consistency_token import HEADER, position_of
+from app.core.errors import InvalidError, TransientError
 from web.services import WebServices
 
 
@@ -18,6 +18,25 @@ async def token(request: web.Request, services: WebServices) -> int:
     position = services.tokens.read(text)
     if position is None:
         position = await services.position()
-    if position is None:
-        raise TransientError("The token is of another timeline, and the primary does not answer.")
+        if position is None:
+            raise TransientError("The token is of another timeline, and the primary does not answer.")
+    elif position > services.tokens.highest:
+        await _require_existence(position, services)
     return position
+
+
+async def _require_existence(position: int, services: WebServices) -> None:
+    """Raise InvalidError for a position that the primary has not come to: an invented one would make each read cold.
+
+    Where the primary does not answer, a replica that has reached it, or nobody, will.
+    """
+    reached = await services.position()
+    if reached is None:
+        return
+    if position_of(position) > reached:
+        raise InvalidError(
+            f"{HEADER} is ahead of the database; send the one of an answer as it was.",
+            code="token-ahead",
+            field=HEADER,
+        )
+    services.tokens.highest = max(services.tokens.highest, position)

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from app.core.models import Changes
 from tests.seed_bodies import SEED_SYNC
 from tests.unit.web.bodies import JSON
-from tests.unit.web.fakes import World
+from tests.unit.web.fakes import TOKENS, World
 
 HEADER = "Consistency-Token"
 Client = TestClient[Any, Any]
@@ -70,3 +70,21 @@ async def test_the_age_is_that_of_the_oldest_part(client: Client, world: World) 
     assert (await client.get("/v1/graph/7")).headers["Age"] == "10"
     world.reader.cache = "miss"
     assert "Age" not in (await client.get("/v1/graph/7")).headers
+
+
+async def test_one_that_is_ahead_of_the_primary_is_refused(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TOKENS, "highest", 0)
+    world.primary_position = 0x1000
+    ahead = {HEADER: "7.2.3-1010"}
+    refused = await client.get("/v1/graph/7", headers=ahead)
+    assert (refused.status, (await refused.json())["code"]) == (400, "token-ahead")
+    assert world.reader.tokens == []
+    for text, tokens in (("1001", [0x1001]), ("1000", [0x1001, 0x1000]), ("a", [0x1001, 0x1000, 10])):
+        assert (await client.get("/v1/graph/7", headers={HEADER: f"7.2.3-{text}"})).status == 200
+        assert world.reader.tokens == tokens
+    world.primary_position = 1  # what is known to exist is not asked about again
+    assert (await client.get("/v1/graph/7", headers={HEADER: "7.2.3-1000"})).status == 200
+    world.primary_position = None
+    assert (await client.get("/v1/graph/7", headers=ahead)).status == 200  # whoever has reached it answers
