@@ -68,6 +68,9 @@ COMMANDS = {
     "screenshots": Command(
         module="load.generate.screenshots", summary="pictures of the page's views, of a running worker"
     ),
+    "bench-hostile": Command(
+        module="load.bench.hostile", summary="what the dearest requests hold of the event loop and of memory"
+    ),
     "bench-sizes": Command(
         module="load.bench.sizes", summary="latency, memory and plans as the database grows"
     ),

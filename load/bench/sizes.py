@@ -98,8 +98,8 @@ def measure(entities: int, months: int, seed: int) -> Sizes:
     """Make a database of about so many entities, read it, and drop it."""
     told = Settings()
     name = f"bench_sizes_{secrets.token_hex(4)}"
-    settings = _of(told, name)
-    asyncio.run(_execute(told, f"CREATE DATABASE {name}"))
+    settings = of_database(told, name)
+    asyncio.run(execute(told, f"CREATE DATABASE {name}"))
     try:
         known, count, megabytes = asyncio.run(_filled(settings, entities, months, seed))
         environment = {
@@ -116,11 +116,13 @@ def measure(entities: int, months: int, seed: int) -> Sizes:
             after = _resident_mb(worker.pid)
         plans = asyncio.run(hot_statements.run(settings, known))
     finally:
-        asyncio.run(_execute(told, f"DROP DATABASE {name} WITH (FORCE)"))
+        asyncio.run(execute(told, f"DROP DATABASE {name} WITH (FORCE)"))
     return Sizes(entities=count, database_mb=megabytes, rows=rows, memory_mb=(before, after), plans=plans)
 
 
-def _of(settings: Settings, database: str) -> Settings:
+def of_database(settings: Settings, database: str) -> Settings:
+    """The settings, for another database of the same servers."""
+
     def named(dsn: SecretStr) -> SecretStr:
         return SecretStr(urlsplit(dsn.get_secret_value())._replace(path=f"/{database}").geturl())
 
@@ -132,7 +134,8 @@ def _of(settings: Settings, database: str) -> Settings:
     )
 
 
-async def _execute(settings: Settings, statement: str) -> None:
+async def execute(settings: Settings, statement: str) -> None:
+    """Run one statement on the primary."""
     connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
     try:
         await connection.execute(statement)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Final
 
 import asyncpg
 import orjson
@@ -14,6 +15,8 @@ from storage.postgres.positioned import Ask, Reached, moment, position
 from storage.postgres.queries import query
 from storage.postgres.replicas import ReadSource
 
+PAGE_BYTES: Final = 8 * 1024 * 1024  # about, of properties; a page ends early where they weigh more
+
 
 class PostgresEntityIndex:
     """Implements app.ports.graph.EntityIndex. A replica answers that has reached what the primary has on disk now."""
@@ -22,13 +25,13 @@ class PostgresEntityIndex:
         self._source = source
 
     async def page(self, kind: str | None, *, limit: int, after: int, token: int = 0) -> Answer:
-        name, arguments = ("entities_after", (after, limit + 1))
+        name, arguments = ("entities_after", (after, limit + 1, PAGE_BYTES))
         if kind is not None:
-            name, arguments = "entities_of_type_after", (after, limit + 1, kind)  # type: ignore[assignment]
+            name, arguments = "entities_of_type_after", (after, limit + 1, PAGE_BYTES, kind)  # type: ignore[assignment]
         reach = await self._source.position()
         read = await self._source.read(rows_of(name, *arguments), reach, token=token)
         rows = read.result[:limit]
-        more = len(read.result) > limit
+        more = bool(rows) and rows[0]["listed"] > len(rows)
         body = b"[" + b",".join(map(_item, rows)) + b"]"
         asked = f"{FORMAT_VERSION} {after} {limit} {more} {kind}\n".encode()
         return Answer(

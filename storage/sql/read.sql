@@ -32,20 +32,33 @@ FROM merged_entities m JOIN entities e ON e.id = m.new_id
 WHERE m.old_id = ANY ($1::bigint[]);
 
 -- name: entities_after
--- All entities in order of id. $1 ids after this one, $2 at most.
-SELECT id, type, reference, properties::text, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at
-FROM entities
-WHERE id > $1 AND erased_as IS NULL
-ORDER BY id
-LIMIT $2;
+-- All entities in order of id, and how many there are up to the limit: fewer come where they weigh much, but one.
+-- $1 ids after this one, $2 at most, $3 about the most bytes.
+SELECT id, type, reference, properties, created_at, updated_at, listed
+FROM (SELECT id, type, reference, properties, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at,
+             count(*) OVER () AS listed,
+             sum(octet_length(properties)) OVER (ORDER BY id) - octet_length(properties) AS before
+      FROM (SELECT id, type, reference, properties::text, created_at, updated_at
+            FROM entities
+            WHERE id > $1 AND erased_as IS NULL
+            ORDER BY id
+            LIMIT $2) AS page) AS weighed
+WHERE before < $3::bigint
+ORDER BY id;
 
 -- name: entities_of_type_after
--- Entities of one type in order of id. $1 ids after this one, $2 at most, $3 type.
-SELECT id, type, reference, properties::text, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at
-FROM entities
-WHERE type = $3 AND id > $1
-ORDER BY id
-LIMIT $2;
+-- The same of one type. $1 ids after this one, $2 at most, $3 about the most bytes, $4 type.
+SELECT id, type, reference, properties, created_at, updated_at, listed
+FROM (SELECT id, type, reference, properties, utc_text(created_at) AS created_at, utc_text(updated_at) AS updated_at,
+             count(*) OVER () AS listed,
+             sum(octet_length(properties)) OVER (ORDER BY id) - octet_length(properties) AS before
+      FROM (SELECT id, type, reference, properties::text, created_at, updated_at
+            FROM entities
+            WHERE type = $4 AND id > $1
+            ORDER BY id
+            LIMIT $2) AS page) AS weighed
+WHERE before < $3::bigint
+ORDER BY id;
 
 -- name: types_of_references
 -- The types that bear each reference. $1 references.
