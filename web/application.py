@@ -87,6 +87,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         services.keys,
         services.clock,
         allowed_hosts=frozenset(settings.web_allowed_hosts),
+        trusted_proxies=frozenset(settings.web_trusted_proxies),
     )
     budgets = _budgets(application, settings, services.clock)
     free = budgets[Budget.FREE]

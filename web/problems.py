@@ -67,6 +67,13 @@ _ALL: Final = (
         "proxy before it in PROFILE_WEB_ALLOWED_HOSTS, or make a key.",
     ),
     Problem(
+        name="proxied",
+        status=403,
+        title="It came through a proxy, and no key is asked for",
+        meaning="A server that asks for no API key is for this machine alone. Forwarded, Via or X-Forwarded-… say that "
+        "somebody else's request was passed on to it. Make a key, or name the proxy in PROFILE_WEB_TRUSTED_PROXIES.",
+    ),
+    Problem(
         name="not-found",
         status=404,
         title="There is no such resource",

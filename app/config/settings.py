@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.config.kafka import Brokers, KafkaSecurity, Mechanism, Protocol
 from app.config.topics import TopicNames, TopicRetention, TopicSpec
 
+DEFAULT_ERASURE_KEY = "development"  # for one machine alone
+
 
 class Role(StrEnum):
     """What one worker process does; each set of roles is a consumer group of its own."""
@@ -111,7 +113,7 @@ class Settings(BaseSettings):
         "the readers' pools have connections, in the order of requests; a 503 where that can't be",
     )
     erasure_key: SecretStr = Field(
-        default=SecretStr("development"),
+        default=SecretStr(DEFAULT_ERASURE_KEY),
         description="keys the hashes of erased entities; set it before the first erasure and keep it",
     )
     temporal_retention_months: int | None = Field(
@@ -245,6 +247,11 @@ class Settings(BaseSettings):
         default=[],
         description="names that requests without a key may have in the header Host, beside loopback's and "
         "PROFILE_WEB_HOST: those of a proxy; commas between them",
+    )
+    web_trusted_proxies: CommaList = Field(
+        default=[],
+        description="addresses of proxies whose requests are answered where no key is asked for; whoever gets through "
+        "them may do everything. Commas between them",
     )
     auth: Literal["off", "required", "auto"] = Field(
         default="auto",

@@ -35,11 +35,20 @@ async def access_findings(
     if Role.WEB not in settings.roles:
         return []
     clock = clock or SystemClock()
-    found = [_auth(settings), await _bind(settings, keys, clock)]
+    found = [_auth(settings, keys), await _bind(settings, keys, clock)]
     return found if keys is None else [*found, *_keys(settings, keys, clock.now())]
 
 
-def _auth(settings: Settings) -> Finding:
+def _auth(settings: Settings, keys: Sequence[ApiKey] | None) -> Finding:
+    is_open = settings.auth == "auto" and keys is not None and not keys and is_loopback(settings.web_host)
+    if is_open:
+        return judged(
+            "settings.auth",
+            well=False,
+            what="no key was made yet, so that every user and program of this machine may do everything",
+            mend=f"make one: {_CREATE}; PROFILE_AUTH=required keeps it closed, also after a restore without keys",
+            level=Level.WARN,
+        )
     return judged(
         "settings.auth",
         well=settings.auth != "off",

@@ -36,6 +36,7 @@ class Gate:
         clock: Clock,
         *,
         allowed_hosts: frozenset[str] = frozenset(),
+        trusted_proxies: frozenset[str] = frozenset(),
     ) -> None:
         if keys is None and auth == "required":
             raise FatalError("PROFILE_AUTH=required needs the store of keys.")
@@ -43,7 +44,7 @@ class Gate:
         self._keys = keys
         self._clock = clock
         self._loopback = True
-        self.origins = Origins(allowed_hosts)  # of requests while it is open
+        self.origins = Origins(allowed_hosts, trusted_proxies)  # of requests while it is open
         self.closed = self._needs_keys()  # whether a request needs a key now
         if keys is not None:
             keys.watch(self._settle)

@@ -3,6 +3,9 @@
 Such a page can send some requests unasked, though not read their answers; and where the name that it came from leads to
 this machine a moment later (DNS rebinding), it is no stranger to the browser. What gives both away are headers that no
 script can set: Host, Origin and Sec-Fetch-Site. Keys need none of this, since a browser adds none by itself.
+
+Nor is a server without keys for who comes through a proxy: loopback is what it relies on, and behind a proxy on this
+machine everybody comes from there. Proxies say so in a header; one that is meant has to be named.
 """
 
 import ipaddress
@@ -17,14 +20,18 @@ from web.problems import ProblemError
 HOST: Final = istr("Host")
 _ORIGIN: Final = istr("Origin")
 _SITE: Final = istr("Sec-Fetch-Site")
+_FORWARDED: Final = tuple(
+    map(istr, ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"))
+)
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _OWN_SITES: Final = ("same-origin", "none")  # `none`: typed by a person
 
 
 class Origins:
-    """`allowed` are names beside those of loopback, of a proxy or of this machine."""
+    """`allowed` are names beside those of loopback, of a proxy or of this machine; `proxies` addresses of proxies."""
 
-    def __init__(self, allowed: frozenset[str]) -> None:
+    def __init__(self, allowed: frozenset[str], proxies: frozenset[str] = frozenset()) -> None:
+        self._proxies = proxies
         self._allowed = frozenset(name.lower().rstrip(".") for name in allowed)
         self._host = ""
         self._any_host = False
@@ -37,13 +44,28 @@ class Origins:
         self._knows.cache_clear()
 
     def knows(self, headers: Mapping[str, str]) -> bool:
-        """Whether the request is for this server by its name; one without a Host is no browser's."""
+        """Whether the request is for this server by its name, and straight; one without a Host is no browser's."""
+        if _is_forwarded(headers):
+            return False
+        return self._is_ours(headers)
+
+    def _is_ours(self, headers: Mapping[str, str]) -> bool:
         host = headers.get(HOST)
         return host is None or self._knows(host)
 
-    def check(self, method: str, headers: Mapping[str, str]) -> None:
-        """Raise ProblemError (403, 421) for what the page of a stranger may have sent."""
-        if not self.knows(headers):
+    def check(self, method: str, headers: Mapping[str, str], peer: str | None = None) -> None:
+        """Raise ProblemError (403, 421) for what the page of a stranger may have sent, or came through a strange proxy.
+
+        `peer` is the address that it came from.
+        """
+        if _is_forwarded(headers) and peer not in self._proxies:
+            raise ProblemError(
+                "proxied",
+                "This came through a proxy, and this server asks nobody for a key. Make one (`python -m app keys "
+                "create --name N --scope read`), or name the proxy's address in PROFILE_WEB_TRUSTED_PROXIES, if "
+                "whoever gets through it may do everything.",
+            )
+        if not self._is_ours(headers):
             raise ProblemError(
                 "unknown-host",
                 "Without API keys this server answers by its own names alone, as localhost. Name others in "
@@ -76,6 +98,10 @@ class Origins:
             return ipaddress.ip_address(name).is_loopback
         except ValueError:
             return False
+
+
+def _is_forwarded(headers: Mapping[str, str]) -> bool:
+    return any(name in headers for name in _FORWARDED)
 
 
 def _name(authority: str) -> str:

@@ -105,7 +105,7 @@ def guarded(
                             if parameters.flag(request, flag):
                                 gate.require(grant, more, of=f"{flag}=true")
                     else:
-                        gate.origins.check(request.method, request.headers)
+                        gate.origins.check(request.method, request.headers, request.remote)
                 response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise

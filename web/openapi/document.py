@@ -27,6 +27,7 @@ _OF_KEYS: Final = (
     "unauthorized",
     "forbidden",
     "cross-site",
+    "proxied",
     "unknown-host",
     "too-many-requests",
     "overloaded",

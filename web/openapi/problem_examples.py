@@ -24,6 +24,7 @@ SHOWN: Final[dict[str, Shown]] = {
     "cross-site": Shown(
         "A page of another site sent this. Without API keys only pages of this server may change anything."
     ),
+    "proxied": Shown("This came through a proxy, and this server asks nobody for a key."),
     "not-found": Shown("There is no entity with this id.", "/v1/graph/404"),
     "provenance-off": Shown(
         "This server does not keep where statements come from.", "/v1/graph/1/provenance"

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from app.config.settings import Settings
+from app.config.settings import DEFAULT_ERASURE_KEY, Settings
 from app.core.errors import FatalError
 from app.core.network import is_loopback
 from web.server.connection import Patience, ProblemHandler, ProblemServer
@@ -67,6 +67,14 @@ class WebServer:
 
     async def start(self) -> None:
         """Listen. Raises FatalError where the host is not allowed or the port is taken."""
+        settings = self._application[SETTINGS]
+        is_for_all = not is_loopback(self._host)
+        if is_for_all and settings.erasure_key.get_secret_value() == DEFAULT_ERASURE_KEY:
+            raise FatalError(
+                f"The web server does not listen on {self._host or 'all hosts'}: PROFILE_ERASURE_KEY is the default, "
+                "under which anybody can find out who was erased. Set it to 32 random characters (`openssl rand -hex "
+                "16`) before the first erasure and keep it; or set PROFILE_WEB_HOST=127.0.0.1."
+            )
         self._application[GATE].listen(
             self._host, loopback=is_loopback(self._host), allowed=self._allow_non_loopback
         )

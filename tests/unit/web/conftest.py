@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from pydantic import SecretStr
 
 from app.config.settings import Settings
 from tests.unit.web.fakes import World
@@ -21,6 +22,7 @@ def world() -> World:
 def web_settings() -> Settings:
     return Settings(
         _env_file=None,
+        erasure_key=SecretStr("k" * 32),
         web_max_body_bytes=4096,
         web_max_items=5,
         web_request_timeout_s=0.2,

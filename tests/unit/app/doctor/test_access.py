@@ -40,7 +40,7 @@ async def findings(changes: dict[str, Any], keys: FakeKeys | None) -> dict[str, 
 @pytest.mark.parametrize(
     ("changes", "keys", "expected"),
     [
-        ({}, made(), {}),
+        ({}, made(), {"settings.auth": Level.WARN}),
         ({}, made(good=1, revoked=1), {}),
         (EVERYWHERE, made(good=1), {}),
         (EVERYWHERE, made(), {"settings.web_host": Level.FAIL, "keys": Level.FAIL}),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.core.api_keys import Rate, Scope, granting
@@ -301,7 +302,9 @@ async def test_when_keys_are_asked_for(
         keys.make(Scope.READ)
     world.keys = ring_of(keys, clock)
     await world.keys.read()
-    application = build(world.services(), Settings(_env_file=None, auth=auth))
+    application = build(
+        world.services(), Settings(_env_file=None, auth=auth, erasure_key=SecretStr("k" * 32))
+    )
     server = WebServer(application, host=host, port=0, allow_non_loopback=True)
     await server.start()
     assert application[GATE].closed is closed
@@ -334,7 +337,9 @@ async def test_beyond_this_machine_it_does_not_listen_without_keys(
 ) -> None:
     world.keys = ring_of(keys, clock)
     await world.keys.read()
-    application = build(world.services(), Settings(_env_file=None, auth=auth))
+    application = build(
+        world.services(), Settings(_env_file=None, auth=auth, erasure_key=SecretStr("k" * 32))
+    )
     with pytest.raises(FatalError, match=what):
         await WebServer(application, host="0.0.0.0", port=0).start()
 
@@ -345,7 +350,11 @@ async def test_beyond_this_machine_it_listens_with_keys(
     keys.make(Scope.READ)
     world.keys = ring_of(keys, clock)
     await world.keys.read()
-    server = WebServer(build(world.services(), Settings(_env_file=None)), host="0.0.0.0", port=0)
+    server = WebServer(
+        build(world.services(), Settings(_env_file=None, erasure_key=SecretStr("k" * 32))),
+        host="0.0.0.0",
+        port=0,
+    )
     await server.start()
     await server.stop()
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient
+from multidict import CIMultiDict
 
 from app.config.settings import Settings
 from app.core.api_keys import Scope
@@ -80,6 +81,42 @@ async def test_a_strange_name_gets_nothing(client: Client, world: World, method:
     problem = await response.json(content_type=None)
     assert (response.status, problem["type"]) == (421, "/problems/unknown-host")
     assert world.reader.calls == world.eraser.calls == []
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "x-forwarded-proto", "X-Real-IP"])
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_without_keys_a_proxy_is_strange_until_it_is_named(
+    aiohttp_client: Any, world: World, header: str, in_memory: bool
+) -> None:
+    world.reader.in_memory = in_memory
+    for settings, status in (
+        ({}, 403),
+        ({"web_trusted_proxies": "10.0.0.9"}, 403),
+        ({"web_trusted_proxies": "127.0.0.1"}, 200),
+    ):
+        client = await aiohttp_client(build(world.services(), Settings(_env_file=None, **settings)))
+        response = await client.get("/v1/graph/7", headers={"Host": "localhost", header: "for=203.0.113.7"})
+        assert response.status == status
+        if status != 200:
+            problem = await response.json(content_type=None)
+            assert problem["type"] == "/problems/proxied"
+            assert "PROFILE_WEB_TRUSTED_PROXIES" in problem["detail"]
+
+
+def test_the_way_from_memory_is_not_for_what_a_proxy_passes_on() -> None:
+    origins = Origins(frozenset(), frozenset({"127.0.0.1"}))
+    assert origins.knows(CIMultiDict({"Host": "localhost"}))
+    assert not origins.knows(CIMultiDict({"Host": "localhost", "Via": "1.1 x"}))
+
+
+async def test_with_a_key_a_proxy_is_none_of_our_business(aiohttp_client: Any, world: World) -> None:
+    keys = FakeKeys()
+    text = keys.make(Scope.READ)
+    world.keys = ring_of(keys, StillClock())
+    await world.keys.read()
+    client = await aiohttp_client(build(world.services(), Settings(_env_file=None)))
+    asked = {"Authorization": f"Bearer {text}", "X-Forwarded-For": "203.0.113.7"}
+    assert (await client.get("/v1/graph/7", headers=asked)).status == 200
 
 
 async def test_probes_and_descriptions_are_for_any_name(client: Client) -> None:

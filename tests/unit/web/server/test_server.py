@@ -101,6 +101,12 @@ async def test_listens_beyond_when_told_so(world: World, web_settings: Settings)
     await server.stop()
 
 
+async def test_beyond_this_machine_erasures_need_a_key_of_their_own(world: World) -> None:
+    settings = Settings(_env_file=None, web_port=0, web_host="0.0.0.0", web_allow_non_loopback=True)
+    with pytest.raises(FatalError, match="PROFILE_ERASURE_KEY is the default"):
+        await WebServer.from_settings(build(world.services(), settings), settings).start()
+
+
 async def test_a_taken_port_is_told(server: WebServer, world: World, web_settings: Settings) -> None:
     other = WebServer(build(world.services(), web_settings), port=server.port)
     with pytest.raises(FatalError, match="PROFILE_WEB_PORT"):
