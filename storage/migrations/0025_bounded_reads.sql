@@ -23,7 +23,8 @@ DECLARE
     given bigint[] := '{}';
     unread bigint[];
     size bigint := 0;
-    found record;
+    listed refcursor;
+    entity record;
 BEGIN
     IF reached < least_position THEN
         before := reached;
@@ -49,7 +50,8 @@ BEGIN
         EXIT WHEN cardinality(frontier) = 0;
         nodes := nodes || frontier;
     END LOOP;
-    FOR found IN
+    -- One at a time: a loop over the query would make tens of them ahead, of which each may weigh megabytes.
+    OPEN listed FOR
         SELECT e.id, e.type, e.reference, e.properties::text AS properties, utc_text(e.created_at) AS created_at,
                utc_text(e.updated_at) AS updated_at, g.types, g.targets, n.edges_total,
                t.keys, t.granularities, t.dates, t.points, t.is_cut
@@ -79,26 +81,28 @@ BEGIN
                       ORDER BY key COLLATE "C", reference_date, granularity COLLATE "C", period_start
                       ROWS UNBOUNDED PRECEDING)
                   ORDER BY key COLLATE "C", reference_date, granularity COLLATE "C", period_start
-                  LIMIT max_points::bigint + 1) AS x) AS t
+                  LIMIT max_points::bigint + 1) AS x) AS t;
     LOOP
-        id := found.id;
-        type := found.type;
-        reference := found.reference;
-        properties := found.properties;
-        created_at := found.created_at;
-        updated_at := found.updated_at;
-        types := found.types;
-        targets := found.targets;
-        edges_total := found.edges_total;
-        keys := found.keys;
-        granularities := found.granularities;
-        dates := found.dates;
-        points := found.points;
+        FETCH listed INTO entity;
+        EXIT WHEN NOT FOUND;
+        id := entity.id;
+        type := entity.type;
+        reference := entity.reference;
+        properties := entity.properties;
+        created_at := entity.created_at;
+        updated_at := entity.updated_at;
+        types := entity.types;
+        targets := entity.targets;
+        edges_total := entity.edges_total;
+        keys := entity.keys;
+        granularities := entity.granularities;
+        dates := entity.dates;
+        points := entity.points;
         points_total := NULL;
-        IF found.is_cut OR pg_column_size(found.points) > max_bytes / 2 THEN
+        IF entity.is_cut OR pg_column_size(entity.points) > max_bytes / 2 THEN
             SELECT l.keys, l.granularities, l.dates, l.points, l.points_total
             INTO keys, granularities, dates, points, points_total
-            FROM latest_points(found.id, max_points, max_bytes / 2) AS l;
+            FROM latest_points(entity.id, max_points, max_bytes / 2) AS l;
         END IF;
         size := size + octet_length(properties) + coalesce(pg_column_size(points), 0) + 100 * coalesce(cardinality(points), 0)
             + 100 * coalesce(cardinality(targets), 0) + 500;
@@ -109,6 +113,7 @@ BEGIN
         given := given || id;
         RETURN NEXT;
     END LOOP;
+    CLOSE listed;
     id := pg_snapshot_xmin(running)::text::bigint;
     edges_total := pg_snapshot_xmax(running)::text::bigint;
     type := NULL;
@@ -139,12 +144,12 @@ LANGUAGE sql STABLE SET enable_seqscan = off AS $$
     FROM (
         SELECT key, granularity, reference_date, value
         FROM (
-            SELECT key, granularity, reference_date, period_start, value,
-                   sum(octet_length(value) + 100) OVER (
+            SELECT key, granularity, reference_date, period_start, value::text AS value,
+                   sum(octet_length(value::text) + 100) OVER (
                        ORDER BY reference_date DESC, key COLLATE "C", granularity COLLATE "C", period_start DESC
                        ROWS UNBOUNDED PRECEDING) AS together
             FROM (
-                SELECT key, granularity, reference_date, period_start, value::text AS value
+                SELECT key, granularity, reference_date, period_start, value
                 FROM temporal_properties
                 WHERE entity_id = entity
                 ORDER BY reference_date DESC, key COLLATE "C", granularity COLLATE "C", period_start DESC
