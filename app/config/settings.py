@@ -275,6 +275,12 @@ class Settings(BaseSettings):
     web_max_in_flight: int = Field(
         default=1_000, ge=1, description="requests in work at once; more are refused with 503"
     )
+    web_access_sample: int = Field(
+        default=1_000,
+        ge=1,
+        description="of so many reads with a key that memory answers, one has a line in the log (`web.keys`); each "
+        "other request with a key has one",
+    )
     web_held_mb: int = Field(
         default=128,
         ge=1,

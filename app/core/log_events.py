@@ -35,6 +35,10 @@ class LogEvent(StrEnum):
 
     ENTITY_ERASED = "entity_erased"
     ERASURE_IMPORTED = "erasure_imported"
+    REQUEST_REFUSED = "request_refused"
+    EXPORT_BEGUN = "export_begun"
+    LETTERS_READ = "letters_read"
+    LETTER_REPLAYED = "letter_replayed"
     KEY_CREATED = "key_created"
     KEY_REVOKED = "key_revoked"
     KEY_ACCEPTED = "key_accepted"

@@ -36,6 +36,7 @@ def config(log_format: str, level: str = "INFO") -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"line": formatter},
+        "filters": {"chain": {"()": "app.observability.audit_chain.Chain"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": level, "handlers": ["stderr"]},
         "loggers": {
@@ -43,5 +44,6 @@ def config(log_format: str, level: str = "INFO") -> dict[str, Any]:
             "aiokafka": {"level": "WARNING"},
             # One line for each request costs more than the request; failures are WARNING and stay.
             "web.access": {"level": "WARNING"},
+            "audit": {"filters": ["chain"]},
         },
     }

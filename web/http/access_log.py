@@ -14,6 +14,7 @@ from multidict import CIMultiDictProxy, istr
 from web.services import Observe
 
 logger = logging.getLogger("web.access")
+of_keys = logging.getLogger("web.keys")  # of requests with a key; on by default
 
 REQUEST_ID: Final = istr("X-Request-Id")
 SERVER_ERROR: Final = 500
@@ -28,7 +29,11 @@ def request_id_of(headers: CIMultiDictProxy[str]) -> str:
     given = headers.get(REQUEST_ID)
     if given is not None and _GOOD_REQUEST_ID.fullmatch(given):
         return given
-    # Unique, which is all that it has to be; to ask the system for chance each time takes longer than the answer.
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """Unique, which is all that it has to be; to ask the system for chance each time takes longer than the answer."""
     return f"{_PROCESS}{next(_NUMBERS):012x}"
 
 
@@ -39,22 +44,54 @@ class Accesses:
         self._observe = observe
 
     def note(
-        self, method: str, route: str, status: int, *, elapsed_s: float, cache: str, request_id: str
+        self,
+        method: str,
+        route: str,
+        status: int,
+        *,
+        elapsed_s: float,
+        cache: str,
+        request_id: str,
+        key_id: str | None = None,
+        cost: int = 1,
     ) -> None:
-        """A request was answered. `route` is its template, `cache` the outcome of a read, else `-`."""
+        """A request was answered. `route` is its template, `cache` the outcome of a read, else `-`.
+
+        `key_id` is that of its key: then there is a line, of who did what at which cost.
+        """
         if self._observe is not None:
             self._observe(route, status, elapsed_s, cache)
         # Whoever finds a line for each read too dear sets `web.access` to WARNING and keeps the failures.
         level = logging.WARNING if status >= SERVER_ERROR else logging.INFO
-        if logger.isEnabledFor(level):
-            _log(level, method, route, status, ms=elapsed_s * 1000, cache=cache, request_id=request_id)
+        log = logger if key_id is None else of_keys
+        if log.isEnabledFor(level):
+            told = (method, route, status, elapsed_s * 1000, cache)
+            of_key = {} if key_id is None else {"key_id": key_id, "cost": cost}
+            _log(log, level, told, request_id=request_id, of_key=of_key)
 
 
-def _log(level: int, method: str, route: str, status: int, *, ms: float, cache: str, request_id: str) -> None:
+def _log(
+    log: logging.Logger,
+    level: int,
+    told: tuple[str, str, int, float, str],
+    *,
+    request_id: str,
+    of_key: dict[str, object],
+) -> None:
     # Made by hand, since Logger.info walks the stack to find its caller.
-    told = (method, route, status, ms, cache)
-    record = logging.LogRecord(logger.name, level, __file__, 0, "%s %s %d %.1f ms %s", told, None, "access")
+    method, route, status, ms, cache = told
+    text = "%s %s %d %.1f ms %s"
+    if of_key:
+        text += " key {key_id} cost {cost}".format(**of_key)
+    record = logging.LogRecord(log.name, level, __file__, 0, text, told, None, "access")
     record.__dict__.update(
-        method=method, route=route, status=status, ms=round(ms, 3), cache=cache, request_id=request_id
+        method=method,
+        route=route,
+        status=status,
+        ms=round(ms, 3),
+        cache=cache,
+        request_id=request_id,
+        own_id=new_request_id(),  # the other one may be the client's
+        **of_key,
     )
-    logger.handle(record)
+    log.handle(record)

@@ -6,11 +6,11 @@ from aiohttp import web
 
 from web.http.raw_response import TreeResponse
 
-_UNIT_BYTES: Final = 64 * 1024
+UNIT_BYTES: Final = 64 * 1024
 _UNIT_S: Final = 0.1
 
 
 def beyond_one(request: web.Request, response: web.StreamResponse | TreeResponse, elapsed_s: float) -> int:
     """1 for each whole 64 KiB received or sent, and for each whole 0.1 s in work, also of what was given up."""
     sent = response.size_bytes if isinstance(response, TreeResponse) else (response.content_length or 0)
-    return (sent + (request.content_length or 0)) // _UNIT_BYTES + int(elapsed_s / _UNIT_S)
+    return (sent + (request.content_length or 0)) // UNIT_BYTES + int(elapsed_s / _UNIT_S)

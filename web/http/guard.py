@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import HttpVersion11, web
 
@@ -32,10 +32,14 @@ from web import problems
 from web.auth.gate import Gate
 from web.http import costs, parameters, security_headers
 from web.http.access_log import REQUEST_ID, SERVER_ERROR, Accesses, request_id_of
+from web.http.audit_log import Refusals
 from web.http.deadlines import Deadlines
 from web.http.raw_response import TreeResponse
 from web.problems import ProblemError
 from web.services import WebServices
+
+if TYPE_CHECKING:
+    from web.auth.api_key_cache import Grant
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +50,7 @@ KEY_ID: Final = web.RequestKey("key_id", str)  # of the API key that let it in, 
 ANSWERED_AT: Final = web.RequestKey("answered_at", float)  # of a stream: when its first byte was sent
 READING_BODY: Final = web.RequestKey("reading_body", bool)  # true while the body arrives
 
+_REFUSED: Final = (401, 403)
 _RETRY_AFTER_S: Final = "1"
 _READS: Final = ("GET", "HEAD")
 _BY_STATUS: Final = {
@@ -89,6 +94,7 @@ def guarded(
     deadlines, room, in_order = bounds.deadlines, bounds.room, bounds.in_order
     clock = services.clock
     accesses = Accesses(services.observe)
+    refusals = Refusals(clock)
 
     async def handle(request: web.Request) -> web.StreamResponse | TreeResponse:
         started = clock.monotonic()
@@ -98,14 +104,7 @@ def guarded(
         try:
             with deadlines.begin(started), room:
                 if scope is not None:
-                    if gate.closed:
-                        grant = await gate.admit(request.headers, scope)
-                        request[KEY_ID] = grant.key.id
-                        for flag, more in modes.items():
-                            if parameters.flag(request, flag):
-                                gate.require(grant, more, of=f"{flag}=true")
-                    else:
-                        gate.origins.check(request.method, request.headers, request.remote)
+                    grant = await _let_in(request, gate, scope, modes)
                 response: web.StreamResponse | TreeResponse = await handler(request)
         except asyncio.CancelledError:
             raise
@@ -120,10 +119,13 @@ def guarded(
                 response.headers.setdefault(header, value)
         ended = clock.monotonic()
         elapsed_s = (request.get(ANSWERED_AT) or ended) - started
+        cost = 0
         if grant is not None:
             cost = costs.beyond_one(request, response, elapsed_s)
             if cost:
                 grant.charge(cost, ended)
+        if response.status in _REFUSED:
+            refusals.note(request, route, response.status, request_id)
         accesses.note(
             request.method,
             route,
@@ -131,10 +133,27 @@ def guarded(
             elapsed_s=elapsed_s,
             cache=request.get(CACHE_OUTCOME, "-"),
             request_id=request_id,
+            key_id=request.get(KEY_ID),
+            cost=1 + cost,
         )
         return response
 
     return tracing.traced(handle, route)
+
+
+async def _let_in(
+    request: web.Request, gate: Gate, scope: Scope, modes: Mapping[str, Scope]
+) -> "Grant | None":
+    """The grant of its key; None where none is asked for. Raises ProblemError or TransientError."""
+    if not gate.closed:
+        gate.origins.check(request.method, request.headers, request.remote)
+        return None
+    grant = await gate.admit(request.headers, scope)
+    request[KEY_ID] = grant.key.id
+    for flag, more in modes.items():
+        if parameters.flag(request, flag):
+            gate.require(grant, more, of=f"{flag}=true")
+    return grant
 
 
 def expecting(route: str, services: WebServices, gate: Gate, bounds: Bounds) -> Expectation:

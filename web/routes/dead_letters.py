@@ -11,9 +11,11 @@ from aiohttp import web
 
 from app.core.dates import from_epoch_ms, to_text
 from app.core.errors import InvalidError
+from app.core.log_events import LogEvent
 from app.core.records import StoredLetter
 from web.bodies.dead_letter import Content, Letter
-from web.http import cursors, parameters
+from web.http import audit_log, cursors, parameters
+from web.http.guard import GIVEN_REQUEST_ID, KEY_ID
 from web.http.paging import next_page
 from web.problems import ProblemError
 from web.services import SERVICES
@@ -39,6 +41,11 @@ async def get_dead_letters(request: web.Request) -> web.Response:
         page = await request.app[SERVICES].letter_box.page(topic, limit=limit, after=after)
     except InvalidError as error:
         raise ProblemError("invalid-parameter", str(error), {"parameter": "topic"}) from None
+    if with_payload:
+        key_id, request_id = request.get(KEY_ID), request[GIVEN_REQUEST_ID]
+        audit_log.note(
+            LogEvent.LETTERS_READ.extra, f"{len(page.letters)} dead letters with payload", key_id, request_id
+        )
     headers = dict(_HEADERS)
     if page.next_after is not None:
         number, offset = page.next_after
@@ -60,6 +67,8 @@ async def post_replay(request: web.Request) -> web.Response:
         raise ProblemError("not-found", "There is no such dead letter; it may have been removed.") from None
     if stays is not None:
         raise ProblemError("not-replayable", f"The letter stays: {stays}.")
+    key_id, request_id = request.get(KEY_ID), request[GIVEN_REQUEST_ID]
+    audit_log.note(LogEvent.LETTER_REPLAYED.extra, f"dead letter {letter_id} replayed", key_id, request_id)
     return web.Response(body=_ENCODER.encode({"id": letter_id, "status": "replayed"}), headers=_HEADERS)
 
 

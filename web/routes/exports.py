@@ -9,7 +9,8 @@ from aiohttp import web
 
 from app.core.errors import TransientError
 from app.core.export import End, ExportLine
-from web.http import parameters, redirects, security_headers
+from app.core.log_events import LogEvent
+from web.http import audit_log, parameters, redirects, security_headers
 from web.http.access_log import REQUEST_ID
 from web.http.guard import GIVEN_REQUEST_ID, KEY_ID, SERVER_NAME
 from web.problems import ProblemError
@@ -29,6 +30,8 @@ async def get_export(request: web.Request) -> web.StreamResponse:
     services = request.app[SERVICES]
     async with services.exporter.export(entity_id) as lines:
         if lines is not None:
+            key_id, request_id = request.get(KEY_ID), request[GIVEN_REQUEST_ID]
+            audit_log.note(LogEvent.EXPORT_BEGUN.extra, f"export of entity {entity_id}", key_id, request_id)
             return await _answer(request, entity_id, lines)
     # After the connection to the primary was given back.
     redirect = await redirects.redirect(request, entity_id, services, below="/export")

@@ -23,6 +23,7 @@ from web.auth.gate import Gate
 from web.held_answers import PIECE_BYTES
 from web.http import parameters, tree_query
 from web.http.access_log import Accesses, request_id_of
+from web.http.costs import UNIT_BYTES
 from web.http.raw_response import DATE
 from web.http.responses import ACCEPT_ENCODING, GZIP_FROM_BYTES, accepts_gzip, age, lines_of
 from web.problems import ProblemError
@@ -46,8 +47,11 @@ _PLAIN_PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/({_PLAIN}+)
 class Express:
     """Answers what it can."""
 
-    def __init__(self, services: WebServices, gate: Gate) -> None:
+    def __init__(self, services: WebServices, gate: Gate, *, of_which_one: int = 1_000) -> None:
+        """Of so many reads with a key one has a line in the log."""
         self._gate = gate
+        self._of_which_one = of_which_one
+        self._uncounted = 0
         self._reader = services.reader
         self._tokens = services.tokens
         self._clock = services.clock
@@ -111,13 +115,23 @@ class Express:
             f"HTTP/1.1 200 OK\r\n{lines.text}{age(answer, self._clock)}{encoding}X-Request-Id: {request_id}\r\n"
             f"Content-Length: {len(body)}\r\nDate: {DATE.now()}\r\n\r\n"
         ).encode("latin-1")
+        ended, key_id = self._clock.monotonic(), None
+        if grant is not None:
+            cost = len(body) // UNIT_BYTES
+            if cost:
+                grant.charge(cost, ended)
+            self._uncounted += 1
+            if self._uncounted >= self._of_which_one:  # a line takes as long as the answer
+                self._uncounted, key_id = 0, grant.key.id
         self._accesses.note(
             "GET",
             route,
             200,
-            elapsed_s=self._clock.monotonic() - started,
+            elapsed_s=ended - started,
             cache=answer.cache,
             request_id=request_id,
+            key_id=key_id,
+            cost=1 if key_id is None else self._of_which_one,
         )
         return head + body
 

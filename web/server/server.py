@@ -155,7 +155,7 @@ class _ProblemRunner(web.AppRunner):
         services, settings = self._app[SERVICES], self._app[SETTINGS]
         return ProblemServer(
             server.request_handler,
-            express=Express(services, self._app[GATE]),
+            express=Express(services, self._app[GATE], of_which_one=settings.web_access_sample),
             unrouted=self._app[UNROUTED],
             # A download takes as long as its reader does, and no answer longer than a download.
             patience=Patience(
