@@ -63,6 +63,10 @@ class ProfileApp(faust.App):  # type: ignore[misc]
     closing: Callable[[], Awaitable[None]]
     draining: Callable[[], Awaitable[None]]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._has_committed = asyncio.Event()  # for the last time, as the app stops
+
     async def on_start(self) -> None:
         """Open what agents and web use. Any failure ends the process with one line."""
         try:
@@ -88,6 +92,27 @@ class ProfileApp(faust.App):  # type: ignore[misc]
             extra=LogEvent.WORKER_STOP_TIMED_OUT.extra,
         )
         terminate(EX_SOFTWARE)
+
+    async def _stop_consumer(self) -> None:
+        try:
+            await super()._stop_consumer()
+        finally:
+            self._has_committed.set()
+
+    async def _on_partitions_revoked(self, revoked: Any) -> None:
+        """Hold a rebalance that begins while the app stops until its offsets are committed.
+
+        Faust closes the client here, and the stop then waits for ever for a commit through it. So it went where two
+        workers of a group were stopped at once, since each one that leaves begins a rebalance.
+        """
+        if self.should_stop:
+            await self._has_committed.wait()
+        else:
+            await super()._on_partitions_revoked(revoked)
+
+    async def _on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        if not self.should_stop:
+            await super()._on_partitions_assigned(assigned, generation_id)
 
     async def on_shutdown(self) -> None:
         await super().on_shutdown()
