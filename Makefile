@@ -57,7 +57,7 @@ screenshots: ui ## Pictures of the page for docs/images, of the running demo
 	@$(PY) -m load screenshots $(ARGS)
 
 # --- workers
-run-worker: venv ## All roles in one process, web on 8888
+run-worker: venv ## All roles, a process for each kind, web on 8888
 	$(FAUST) -A app worker -l info
 
 run-server: venv ## HTTP only

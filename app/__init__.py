@@ -24,7 +24,8 @@ def __getattr__(name: str) -> Any:
     from pydantic import ValidationError  # noqa: PLC0415
 
     from app.config.settings import problems_of  # noqa: PLC0415
-    from app.worker.worker import create  # noqa: PLC0415
+    from app.core.errors import FatalError  # noqa: PLC0415
+    from app.worker.command import create  # noqa: PLC0415
 
     try:
         globals()["app"] = created = create()
@@ -32,5 +33,8 @@ def __getattr__(name: str) -> Any:
         # A wrong setting is a line for whoever started the worker, not a trace.
         for problem in problems_of(error):
             sys.stderr.write(f"error: {problem}\n")
+        sys.exit(78)
+    except FatalError as error:
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(78)
     return created

@@ -167,13 +167,16 @@ class Stores:
             replica.name: replica.pool for replica in replicas
         }
 
+        # What answers no reads asks no replica and hears no notifications: it has nothing to tell of them.
+        reads = Role.WEB in settings.roles
+
         def figures() -> StoreFigures:
             return StoreFigures(
                 pools=[pool_figures(name, pool) for name, pool in pools.items()],
-                replicas=servers.figures(),
-                primary_answers=source.primary_answers,
+                replicas=servers.figures() if reads else (),
+                primary_answers=source.primary_answers if reads else None,
                 redis_used=None if nodes is None else nodes.used,
-                memory_on=memory.is_on,
+                memory_on=memory.is_on if reads else None,
                 memory_bytes=memory.size_bytes,
                 memory_entries=len(memory),
                 invalidations_pending=len(pending),
@@ -193,7 +196,7 @@ class Stores:
             budget=budget,
             hooks=hooks,
         )
-        if Role.WEB in settings.roles:
+        if reads:
             behind = {
                 "memory-renewal": Renewal(memory, shared, keyspace).run(),
                 "memory-refill": Refill(memory, fragments, clock).run(),
@@ -321,7 +324,9 @@ class Stores:
         writer = await open_writer(settings, self._lineage.check)
         close(_close_pool, writer)
         dsn = settings.postgres_dsn.get_secret_value()
-        primary = await open_reader(dsn, settings, self._lineage.check, name="primary")
+        primary = await open_reader(
+            dsn, settings, self._lineage.check, name="primary", size=settings.postgres_primary_pool_size
+        )
         close(_close_pool, primary)
         self.probes = [
             PostgresProbe(
@@ -343,7 +348,12 @@ class Stores:
         """Of reads of the graph on the primary, whose statements end earlier than those of all others."""
         dsn = settings.postgres_dsn.get_secret_value()
         pool = await open_reader(
-            dsn, settings, self._lineage.check, name="primary-graph", limit_s=PRIMARY_TIMEOUT_S
+            dsn,
+            settings,
+            self._lineage.check,
+            name="primary-graph",
+            size=settings.postgres_primary_pool_size,
+            limit_s=PRIMARY_TIMEOUT_S,
         )
         self._resources.push_async_callback(_close_pool, pool)
         return pool

@@ -13,7 +13,8 @@ DIRECTORY = Path(dashboard.__file__).parent
 _SELECTOR = re.compile(r"\b(profile_\w+|up(?=\{))(?:\{([^}]*)\})?")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
-OF_PROMETHEUS = {"instance", "job"}
+# What Prometheus adds to each sample; and a worker, where it has several processes.
+OF_PROMETHEUS = {"instance", "job", "process"}
 # What Prometheus makes of each scrape.
 BY_PROMETHEUS = {"up"}
 

@@ -59,7 +59,7 @@ class WebServices:
     clock: Clock
     tokens: Tokens
     position: Callable[[], Awaitable[int | None]]
-    metrics: Callable[[], tuple[bytes, str]]
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: Observe | None = None
     observe_express: Observe | None = None
     observe_wait: Callable[[float], None] = lambda _: None

@@ -4,7 +4,6 @@ The defaults name the local stack of `python -m infra up` and are reachable from
 """
 
 from enum import StrEnum
-from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,7 +49,27 @@ class Settings(BaseSettings):
     roles: Annotated[list[Role], NoDecode, BeforeValidator(_roles)] = Field(
         default=list(Role), description="`all`, or a comma-separated list of roles"
     )
+    processes: str = Field(
+        default="auto",
+        pattern=r"^(auto|1|(web|ingest|cdc)=[1-9]\d?(,(web|ingest|cdc)=[1-9]\d?)*)$",
+        description="`auto`: one for the web, one for all ingesting roles, one for cdc, of those that this worker has; "
+        "`1`: this process does it all; `web=2,ingest=1,cdc=1`: so many of each",
+    )
+    process_silence_s: float = Field(
+        default=30.0,
+        ge=1,
+        description="a process of this worker that does not answer for so long is ended and replaced",
+    )
+    process_restarts: int = Field(
+        default=5,
+        ge=0,
+        description="of each process within five minutes; with one more the worker ends with its exit code",
+    )
     app_id: str = Field(default="user-profile", description="prefix of the consumer groups")
+    consumer_group: str | None = Field(
+        default=None,
+        description="of all agents of this worker; unset: PROFILE_APP_ID for all roles, and one for each other set",
+    )
     log_format: str = Field(default="text", pattern="^(text|json)$")
 
     otel_endpoint: str | None = Field(
@@ -103,7 +122,17 @@ class Settings(BaseSettings):
             SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5434/user_profile_db"),
         ]
     )
-    postgres_pool_size: int = Field(default=8, ge=1)
+    postgres_pool_size: int = Field(
+        default=8,
+        ge=1,
+        description="connections for writes, as many for reads of the primary, and to each replica",
+    )
+    postgres_write_pool_size: int | None = Field(
+        default=None, ge=1, description="unset: as PROFILE_POSTGRES_POOL_SIZE"
+    )
+    postgres_primary_pool_size: int | None = Field(
+        default=None, ge=1, description="for reads of the primary; unset: as PROFILE_POSTGRES_POOL_SIZE"
+    )
     postgres_acquire_timeout_s: float = 5.0
     postgres_command_timeout_s: float = 30.0
     read_queue_s: float = Field(
@@ -268,7 +297,7 @@ class Settings(BaseSettings):
     web_rate_per_s: float = Field(
         default=2_000.0,
         ge=0,
-        description="of one key in one process, by cost: a request is 1, each 64 KiB sent or received 1 more, and each "
+        description="of one key in one worker, by cost: a request is 1, each 64 KiB sent or received 1 more, and each "
         "0.1 s in work 1 more; 0: no limit",
     )
     web_rate_burst: int = Field(default=4_000, ge=1, description="of one key at once, after a pause, by cost")
@@ -394,7 +423,12 @@ class Settings(BaseSettings):
 
     @property
     def group_id(self) -> str:
-        """The Faust app id: one per set of roles, so that they rebalance apart."""
+        """The Faust app id: one per set of roles, so that they rebalance apart.
+
+        All processes of a worker have that of its roles, however they are divided.
+        """
+        if self.consumer_group is not None:
+            return self.consumer_group
         chosen = [role for role in Role if role in self.roles]
         return self.app_id if chosen == list(Role) else "-".join([self.app_id, *chosen])
 
@@ -405,10 +439,3 @@ def problems_of(error: ValidationError) -> list[str]:
         f"PROFILE_{str(problem['loc'][0]).upper()}: {problem['msg']}"
         for problem in error.errors(include_url=False, include_input=False)
     ]
-
-
-def publisher_groups(settings: Settings) -> frozenset[str]:
-    """Those of all sets of roles that have cdc: whichever of them runs publishes domain events, and nobody else."""
-    others = [role for role in Role if role is not Role.CDC]
-    sets = (rest for size in range(len(others) + 1) for rest in combinations(others, size))
-    return frozenset(settings.model_copy(update={"roles": [Role.CDC, *rest]}).group_id for rest in sets)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 EX_SOFTWARE: Final = 70
+EX_CONFIG: Final = 78
 
 
 Terminate = Callable[[int], NoReturn]

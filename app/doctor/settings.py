@@ -6,8 +6,10 @@ import shutil
 import tempfile
 from typing import Final
 
+from app.config.processes import processes_of
 from app.config.settings import Role, Settings
-from app.core.check_results import Finding, Level, judged
+from app.core.check_results import Finding, Level, failed, judged
+from app.core.errors import FatalError
 from app.doctor.transport import leaves_this_machine
 
 _MIN_KEY_BYTES: Final = 16
@@ -44,6 +46,7 @@ def settings_findings(settings: Settings) -> list[Finding]:
             mend="unset PROFILE_HOOKS: it is for tests and may end the process",
         ),
     ]
+    found.append(_processes(settings))
     if settings.otel_endpoint is not None:
         missing = _missing_of_otel()
         found.append(
@@ -67,6 +70,23 @@ def settings_findings(settings: Settings) -> list[Finding]:
             )
         )
     return [*found, *_host()]
+
+
+def _processes(settings: Settings) -> Finding:
+    name, mend = "settings.processes", "see PROFILE_PROCESSES in docs/operations.md, Processes of a worker"
+    try:
+        processes = processes_of(settings)
+    except FatalError as error:
+        return failed(name, error, mend=mend)
+    cores = os.cpu_count() or 1
+    several = any(process.among > 1 for process in processes)
+    return judged(
+        name,
+        well=not several or len(processes) <= cores,
+        what=f"{', '.join(process.name for process in processes) or 'one'}, on {cores} cores",
+        mend="start no more processes than cores: each takes memory, and they take the cores from one another",
+        level=Level.WARN,
+    )
 
 
 def _missing_of_otel() -> str | None:

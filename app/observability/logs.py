@@ -12,7 +12,11 @@ _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message, the record's extras, and an error's trace."""
+    """time, level, logger, message, the process of several, the record's extras, and an error's trace."""
+
+    def __init__(self, process: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._process = {} if process is None else {"process": process}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -20,6 +24,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._process,
         }
         line |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
@@ -27,10 +32,12 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(line, default=str).decode()
 
 
-def config(log_format: str, level: str = "INFO") -> dict[str, Any]:
-    """A logging.config dictionary; everything goes to stderr."""
+def config(log_format: str, level: str = "INFO", *, process: str | None = None) -> dict[str, Any]:
+    """A logging.config dictionary; everything goes to stderr. `process` is told where a worker has several."""
     formatter: dict[str, Any] = (
-        {"format": _TEXT} if log_format == "text" else {"()": "app.observability.logs.JsonFormatter"}
+        {"format": _TEXT if process is None else f"[{process}] {_TEXT}"}
+        if log_format == "text"
+        else {"()": "app.observability.logs.JsonFormatter", "process": process}
     )
     return {
         "version": 1,

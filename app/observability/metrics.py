@@ -1,14 +1,15 @@
 """The metrics of the worker: every name and label in one place."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Final, cast
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import PROCESS_COLLECTOR, REGISTRY, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
 
-from app.observability.lockfree import Counts, ExpressTimes, HttpTimes, Times
+from app.observability.lockfree import LATE_BUCKETS, Counts, ExpressTimes, HttpTimes, Times
 from app.observability.store_state import StoreState
 
 if TYPE_CHECKING:
@@ -130,6 +131,18 @@ TOKEN_WAITS: Final = Counts(
     "Reads with a token of a replica that the primary did not show at once, by whether it came to within a second",
     ["outcome"],
 )
+LOOP_LATE_SECONDS: Final = Times(
+    "profile_loop_late_seconds",
+    "By how much a timer of the event loop came late, ten times a second",
+    [],
+    buckets=LATE_BUCKETS,
+)
+PROCESS_UP: Final = Gauge(
+    "profile_process_up", "1 while a process of the worker is started and answers", ["process"]
+)
+PROCESS_RESTARTS: Final = Counter(
+    "profile_process_restarts", "Processes of the worker that ended and were replaced", ["process"]
+)
 STORES: Final = StoreState()
 
 
@@ -160,6 +173,44 @@ CONSUMER_LAG: Final = ConsumerLag()
 REGISTRY.register(CONSUMER_LAG)
 
 
-def exposition() -> tuple[bytes, str]:
-    """The Prometheus page and its content type."""
-    return generate_latest(), CONTENT_TYPE_LATEST
+class _Told(Collector):
+    """What collectors tell, with the label `process`, and without the families that begin with `hidden`."""
+
+    def __init__(
+        self, told: Iterable[Collector], *, process: str | None, hidden: tuple[str, ...] = ()
+    ) -> None:
+        self._told = told
+        self._process = process
+        self._hidden = hidden
+
+    def collect(self) -> Iterator[Metric]:
+        for collector in self._told:
+            for family in collector.collect():
+                if self._hidden and family.name.startswith(self._hidden):
+                    continue
+                if self._process is not None:
+                    label = {"process": self._process}
+                    labelled = copy(family)  # some collectors keep theirs
+                    labelled.samples = [each._replace(labels=label | each.labels) for each in family.samples]
+                    yield labelled
+                else:
+                    yield family
+
+
+def exposition(*, process: str | None = None, with_cdc: bool = True) -> tuple[bytes, str]:
+    """The Prometheus page and its content type; `process` labels each sample where a worker has several.
+
+    Gauges of cdc begin at 0, which would say of other processes that the slot is full and the connector up to date.
+    """
+    hidden = () if with_cdc else ("profile_cdc_",)
+    return _page(_Told([cast("Collector", REGISTRY)], process=process, hidden=hidden))
+
+
+def of_supervisor() -> tuple[bytes, str]:
+    """The page of a process that only supervises others."""
+    own = _Told([PROCESS_COLLECTOR], process="supervisor")
+    return _page(_Told([PROCESS_UP, PROCESS_RESTARTS, own], process=None))
+
+
+def _page(told: Collector) -> tuple[bytes, str]:
+    return generate_latest(cast("CollectorRegistry", told)), CONTENT_TYPE_LATEST

@@ -34,9 +34,9 @@ class StoreFigures:
 
     pools: Sequence[PoolFigures]
     replicas: Sequence[ReplicaFigures]
-    primary_answers: bool
+    primary_answers: bool | None
     redis_used: bool | None
-    memory_on: bool
+    memory_on: bool | None
     memory_bytes: int
     memory_entries: int
     invalidations_pending: int
@@ -92,16 +92,20 @@ def _samples(figures: StoreFigures) -> dict[str, list[tuple[Sequence[str], float
             for state, count in (("busy", pool.open - pool.idle), ("idle", pool.idle))
         ],
         "profile_pool_limit": [((pool.name,), pool.limit) for pool in figures.pools],
-        "profile_primary_answers": [((), figures.primary_answers)],
+        "profile_primary_answers": _if_known(figures.primary_answers),
         "profile_replica_used": of_replicas(lambda replica: replica.used),
         "profile_replica_lag_bytes": of_replicas(lambda replica: replica.lag_bytes),
         "profile_replica_lag_seconds": of_replicas(lambda replica: replica.lag_s),
         "profile_redis_used": [((), _number(figures.redis_used))],
-        "profile_memory_cache_on": [((), figures.memory_on)],
+        "profile_memory_cache_on": _if_known(figures.memory_on),
         "profile_memory_cache_bytes": [((), figures.memory_bytes)],
         "profile_memory_cache_entries": [((), figures.memory_entries)],
         "profile_invalidations_pending": [((), figures.invalidations_pending)],
     }
+
+
+def _if_known(value: float | None) -> list[tuple[Sequence[str], float]]:
+    return [] if value is None else [((), value)]
 
 
 def _number(value: float | None) -> float:

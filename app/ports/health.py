@@ -6,12 +6,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DependencyState:
-    """One line of /readyz."""
+    """One line of /readyz. `process` is the one that tells it, where a worker has several."""
 
     name: str
     ready: bool
     required: bool
     detail: str
+    process: str | None = None
 
 
 class Probe(Protocol):

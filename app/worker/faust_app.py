@@ -21,13 +21,12 @@ from app.config.kafka import KafkaSecurity
 from app.config.settings import Settings
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
-from app.core.process import EX_SOFTWARE
+from app.core.process import EX_CONFIG, EX_SOFTWARE
 from app.observability import logs
 from app.worker.bulk_transport import BulkTransport
 
 logger = logging.getLogger(__name__)
 
-EX_CONFIG: Final = 78
 FAUST_WEB_PORT: Final = 6066  # Faust refuses 0, which asks for a free one; so this stands for "not told"
 _STOP_LIMIT_S: Final = 45.0
 _BUFFERED_FETCHES: Final = 32  # events of the bulk transport; each holds up to `fetch_max_records`
@@ -62,6 +61,7 @@ class ProfileApp(faust.App):  # type: ignore[misc]
     opening: Callable[[], Awaitable[None]]
     closing: Callable[[], Awaitable[None]]
     draining: Callable[[], Awaitable[None]]
+    stop_limit_s = _STOP_LIMIT_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -81,14 +81,14 @@ class ProfileApp(faust.App):  # type: ignore[misc]
 
         Faust waits for acknowledgements without a bound. What hangs is not committed, and comes again.
         """
-        asyncio.get_running_loop().call_later(_STOP_LIMIT_S, self._stop_took_too_long)
+        asyncio.get_running_loop().call_later(self.stop_limit_s, self._stop_took_too_long)
         await self.draining()
         await super().on_stop()
 
     def _stop_took_too_long(self) -> None:
         logger.critical(
             "The worker did not stop within %.0f s and is ended, without committing.",
-            _STOP_LIMIT_S,
+            self.stop_limit_s,
             extra=LogEvent.WORKER_STOP_TIMED_OUT.extra,
         )
         terminate(EX_SOFTWARE)
@@ -132,8 +132,15 @@ def _credentials(security: KafkaSecurity) -> Any:
     return None if context is None else faust.SSLCredentials(context)
 
 
-def build(settings: Settings) -> ProfileApp:
-    """The app of one set of roles: its id is the consumer group."""
+def web_address(app: ProfileApp, settings: Settings) -> tuple[str, int]:
+    """Host and port: `faust worker -p 8889 -b 127.0.0.1`, or `--web-host`, changes the app's configuration."""
+    conf = app.conf
+    host = conf.web_host if conf.web_bind == settings.web_host else conf.web_bind
+    return host, settings.web_port if conf.web_port == FAUST_WEB_PORT else conf.web_port
+
+
+def build(settings: Settings, *, process: str | None = None) -> ProfileApp:
+    """The app of one set of roles: its id is the consumer group. `process` is the name that its log gives."""
     app = ProfileApp(
         settings.group_id,
         broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
@@ -156,7 +163,7 @@ def build(settings: Settings) -> ProfileApp:
         broker_max_poll_records=settings.fetch_max_records,
         stream_buffer_maxsize=max(_BUFFERED_FETCHES, _FETCHES_PER_PARTITION * settings.topic_partitions),
         stream_wait_empty=True,
-        logging_config=logs.config(settings.log_format),
+        logging_config=logs.config(settings.log_format, process=process),
         key_serializer="raw",
         value_serializer="raw",
     )

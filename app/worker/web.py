@@ -10,7 +10,7 @@ from app.config.settings import Settings
 from app.core.errors import FatalError
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE
-from app.worker.faust_app import FAUST_WEB_PORT, ProfileApp, terminate
+from app.worker.faust_app import ProfileApp, terminate, web_address
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,14 +40,8 @@ class WebService(Service):  # type: ignore[misc]  # mode is untyped to mypy
         from web.application import build as build_web  # noqa: PLC0415 — a role imports its own parts alone
         from web.server.server import WebServer  # noqa: PLC0415
 
-        conf, told = self._app.conf, self._settings
-        # `faust worker -p 8889 -b 127.0.0.1`, or `--web-host`, changes the app's configuration.
-        settings = told.model_copy(
-            update={
-                "web_port": told.web_port if conf.web_port == FAUST_WEB_PORT else conf.web_port,
-                "web_host": conf.web_host if conf.web_bind == told.web_host else conf.web_bind,
-            }
-        )
+        host, port = web_address(self._app, self._settings)
+        settings = self._settings.model_copy(update={"web_host": host, "web_port": port})
         self._server = WebServer.from_settings(build_web(await self._open_services(), settings), settings)
         try:
             await self._server.start()

@@ -1,16 +1,17 @@
 """The composition root: the one place that knows every part and puts a worker together.
 
-A worker has the roles of PROFILE_ROLES. Only their agents are registered; each set of roles is a consumer group.
+A worker has the roles of PROFILE_ROLES. Only their agents are registered; each set of roles is a consumer group. Where
+it has several processes (app.worker.processes), this is one of them, with a part of the roles.
 """
 
 import asyncio
 import importlib
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from app.config.settings import Role, Settings
 from app.core.api_keys import Rate
@@ -46,6 +47,9 @@ from app.worker.background import AuditWatch, PlaceholderWatch
 from app.worker.clock_watch import ClockWatch
 from app.worker.deletion_watch import watch_deletions
 from app.worker.faust_app import ProfileApp, build, terminate
+from app.worker.loop_watch import LoopWatch
+from app.worker.processes.participant import Participant
+from app.worker.starting import wait_for
 from app.worker.web import WebService
 from storage.postgres.migrator import require_current
 from storage.stores import Stores
@@ -56,27 +60,28 @@ if TYPE_CHECKING:
 
     from app.ports.processing import RecordProcessor
     from app.worker.cdc import CdcParts
+    from app.worker.processes.member import Member
     from web.auth.api_key_cache import KeyRing
     from web.services import WebServices
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _INGESTING: Final = {
     Role.ENTITIES_EDGES: ("agents.entities_edges", "EntitiesEdges"),
     Role.ENTITY_PROPERTIES: ("agents.entity_properties", "EntityProperties"),
     Role.TEMPORAL_DATA: ("agents.temporal_data", "TemporalData"),
 }
-# Servers that are starting beside us get this long: 0.5 + 1 + 2 + 5 + 5 … seconds.
-_STARTING: Final = RetryPolicy(attempts=12, first_pause_s=0.5, longest_pause_s=5.0)
 
 
 class Worker:
-    """One process: a Faust app, and what its roles need."""
+    """One process: a Faust app, and what its roles need. `member` says which it is, where its worker has several."""
 
-    def __init__(self, settings: Settings, *, leave: Terminate = terminate) -> None:
+    def __init__(
+        self, settings: Settings, *, leave: Terminate = terminate, member: "Member | None" = None
+    ) -> None:
         self.settings = settings
+        self._member = member
+        self._others = None if member is None else self._participant(member)
         self._leave = leave
         self._clock = SystemClock()
         self._hooks = Hooks(settings.hooks, settings.hooks_hold)
@@ -104,7 +109,7 @@ class Worker:
 
     def _faust_app(self) -> ProfileApp:
         roles = self.settings.roles
-        app = build(self.settings)
+        app = build(self.settings, process=None if self._member is None else self._member.name)
         app.opening, app.draining, app.closing = self._open, self._drain, self._close
         if Role.WEB in roles:
             app.web_service = WebService(app, self.settings, self._web_services)
@@ -142,8 +147,12 @@ class Worker:
     async def _open(self) -> None:
         """Open the stores and make the loops. Raises FatalError where a dependency does not come up."""
         settings = self.settings
-        await _wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
-        self._stores = await _wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
+        self._background(LoopWatch(metrics.LOOP_LATE_SECONDS.observe).run(), "loop-watch")
+        if self._others is not None:
+            await self._others.start()
+            self._resources.push_async_callback(self._others.close)
+        await wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
+        self._stores = await wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
         metrics.STORES.figures = self._stores.figures
         if Role.WEB in settings.roles and settings.audit_interval_s:
@@ -153,7 +162,7 @@ class Worker:
         watch_deletions(settings, self._stores, self._resources)
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
-            await _wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))
+            await wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))
         if Role.CDC in consuming:
             from app.worker.cdc import CdcParts  # noqa: PLC0415 — a role imports its own parts alone
 
@@ -171,6 +180,24 @@ class Worker:
         self._end_topics([role for role in consuming if role is not Role.CDC])
         self._watch_clocks(with_broker=bool(consuming))
         gc_tuning.settle()
+        if self._others is not None:
+            self._others.is_running = True
+
+    def _participant(self, member: "Member") -> Participant:
+        # Another process with the web tells nothing that this one does not know.
+        watches = self._watches if Role.WEB not in self.settings.roles else list
+        return Participant(member, metrics=self._own_metrics, watches=watches)
+
+    def _own_metrics(self) -> tuple[bytes, str]:
+        process = None if self._member is None else self._member.name
+        return metrics.exposition(process=process, with_cdc=Role.CDC in self.settings.roles)
+
+    async def _metrics(self) -> tuple[bytes, str]:
+        return self._own_metrics() if self._others is None else await self._others.metrics_of_all()
+
+    def _background(self, work: Coroutine[Any, Any, NoReturn], name: str) -> None:
+        """Run until the worker's resources close."""
+        self._resources.callback(asyncio.create_task(work, name=name).cancel)
 
     def _loop(self, role: Role) -> ConsumerLoop:
         settings = self.settings
@@ -219,8 +246,7 @@ class Worker:
 
         metrics.CONSUMER_LAG.offsets = offsets
         self._progress = ProgressWatch(offsets, limit_s=self.settings.progress_timeout_s, clock=self._clock)
-        sampling = asyncio.create_task(self._progress.run(), name="progress-watch")
-        self._resources.callback(sampling.cancel)
+        self._background(self._progress.run(), "progress-watch")
 
     def _end_topics(self, roles: list[Role]) -> None:
         """Delete what the agents of these roles have read for long enough."""
@@ -235,8 +261,7 @@ class Worker:
             log_ends=self._log_ends(),
             notes=self.stores.log_notes,
         )
-        ending = asyncio.create_task(retention.run(), name="log-retention")
-        self._resources.callback(ending.cancel)
+        self._background(retention.run(), "log-retention")
 
     def _watch_clocks(self, *, with_broker: bool) -> None:
         """A worker that serves reads alone does without Kafka, and so without its time."""
@@ -246,21 +271,18 @@ class Worker:
             self._resources.push_async_callback(broker.close)
             servers["kafka"] = broker.now
         self._clocks = ClockWatch(servers, self._clock)
-        watching = asyncio.create_task(self._clocks.run(), name="clock-watch")
-        self._resources.callback(watching.cancel)
+        self._background(self._clocks.run(), "clock-watch")
 
     async def _server_clock(self) -> "datetime":
         return await self.stores.server_clock()
 
     def _watch_cache(self) -> None:
         watch = AuditWatch(self.stores.auditor, interval_s=self.settings.audit_interval_s)
-        auditing = asyncio.create_task(watch.run(), name="cache-audit")
-        self._resources.callback(auditing.cancel)
+        self._background(watch.run(), "cache-audit")
 
     def _watch_placeholders(self) -> None:
         watch = PlaceholderWatch(self.stores.placeholders, interval_s=self.settings.placeholder_interval_s)
-        merging = asyncio.create_task(watch.run(), name="placeholders")
-        self._resources.callback(merging.cancel)
+        self._background(watch.run(), "placeholders")
 
     async def _drain(self) -> None:
         await asyncio.gather(*(loop.drain() for loop in self._loops.values()))
@@ -293,7 +315,7 @@ class Worker:
             position=stores.position,
             probes=self._probes(),
             clock=self._clock,
-            metrics=metrics.exposition,
+            metrics=self._metrics,
             observe=metrics.HTTP_TIMES.observe,
             keys=await self._key_ring(),
             observe_express=metrics.HTTP_TIMES.observe_express,
@@ -345,8 +367,9 @@ class Worker:
             refresh_s=settings.auth_refresh_s,
             outage_s=settings.auth_outage_s,
             rate=None if not per_s else Rate(per_s=per_s, burst=settings.web_rate_burst),
+            among=1 if self._member is None else self._member.among,
         )
-        await _wait_for("PostgreSQL", ring.read)
+        await wait_for("PostgreSQL", ring.read)
         reading = asyncio.create_task(ring.run(), name="api-keys")
         self._resources.callback(reading.cancel)
         return ring
@@ -371,22 +394,11 @@ class Worker:
         return KafkaLetterBox(topics, partial(DeadLetterStore, self.settings.kafka, topics))
 
     def _probes(self) -> list[Probe]:
-        """What /readyz asks: stores, the progress of this worker's agents and of their partitions, the connector."""
+        """What /readyz asks: stores, what this process does, and the other processes of its worker."""
+        siblings = [] if self._others is None else self._others.siblings()
+        return [*self.stores.probes, *self._watches(), *siblings]
+
+    def _watches(self) -> list[Probe]:
+        """The progress of this process' agents and of their partitions, the connector, the clocks."""
         watches: list[Probe | None] = [self._progress, self._connector, self._clocks]
-        return [
-            *self.stores.probes,
-            *self._loops.values(),
-            *(watch for watch in watches if watch is not None),
-        ]
-
-
-async def _wait_for(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-    return await _STARTING.run(f"{what} is not ready; connecting to it", attempt)
-
-
-def create() -> ProfileApp:
-    """The Faust app of the environment's settings, for `faust -A app worker`."""
-    import uvloop  # noqa: PLC0415 — chosen for the process that runs a worker alone
-
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    return Worker(Settings()).app
+        return [*self._loops.values(), *(watch for watch in watches if watch is not None)]

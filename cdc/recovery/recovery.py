@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from app.config.settings import Settings, publisher_groups
+from app.config.processes import publisher_groups
+from app.config.settings import Settings
 from app.core.dates import parse, to_text
 from app.core.errors import FatalError, TransientError
 from app.core.records import PublishedNote

@@ -5,6 +5,7 @@ import sys
 from typing import Any, Final
 
 _HTTP: Final = "profile_http_request_seconds"
+_LATE: Final = "profile_loop_late_seconds"
 # Row: (title, unit, [(legend, query), …]) of each panel.
 ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
     "Ingestion": [
@@ -118,7 +119,7 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
         (
             "Memory cache",
             "bytes",
-            [("{{instance}}", "profile_memory_cache_bytes")],
+            [("{{instance}}", "sum by (instance) (profile_memory_cache_bytes)")],
         ),
         (
             "Deletions in pieces",
@@ -135,6 +136,29 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
             [
                 ("invalidations pending", "sum(profile_invalidations_pending)"),
                 ("stale {{kind}}", "sum by (kind) (increase(profile_audit_stale_total[1h]))"),
+            ],
+        ),
+    ],
+    "Processes": [
+        (
+            "Event loop late, p99",
+            "s",
+            [
+                (
+                    "{{instance}} {{process}}",
+                    f"histogram_quantile(0.99, sum by (instance, process, le) (rate({_LATE}_bucket[5m])))",
+                )
+            ],
+        ),
+        (
+            "Up, and replaced",
+            "short",
+            [
+                ("{{instance}} {{process}}", "min by (instance, process) (profile_process_up)"),
+                (
+                    "{{process}} replaced",
+                    "sum by (process) (increase(profile_process_restarts_total[15m]))",
+                ),
             ],
         ),
     ],

@@ -53,7 +53,7 @@ async def _demo(args: argparse.Namespace) -> int:
     )
     _call("infra", "up", "--stack", args.stack)
 
-    console.step("Start the worker: agents and web server in one process")
+    console.step("Start the worker: one command for the web, the agents and CDC")
     await worker.start(console)
 
     console.step(f"Send source events ({args.data}) to the five source topics")

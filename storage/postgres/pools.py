@@ -109,11 +109,23 @@ async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:
     `checks` see each new connection before it is used, and refuse it by an error.
     """
     dsn = settings.postgres_dsn.get_secret_value()
-    return await _open(dsn, settings, "writer", _WRITER, (_set_codecs, *checks, _create_staging))
+    return await _open(
+        dsn,
+        settings,
+        "writer",
+        _WRITER,
+        (_set_codecs, *checks, _create_staging),
+        size=settings.postgres_write_pool_size,
+    )
 
 
 async def open_reader(
-    dsn: str, settings: Settings, *checks: Prepare, name: str, limit_s: float | None = None
+    dsn: str,
+    settings: Settings,
+    *checks: Prepare,
+    name: str,
+    size: int | None = None,
+    limit_s: float | None = None,
 ) -> asyncpg.Pool:
     """A pool of reads, on the primary or a replica. Connects when first used; `checks` as above.
 
@@ -123,7 +135,7 @@ async def open_reader(
     session = _SESSION
     if limit_s is not None:
         session = {**_SESSION, "statement_timeout": f"{limit_s * _SERVERS_PART * 1000:.0f}"}
-    return await _open(dsn, settings, f"reader-{name}", session, (_set_codecs, *checks))
+    return await _open(dsn, settings, f"reader-{name}", session, (_set_codecs, *checks), size=size)
 
 
 @contextlib.asynccontextmanager
@@ -169,7 +181,13 @@ async def primary_clock(
 
 
 async def _open(
-    dsn: str, settings: Settings, role: str, session: dict[str, str], steps: Sequence[Prepare]
+    dsn: str,
+    settings: Settings,
+    role: str,
+    session: dict[str, str],
+    steps: Sequence[Prepare],
+    *,
+    size: int | None = None,
 ) -> asyncpg.Pool:
     async def prepare(connection: Connection) -> None:
         for step in steps:
@@ -178,7 +196,7 @@ async def _open(
     pool: asyncpg.Pool = await asyncpg.create_pool(
         dsn,
         min_size=0,
-        max_size=settings.postgres_pool_size,
+        max_size=size or settings.postgres_pool_size,
         max_inactive_connection_lifetime=300,
         timeout=_CONNECT_TIMEOUT_S,
         command_timeout=settings.postgres_command_timeout_s,

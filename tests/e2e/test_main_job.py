@@ -140,7 +140,9 @@ async def test_source_events_become_answers_and_domain_events(
 ) -> None:
     events, months = _events()
     base_url = f"http://127.0.0.1:{unused_tcp_port}"
-    with Worker(settings, tmp_path / "worker.log", "-p", str(unused_tcp_port)) as worker:
+    with Worker(
+        settings, tmp_path / "worker.log", "-p", str(unused_tcp_port), PROFILE_PROCESSES="auto"
+    ) as worker:
         for topic, messages in zip(topics.sources, events, strict=True):
             await send(settings.kafka_brokers, topic, messages, total=len(messages))
         await _arrived(settings, overall(months.values()).transaction_count)

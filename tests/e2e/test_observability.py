@@ -88,7 +88,9 @@ async def test_each_query_finds_its_metrics_and_labels(
     unused_tcp_port: int,
 ) -> None:
     port = unused_tcp_port
-    with Worker(settings, tmp_path / "worker.log", PROFILE_WEB_PORT=str(port)) as worker:
+    with Worker(
+        settings, tmp_path / "worker.log", PROFILE_WEB_PORT=str(port), PROFILE_PROCESSES="auto"
+    ) as worker:
         await traffic(port, settings, topics)
         await worker.has_committed([topics.entity_properties], 3, within_s=60)
         exposed: dict[str, set[str]] = {}

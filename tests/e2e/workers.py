@@ -28,6 +28,7 @@ def environment(settings: Settings, **overrides: str) -> dict[str, str]:
         | {
             "PROFILE_APP_ID": settings.app_id,
             "PROFILE_ROLES": ",".join(settings.roles),
+            "PROFILE_PROCESSES": "1",  # each costs a second of CPU to start; some tests ask for several
             "PROFILE_KAFKA_BROKERS": ",".join(settings.kafka_brokers),
             "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
             "PROFILE_TOPIC_PARTITIONS": str(settings.topic_partitions),

@@ -49,16 +49,24 @@ class Grant:
 
 
 class KeyRing:
-    """Knows keys. `rate` is that of keys without one; None: no limit."""
+    """Knows keys. `rate` is that of keys without one; None: no limit. Each is divided `among` so many processes."""
 
     def __init__(
-        self, store: KeySource, clock: Clock, *, refresh_s: float, outage_s: float, rate: Rate | None = None
+        self,
+        store: KeySource,
+        clock: Clock,
+        *,
+        refresh_s: float,
+        outage_s: float,
+        rate: Rate | None = None,
+        among: int = 1,
     ) -> None:
         self._store = store
         self._clock = clock
         self._refresh_s = refresh_s
         self._outage_s = outage_s
         self._rate = rate
+        self._among = among
         self._grants: dict[str, Grant] = {}
         # Texts that proved themselves since the last reading. A stranger learns nothing from a look here: Python
         # compares texts only where their keyed hashes are equal.
@@ -156,7 +164,10 @@ class KeyRing:
         if before is not None and before.key == key:
             return before  # with what is left of its rate
         rate = key.rate or self._rate
-        return Grant(key, None if rate is None else TokenBucket(rate, now))
+        if rate is None:
+            return Grant(key, None)
+        part = Rate(per_s=rate.per_s / self._among, burst=max(1, rate.burst // self._among))
+        return Grant(key, TokenBucket(part, now))
 
     async def run(self) -> None:
         """Read again and again, until cancelled."""

@@ -208,8 +208,10 @@ _ANSWERS: Final[dict[str, Schema]] = {
                         "ready": {"type": "boolean"},
                         "required": {"type": "boolean"},
                         "detail": _TEXT,
+                        "process": _TEXT | {"description": "Which one tells it, where a worker has several."},
                     },
                     description="As asked now.",
+                    optional=frozenset({"process"}),
                 )
             ),
         },

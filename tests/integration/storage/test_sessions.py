@@ -28,8 +28,8 @@ async def pools(monkeypatch: pytest.MonkeyPatch) -> list[asyncpg.Pool]:
     opened: list[asyncpg.Pool] = []
     open_ = storage.postgres.pools._open
 
-    async def noted(*args: Any) -> asyncpg.Pool:
-        opened.append(await open_(*args))
+    async def noted(*args: Any, **named: Any) -> asyncpg.Pool:
+        opened.append(await open_(*args, **named))
         return opened[-1]
 
     monkeypatch.setattr(storage.postgres.pools, "_open", noted)

@@ -34,6 +34,10 @@ class Served:
     stores: Stores
 
 
+async def metrics_page() -> tuple[bytes, str]:
+    return b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
 @asynccontextmanager
 async def assembled(
     settings: Settings, *, brokers: list[str] | None = None, keys_refresh_s: float = 60.0
@@ -78,7 +82,7 @@ async def assembled(
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,
-        metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+        metrics=metrics_page,
         keys=keys,
     )
     try:

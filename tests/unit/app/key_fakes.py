@@ -90,6 +90,11 @@ class FakeKeys:
 
 
 def ring_of(
-    keys: FakeKeys, clock: StillClock, *, rate: Rate | None = None, refresh_s: float = 2.0
+    keys: FakeKeys,
+    clock: StillClock,
+    *,
+    rate: Rate | None = None,
+    refresh_s: float = 2.0,
+    among: int = 1,
 ) -> KeyRing:
-    return KeyRing(keys, clock, refresh_s=refresh_s, outage_s=60.0, rate=rate)
+    return KeyRing(keys, clock, refresh_s=refresh_s, outage_s=60.0, rate=rate, among=among)

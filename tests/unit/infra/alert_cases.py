@@ -53,6 +53,36 @@ CASES = (
         silent=({_UP: "1+0x10"},),
     ),
     Case(
+        alert="ProcessReplaced",
+        at="10m",
+        firing={'profile_process_restarts_total{instance="w:1",process="cdc"}': "0 0 1+0x20"},
+        labels={"instance": "w:1", "process": "cdc"},
+        summary="The process cdc of w:1 ended, or hung, and was replaced.",
+        silent=({'profile_process_restarts_total{instance="w:1",process="cdc"}': "3+0x20"},),
+    ),
+    Case(
+        alert="ProcessDown",
+        at="5m",
+        firing={
+            'profile_process_up{instance="w:1",process="cdc"}': "0+0x10",
+            'profile_process_up{instance="w:1",process="web"}': "1+0x10",
+        },
+        labels={"instance": "w:1", "process": "cdc"},
+        summary="The process cdc of w:1 does not run.",
+        silent=({'profile_process_up{instance="w:1",process="cdc"}': "1 1 0 1+0x7"},),  # replaced
+    ),
+    Case(
+        alert="LoopLate",
+        at="20m",
+        firing=_histogram("profile_loop_late_seconds", 'instance="w:1",process="web"', slow=20, fast=80),
+        labels={"instance": "w:1", "process": "web"},
+        summary="One step in a hundred of w:1 web waits 9.55s for its turn.",
+        silent=(
+            _histogram("profile_loop_late_seconds", 'instance="w:1",process="web"', slow=0, fast=100),
+            _histogram("profile_loop_late_seconds", 'instance="w:1"', slow=0, fast=100),
+        ),
+    ),
+    Case(
         alert="PartitionStandsStill",
         at="5m",
         firing={'profile_oldest_unacked_seconds{instance="w:1",agent="a"}': "90+0x10"},

@@ -24,6 +24,11 @@ from tests.unit.app.feed.event_log import Topic
 from web.auth.api_key_cache import KeyRing
 from web.services import WebServices
 
+
+async def metrics_page() -> tuple[bytes, str]:
+    return b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"
+
+
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
 TOKENS = Tokens(lambda: "7.2.3")
 Matches = Callable[[str], bool]
@@ -452,7 +457,7 @@ class World:
             clock=FakeClock(),
             tokens=TOKENS,
             position=self.position,
-            metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+            metrics=metrics_page,
             observe=lambda *seen: self.observed.append(seen),
             keys=self.keys,
         )

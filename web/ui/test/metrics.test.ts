@@ -70,6 +70,14 @@ describe("readings", () => {
     ]);
   });
 
+  it("tells states of one name apart by the process", () => {
+    const { dependencies } = readReadiness(
+      '{"status":"ready","dependencies":[{"name":"partitions","ready":true,"required":true,"detail":"","process":"ingest"},' +
+        '{"name":"partitions","ready":true,"required":true,"detail":"","process":"cdc"},{"name":"redis","ready":true,"required":false,"detail":""}]}',
+    );
+    expect(dependencies.map((one) => [one.process, one.name])).toEqual([["ingest", "partitions"], ["cdc", "partitions"], ["", "redis"]]);
+  });
+
   it("reads how far replicas are behind", () => {
     const readiness = readReadiness(
       '{"status":"ready","dependencies":[{"name":"postgres-replica-1","ready":true,"required":false,"detail":"answers, 40 bytes behind"},' +

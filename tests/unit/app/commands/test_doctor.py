@@ -57,6 +57,14 @@ def bad(findings: list[Finding]) -> dict[str, Level]:
             {"settings.progress_timeout": Level.WARN},
         ),
         (
+            {"processes": "web=9,ingest=90", "erasure_key": SecretStr("k" * 32)},
+            {"settings.processes": Level.WARN},
+        ),
+        (
+            {"processes": "cdc=2", "roles": "web", "erasure_key": SecretStr("k" * 32)},
+            {"settings.processes": Level.FAIL},
+        ),
+        (
             {"postgres_replica_dsns": [], "erasure_key": SecretStr("k" * 32)},
             {"settings.replicas": Level.WARN},
         ),

@@ -1,4 +1,5 @@
-from app.config.settings import Role, Settings, publisher_groups
+from app.config.processes import publisher_groups
+from app.config.settings import Role, Settings
 
 
 def test_each_set_of_roles_with_cdc_is_a_publisher_and_no_other_group() -> None:

@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import logging.config
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
 from app.core.retry import RetryPolicy
+from app.observability import logs
 from app.observability.logs import JsonFormatter
 
 ROOT = Path(__file__).parents[4]
@@ -31,6 +33,15 @@ async def test_a_json_line_has_the_event(caplog: pytest.LogCaptureFixture) -> No
     line = json.loads(JsonFormatter().format(record))
     assert line["event"] == LogEvent.ATTEMPT_FAILED == "attempt.failed"
     assert line["message"] == "The flush failed (attempt 1 of 2): It is away."
+
+
+@pytest.mark.parametrize(("log_format", "told"), [("text", "[web-2] "), ("json", '"process":"web-2"')])
+def test_a_line_tells_the_process_of_several(log_format: str, told: str) -> None:
+    record = logging.makeLogRecord({"msg": "It runs.", "levelname": "INFO"})
+    for process, is_told in (("web-2", True), (None, False)):
+        made = logging.config.DictConfigurator(logs.config(log_format, process=process))  # type: ignore[attr-defined]
+        formatter = made.configure_formatter(made.config["formatters"]["line"])
+        assert (told in formatter.format(record)) is is_told
 
 
 def sources() -> dict[Path, ast.Module]:

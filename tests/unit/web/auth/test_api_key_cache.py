@@ -135,6 +135,24 @@ async def test_it_reads_again_by_itself_whatever_goes_wrong(keys: FakeKeys, cloc
     assert ring.find(text) is not None
 
 
+@pytest.mark.parametrize("among", [1, 2, 4])
+async def test_processes_that_share_a_rate_allow_no_more_together(
+    keys: FakeKeys, clock: StillClock, among: int
+) -> None:
+    usual, own = keys.make(Scope.READ), keys.make(Scope.READ, rate=Rate(per_s=4, burst=8))
+    allowed = {usual: 0, own: 0}
+    for ring in [ring_of(keys, clock, rate=Rate(per_s=2, burst=4), among=among) for _ in range(among)]:
+        await ring.read()
+        for text in allowed:
+            grant = ring.find(text)
+            assert grant is not None
+            began = clock.monotonic()
+            # A burst at once, and what ten seconds bring.
+            allowed[text] += sum(not grant.take(began) for _ in range(20))
+            allowed[text] += sum(not grant.take(began + second / 10) for second in range(1, 101))
+    assert allowed == {usual: 4 + 20, own: 8 + 40}
+
+
 async def test_a_rate_outlives_readings_and_a_key_may_have_its_own(keys: FakeKeys, clock: StillClock) -> None:
     ring = ring_of(keys, clock, rate=Rate(per_s=1, burst=1))
     usual, own = keys.make(Scope.READ), keys.make(Scope.READ, rate=Rate(per_s=1, burst=2))

@@ -159,7 +159,7 @@ async def test_ready_when_all_that_is_required_is(
 async def test_a_probe_that_breaks_or_hangs_is_not_ready(
     client: Client, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.routes.health.PROBE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("app.observability.readiness.PROBE_TIMEOUT_S", 0.05)
     world.probes += [FakeProbe(error=RuntimeError("secret")), FakeProbe(delay_s=1), FakeProbe(delay_s=1)]
     response = await client.get("/readyz")
     assert response.status == 503

@@ -29,6 +29,8 @@ export interface TopicRow {
 
 export interface Dependency {
   readonly name: string;
+  /** Which process tells it, where a worker has several; else empty. */
+  readonly process: string;
   readonly ready: boolean;
   readonly required: boolean;
   readonly detail: string;
@@ -96,6 +98,7 @@ export function readReadiness(text: string): Readiness {
     ready: isObject(body) && textOf(body, "status") === "ready",
     dependencies: (Array.isArray(listed) ? listed : []).filter(isObject).map((one) => ({
       name: textOf(one, "name"),
+      process: textOf(one, "process"),
       ready: one.get("ready") === true,
       required: one.get("required") === true,
       detail: textOf(one, "detail"),

@@ -97,12 +97,12 @@ export function Operations() {
               <h2>{t("opsDependencies")}</h2>
               <ul class="dependencies">
                 {readiness?.dependencies.map((one) => (
-                  <li key={one.name}>
+                  <li key={`${one.process} ${one.name}`}>
                     <span class={`state ${one.ready ? "state-good" : one.required ? "state-bad" : "state-warn"}`}>
                       <Icon name={one.ready ? "check" : "close"} size={12} />
                       <span class="unseen">{t(one.ready ? "opsOk" : "opsFailing")}</span>
                     </span>
-                    <span class="dependency-name">{one.name}</span>
+                    <span class="dependency-name">{one.process ? `${one.process}: ${one.name}` : one.name}</span>
                     <span class="badge">{t(one.required ? "opsRequired" : "opsOptional")}</span>
                     <span class="muted dependency-detail">{one.detail}</span>
                   </li>
