@@ -65,6 +65,10 @@ COMMANDS = {
     "bench-reads": Command(
         module="load.bench.reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),
+    "bench-mixed": Command(
+        module="load.bench.mixed",
+        summary="reads at a fixed rate while a worker with all roles takes records in",
+    ),
     "screenshots": Command(
         module="load.generate.screenshots", summary="pictures of the page's views, of a running worker"
     ),

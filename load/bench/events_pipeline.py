@@ -73,10 +73,8 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def pipeline(name: str, roles: Sequence[Role]) -> AsyncIterator[Pipeline]:
-    """Start it, a process for each role; the connector, its slot and the topics are removed afterwards."""
-    settings = settings_of(name)
-    topics = settings.topics
+async def captured(settings: Settings) -> AsyncIterator[Any]:
+    """Topics, and a connector with its slot, of these settings, removed afterwards; a connection to the primary."""
     connect = ConnectClient(settings.connect_url)
     async with AsyncExitStack() as stack:
         await create_topics(settings.kafka, settings.topic_specs)
@@ -87,7 +85,17 @@ async def pipeline(name: str, roles: Sequence[Role]) -> AsyncIterator[Pipeline]:
         sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
         stack.push_async_callback(sql.close)
         stack.push_async_callback(_remove, connect, settings, sql)
-        await connect.register(name, config_of(settings) | {"snapshot.mode": "no_data"})
+        await connect.register(settings.connector_name, config_of(settings) | {"snapshot.mode": "no_data"})
+        yield sql
+
+
+@asynccontextmanager
+async def pipeline(name: str, roles: Sequence[Role]) -> AsyncIterator[Pipeline]:
+    """Start it, a process for each role; the connector, its slot and the topics are removed afterwards."""
+    settings = settings_of(name)
+    topics = settings.topics
+    async with AsyncExitStack() as stack:
+        sql = await stack.enter_async_context(captured(settings))
         agents = []
         for role in roles:
             own = settings.model_copy(update={"roles": [role]})

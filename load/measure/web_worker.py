@@ -1,4 +1,4 @@
-"""A worker with the web role alone, as a process of a measurement."""
+"""A worker with the web role, alone where nothing else is told, as a process of a measurement."""
 
 import os
 import socket
