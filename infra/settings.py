@@ -81,16 +81,19 @@ class InfraSettings(BaseSettings):
         default=5_000, ge=10, description="between commits of connectors' positions; of the native stack"
     )
     flink_jobmanager_heap_mb: int = Field(default=256, ge=192)
-    flink_task_heap_mb: int = Field(
-        default=512, ge=128, description="of all five jobs; large records take most"
-    )
+    flink_task_heap_mb: int = Field(default=512, ge=128, description="of both jobs; large records take most")
     flink_account_wait_s: int = Field(
         default=3600, ge=4, le=86_400, description="how long a payment waits for the account that it names"
     )
     flink_checkpoint_ms: int = Field(
         default=5_000, ge=500, description="between checkpoints, each of which commits; of the native stack"
     )
-    flink_task_slots: int = Field(default=16, ge=1, description="each set of the five jobs takes five")
+    flink_task_slots: int = Field(default=16, ge=1, description="each set of the two jobs takes two")
+    flink_phone_region: str = Field(
+        default="BR",
+        pattern="^([A-Z]{2})?$",
+        description="the country (ISO 3166) of phone numbers that do not say theirs; empty refuses those",
+    )
 
     start_timeout_s: float = Field(default=120.0, gt=0, description="for one service to answer")
     stop_timeout_s: float = Field(default=20.0, gt=0, description="between SIGTERM and SIGKILL")

@@ -1,7 +1,6 @@
 -- payments: payment.events, account.events -> temporal-data, payment.events.dlq, account.events.dlq
 --
--- Source    {event_id, customer_id | account_id, amount_cents, quantity, occurred_at}: amounts in integer cents, occurred_at
---           in RFC 3339 with any offset, 1970 or later and not in the future, with 0 to 9 digits of a second of which 3 count.
+-- Source    flink/contracts/payment.events: {event_id, customer_id | account_id, amount_cents, quantity, occurred_at}.
 --           A payment that names only an account belongs to its owner, as account.events tells (account.accountId,
 --           owner.customerId). An account has one owner for good, the first that its partition tells: who is told later is a
 --           dead letter of account.events (owner-changed-source), and payments go on to the first.
@@ -35,57 +34,17 @@ CREATE TABLE payments_account_events
 WITH ('topic' = '@PREFIX@account.events', 'properties.group.id' = '@PREFIX@flink-payments-accounts')
 LIKE source_events;
 
--- JSON_VALUE gives NULL for what is no JSON, and the text of a number or of a string: a number may become a string, or
--- be written 1397.0 or 1.397e3. The pattern comes before the cast, which would write 1e999999999 out.
--- DECIMAL(38, 9) would be compared with its FLOOR, a DECIMAL(38, 0), without its fraction.
--- The local time is cut to milliseconds, as the timestamps of records are; offset_minutes is what it is ahead of UTC.
--- What is longer than the cast leaves of it has no text: the planner repeats the expression for each field that is read of it,
--- and a large text would be on the heap for each.
-CREATE VIEW payments_parsed AS
-SELECT *, TIMESTAMPADD(MINUTE, -offset_minutes, local_time) AS occurred_at
-FROM (SELECT *,
-  CASE WHEN REGEXP(amount_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(amount_text AS DECIMAL(27, 9)) END AS amount,
-  CASE WHEN REGEXP(quantity_text, '^-?[0-9]{1,15}([.][0-9]{1,9})?([eE][+]?[0-9]{1,2})?$') THEN TRY_CAST(quantity_text AS DECIMAL(27, 9)) END AS items,
-  TO_TIMESTAMP(SUBSTRING(date_text, 1, 19) || '.'
-    || SUBSTRING(RPAD(COALESCE(REGEXP_EXTRACT(date_text, '[.]([0-9]+)', 1), ''), 3, '0'), 1, 3), 'yyyy-MM-dd''T''HH:mm:ss.SSS') AS local_time,
-  CASE WHEN date_text LIKE '%Z' THEN 0
-    ELSE (CASE WHEN SUBSTRING(date_text, CHAR_LENGTH(date_text) - 5, 1) = '-' THEN -1 ELSE 1 END)
-      * (60 * TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 4, 2) AS INT)
-        + TRY_CAST(SUBSTRING(date_text, CHAR_LENGTH(date_text) - 1, 2) AS INT))
-  END AS offset_minutes
-FROM (SELECT *,
-  JSON_VALUE(body, '$.event_id') AS event_id,
-  NULLIF(JSON_VALUE(body, '$.customer_id'), '') AS customer_id,
-  NULLIF(JSON_VALUE(body, '$.account_id'), '') AS account_id,
-  JSON_VALUE(body, '$.amount_cents') AS amount_text,
-  JSON_VALUE(body, '$.quantity') AS quantity_text,
-  JSON_VALUE(body, '$.occurred_at') AS date_text
-FROM (SELECT *, CASE WHEN CAST(msg AS VARBINARY(524288)) = msg THEN DECODE(msg, 'UTF-8') END AS body
-  FROM `payment.events`)));
+CREATE VIEW payments_read AS
+SELECT *, source_columns('payment.events', src_time, msg, '@REGION@') AS e FROM `payment.events`;
 
--- TO_TIMESTAMP makes 28 February of the 30th, hence the date that is formatted back. Kafka refuses timestamps before 1970 and over an hour ahead, which would stop the job.
 CREATE VIEW payments_checked AS
-SELECT *,
-  CASE
-    WHEN body IS NULL AND msg IS NOT NULL THEN 'the value is longer than 524,288 bytes'
-    WHEN (ENCODE(body, 'UTF-8') = msg) IS NOT TRUE THEN 'the value is not UTF-8'
-    WHEN (body IS JSON OBJECT) IS NOT TRUE THEN 'the value is not a JSON object'
-    WHEN (CHAR_LENGTH(event_id) > 0) IS NOT TRUE THEN 'event_id is missing'
-    WHEN customer_id IS NULL AND account_id IS NULL THEN 'customer_id and account_id are missing'
-    WHEN (amount = FLOOR(amount) AND ABS(amount) < 1000000000000000) IS NOT TRUE THEN 'amount_cents is not an integer of up to 15 digits'
-    WHEN (items = FLOOR(items) AND ABS(items) < 1000000000) IS NOT TRUE THEN 'quantity is not an integer of up to 9 digits'
-    WHEN REGEXP(date_text, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$')
-      IS NOT TRUE OR (DATE_FORMAT(local_time, 'yyyy-MM-dd''T''HH:mm:ss') = SUBSTRING(date_text, 1, 19)) IS NOT TRUE
-      THEN 'occurred_at is not RFC 3339 such as 2025-01-15T10:30:00Z'
-    WHEN occurred_at < TIMESTAMP '1970-01-01 00:00:00' THEN 'occurred_at is before 1970'
-    WHEN CAST(occurred_at AS TIMESTAMP_LTZ(3)) > CURRENT_TIMESTAMP + INTERVAL '30' MINUTE
-      THEN 'occurred_at is in the future'
-  END AS fault
-FROM payments_parsed;
+SELECT e.event_id, e.customer_id, e.account_id, e.amount_cents, e.quantity, e.occurred_at, e.refused_at, e.refusal,
+  msg_key, msg, src_partition, src_offset, src_time, arrived
+FROM payments_read;
 
 CREATE VIEW payments_timed AS
 SELECT *, MAX(occurred_at) OVER (PARTITION BY src_partition ORDER BY arrived) AS watermark_time
-FROM payments_checked WHERE fault IS NULL;
+FROM payments_checked WHERE refusal IS NULL;
 
 -- What names only an account. `place` tells one record from all others.
 CREATE VIEW payments_of_accounts AS
@@ -95,14 +54,16 @@ FROM payments_timed WHERE customer_id IS NULL;
 -- Who owns an account is the first whom its partition tells, not the owner as of the payment: what was counted can't be
 -- taken back in a sink that only appends, so each change that is told after the payment would leave the sums to the order of
 -- arrival of two topics, and a start anew would give others. Events that can't be read are the accounts job's to report.
+CREATE VIEW payments_accounts_read AS
+SELECT *, source_columns('account.events', src_time, msg, '@REGION@') AS e FROM payments_account_events;
+
 CREATE VIEW payments_told AS
-SELECT *, COUNT(*) OVER w AS n, FIRST_VALUE(owner_id) OVER w AS first_owner_id
+SELECT account_id, owner_id, msg_key, msg, src_partition, src_offset, src_time,
+  COUNT(*) OVER w AS n, FIRST_VALUE(owner_id) OVER w AS first_owner_id
 FROM (
-  SELECT *, JSON_VALUE(body, '$.account.accountId') AS account_id, JSON_VALUE(body, '$.owner.customerId') AS owner_id
-  FROM (SELECT *, CASE WHEN CAST(msg AS VARBINARY(524288)) = msg THEN DECODE(msg, 'UTF-8') END AS body
-  FROM payments_account_events)
-  WHERE body IS JSON OBJECT AND JSON_VALUE(body, '$.meta.kind') IN ('account.opened', 'account.updated')
-) WHERE CHAR_LENGTH(account_id) > 0 AND CHAR_LENGTH(owner_id) > 0
+  SELECT e.kind, e.account_id, e.owner_id, msg_key, msg, src_partition, src_offset, src_time, arrived
+  FROM payments_accounts_read
+) WHERE kind IN ('account.opened', 'account.updated')
 WINDOW w AS (PARTITION BY account_id ORDER BY arrived);
 
 CREATE VIEW payments_owners AS SELECT account_id, owner_id FROM payments_told WHERE n = 1;
@@ -111,7 +72,7 @@ CREATE VIEW payments_owners AS SELECT account_id, owner_id FROM payments_told WH
 -- event time would hold a late payment back until a newer one moves the watermark, and forgets the versions before it.
 CREATE VIEW payments_attributed AS
 SELECT /*+ STATE_TTL('p' = '@TWICE@s', 'o' = '36500d') */
-  p.event_id, o.owner_id AS customer_id, p.amount, p.items, p.occurred_at, p.watermark_time, p.place,
+  p.event_id, o.owner_id AS customer_id, p.amount_cents, p.quantity, p.occurred_at, p.watermark_time, p.place,
   p.msg_key, p.msg, p.src_partition, p.src_offset, p.src_time, PROCTIME() AS arrived
 FROM payments_of_accounts AS p JOIN payments_owners AS o ON p.account_id = o.account_id;
 
@@ -121,18 +82,18 @@ SELECT *, occurred_at < TIMESTAMPADD(DAY, -1100, watermark_time) AS is_late
 FROM (
   SELECT *, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY arrived) AS n
   FROM (
-    SELECT event_id, customer_id, amount, items, occurred_at, watermark_time,
+    SELECT event_id, customer_id, amount_cents, quantity, occurred_at, watermark_time,
       msg_key, msg, src_partition, src_offset, src_time, arrived
     FROM payments_timed WHERE customer_id IS NOT NULL
     UNION ALL
-    SELECT event_id, customer_id, amount, items, occurred_at, watermark_time,
+    SELECT event_id, customer_id, amount_cents, quantity, occurred_at, watermark_time,
       msg_key, msg, src_partition, src_offset, src_time, arrived
     FROM payments_attributed
   )
 ) WHERE n = 1;
 
 CREATE VIEW payments_by_period AS
-SELECT customer_id, CAST(amount AS BIGINT) AS amount_cents, CAST(items AS BIGINT) AS quantity,
+SELECT customer_id, amount_cents, quantity,
   occurred_at, src_time, arrived, granularity,
   DATE_FORMAT(period_end - INTERVAL '1' DAY, 'yyyy-MM-dd') || 'T23:59:59.999999Z' AS reference_date
 FROM payments_distinct
@@ -158,43 +119,29 @@ WHERE a.place IS NULL;
 
 CREATE VIEW payments_refused AS
 SELECT CAST('@PREFIX@payment.events' AS STRING) AS topic, msg_key, msg, src_partition, src_offset, src_time,
-  CAST('malformed-source' AS STRING) AS error, CAST(fault AS STRING) AS reason
-FROM payments_checked WHERE fault IS NOT NULL
+  CAST('malformed-source' AS STRING) AS error, refused_at AS path, refusal AS reason
+FROM payments_checked WHERE refusal IS NOT NULL
 UNION ALL
-SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'late-source',
+SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'late-source', 'occurred_at',
   'occurred_at is more than 1100 days older than the newest payment of its partition'
 FROM payments_distinct WHERE is_late
 UNION ALL
-SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'unattributed-source',
+SELECT '@PREFIX@payment.events', msg_key, msg, src_partition, src_offset, src_time, 'unattributed-source', 'account_id',
   'account_id is of no account whose owner account.events told in time'
 FROM payments_unattributed
 UNION ALL
-SELECT '@PREFIX@account.events', msg_key, msg, src_partition, src_offset, src_time, 'owner-changed-source',
+SELECT '@PREFIX@account.events', msg_key, msg, src_partition, src_offset, src_time, 'owner-changed-source', 'owner.customerId',
   'owner.customerId is not the first owner of the account, to whom its payments go on'
 FROM payments_told WHERE owner_id <> first_owner_id;
 
--- Headers as the worker's own dead letters have them: what is absent (a key, a value) has no header, or says so.
-CREATE VIEW payments_dead AS
-SELECT *, CASE WHEN msg_key IS NULL THEN provenance ELSE MAP_UNION(provenance, MAP[CAST('dlq.key' AS STRING), msg_key]) END AS with_key
-FROM (
-  SELECT *, MAP[
-    CAST('dlq.topic' AS STRING), ENCODE(topic, 'UTF-8'),
-    'dlq.partition', ENCODE(CAST(src_partition AS STRING), 'UTF-8'),
-    'dlq.offset', ENCODE(CAST(src_offset AS STRING), 'UTF-8'),
-    'dlq.timestamp', ENCODE(CAST(1000 * UNIX_TIMESTAMP(DATE_FORMAT(src_time, 'yyyy-MM-dd HH:mm:ss'))
-      + CAST(DATE_FORMAT(src_time, 'SSS') AS BIGINT) AS STRING), 'UTF-8'),
-    'dlq.error', ENCODE(error, 'UTF-8'),
-    'dlq.reason', ENCODE(reason, 'UTF-8')] AS provenance
-  FROM payments_refused
-);
-
 EXECUTE STATEMENT SET BEGIN
 
-INSERT INTO `flink.agg.user-profile.entities.temporal-properties`
+INSERT INTO `flink.agg.user-profile`
   /*+ OPTIONS('sink.transactional-id-prefix' = '@PREFIX@flink-payments-temporal') */
 SELECT
+  '@PREFIX@temporal-data',
   'user:' || customer_id,
-  JSON_OBJECT(
+  ENCODE(JSON_OBJECT(
     KEY 'entity_reference' VALUE customer_id,
     KEY 'entity_type' VALUE 'user',
     KEY 'property_type' VALUE 'payments',
@@ -204,27 +151,23 @@ SELECT
       KEY 'transaction_count' VALUE COUNT(*) OVER w),
     KEY 'property_reference_date' VALUE reference_date,
     KEY 'property_granularity' VALUE granularity,
-    -- revision 1
-    KEY 'property_version' VALUE 1 * 1000000000000 + COUNT(*) OVER w),
+    -- revision 2
+    KEY 'property_version' VALUE 2 * 1000000000000 + COUNT(*) OVER w), 'UTF-8'),
+  CAST(NULL AS MAP<STRING, BYTES>),
   MAX(LEAST(CAST(occurred_at AS TIMESTAMP_LTZ(3)), src_time)) OVER w
 FROM payments_by_period
 WINDOW w AS (PARTITION BY customer_id, granularity, reference_date ORDER BY arrived);
 
-INSERT INTO dead_letters
-  /*+ OPTIONS('topic' = '@PREFIX@payment.events.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-payments-dlq') */
+-- The events job may refuse the same record of an account: a key of its own, or one letter would replace the other.
+INSERT INTO `flink.agg.user-profile`
+  /*+ OPTIONS('sink.transactional-id-prefix' = '@PREFIX@flink-payments-dlq') */
 SELECT
-  topic || '/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING),
+  topic || '.dlq',
+  topic || '/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING)
+    || CASE WHEN error = 'owner-changed-source' THEN '/owner' ELSE '' END,
   COALESCE(msg, CAST(X'' AS BYTES)),
-  CASE WHEN msg IS NULL THEN MAP_UNION(with_key, MAP[CAST('dlq.tombstone' AS STRING), ENCODE('true', 'UTF-8')]) ELSE with_key END,
+  letter_headers(topic, src_partition, src_offset, src_time, msg_key, msg IS NULL, error, path, reason),
   src_time
-FROM payments_dead WHERE topic = '@PREFIX@payment.events';
-
--- The accounts job may refuse the same record: a key of its own, or one letter would replace the other.
-INSERT INTO dead_letters
-  /*+ OPTIONS('topic' = '@PREFIX@account.events.dlq', 'sink.transactional-id-prefix' = '@PREFIX@flink-payments-owners') */
-SELECT
-  topic || '/' || CAST(src_partition AS STRING) || '/' || CAST(src_offset AS STRING) || '/owner',
-  msg, with_key, src_time
-FROM payments_dead WHERE topic = '@PREFIX@account.events';
+FROM payments_refused;
 
 END;

@@ -19,13 +19,13 @@ from infra.flink.jobs import (
     Job,
     await_running,
     call,
-    cause,
     check_output,
     client_and_jobs,
     jobs_lock,
     running_ids,
     script,
     stop_and_wait,
+    stop_with_savepoint,
     submit,
 )
 from infra.settings import InfraSettings
@@ -73,7 +73,7 @@ def _plan(client: FlinkClient, shared: str, jobs: list[Job]) -> None:
 
 def _upgrade(settings: InfraSettings, client: FlinkClient, shared: str, job: Job, old: str) -> None:
     (job_id,) = running_ids(settings)[job.name]
-    savepoint = _stop_with_savepoint(settings, job_id, f"{old}/savepoints")
+    savepoint = stop_with_savepoint(settings, job_id, f"{old}/savepoints")
     # Where the new job keeps its checkpoints: it is found there should the cluster stop before the first of them.
     client.remove(job.checkpoints)
     own = f"{job.checkpoints}/savepoints/{PurePosixPath(savepoint).name}"
@@ -96,26 +96,6 @@ def _start(settings: InfraSettings, client: FlinkClient, shared: str, job: Job, 
     client.write(f"{job.checkpoints}/{SUBMITTED}", f"{shared}\n{job.sql}")
     check_output(client.run_sql(script(shared, [(job, state)])))
     await_running(settings, [job.name], restarts_allowed=False)
-
-
-def _stop_with_savepoint(settings: InfraSettings, job_id: str, directory: str) -> str:
-    """Stop the job and return its savepoint. What it has written until then is committed."""
-    request = {"targetDirectory": f"file://{directory}", "drain": False}
-    trigger = call(settings, "POST", f"/jobs/{job_id}/stop", request)["request-id"]
-    deadline = time.monotonic() + settings.start_timeout_s
-    while True:
-        answer = call(settings, "GET", f"/jobs/{job_id}/savepoints/{trigger}")
-        operation = answer.get("operation") or {}
-        if location := operation.get("location"):
-            break
-        if failure := operation.get("failure-cause"):
-            reason = str(failure.get("stack-trace", failure)).splitlines()[0]
-            raise InfraError(f"Flink took no savepoint of {job_id}, which goes on as it was: {reason}")
-        if time.monotonic() > deadline:
-            raise InfraError(f"Flink took no savepoint of {job_id} in time: {cause(settings, job_id)}")
-        time.sleep(_POLL_S)
-    stop_and_wait(settings, [job_id], cancel=False)
-    return str(location).removeprefix("file:")
 
 
 def _directory_of(settings: InfraSettings, job_id: str) -> str:

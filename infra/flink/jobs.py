@@ -19,6 +19,7 @@ from typing import Any, Final
 from infra.errors import InfraError
 from infra.flink.checkpoints import outlived, resume_point, transaction_timeout_s
 from infra.flink.client import ContainerClient, FlinkClient, NativeClient
+from infra.install.functions import JAR, functions_jar
 from infra.locking import file_lock
 from infra.rest import request
 from infra.settings import InfraSettings
@@ -26,11 +27,15 @@ from infra.settings import InfraSettings
 logger = logging.getLogger(__name__)
 
 SQL_DIR: Final = Path(__file__).parents[2] / "flink"
-JOBS: Final = ("payments", "accounts", "crm", "cdp", "metrics")
+JOBS: Final = ("payments", "events")
+# Jobs of earlier releases: what runs of them is stopped, since the jobs above read their topics.
+RETIRED: Final = ("accounts", "crm", "cdp", "metrics")
 SLOTS_NEEDED: Final = len(JOBS)  # at parallelism 1; the cluster offers `flink_task_slots`
 
 SUBMITTED: Final = "submitted.sql"  # beside the checkpoints of a job: what it was submitted with
 
+_PAYMENTS: Final = "payment.events"
+_NORMALISED: Final = ("entities-edges", "entity-properties", "temporal-data")
 _OVER: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]*\Z")
 _PLACEHOLDER: Final = re.compile(r"@[A-Z]+@")
@@ -52,14 +57,27 @@ def job_name(topic_prefix: str, job: str) -> str:
     return f"{topic_prefix}user-profile.{job}"
 
 
-def render(text: str, *, brokers: str, topic_prefix: str, account_wait_s: int = 3600) -> str:
+def render(
+    text: str,
+    *,
+    brokers: str,
+    topic_prefix: str,
+    account_wait_s: int = 3600,
+    functions: str = JAR,
+    phone_region: str = "",
+) -> str:
     """Fill in the placeholders. Raises InfraError for one that is unknown, or a prefix that is no topic's."""
     if not _PREFIX.match(topic_prefix):
         raise InfraError(
             f"The topic prefix {topic_prefix!r} is not allowed: letters, digits, '.', '_' and '-' only."
         )
+    events, written = _topics(topic_prefix)
     values = {
         "@BROKERS@": brokers,
+        "@FUNCTIONS@": functions,
+        "@EVENTS@": ";".join(events),
+        "@WRITTEN@": ";".join(written),
+        "@REGION@": phone_region,
         "@PREFIX@": topic_prefix,
         "@WAIT@": str(account_wait_s),
         "@TWICE@": str(2 * account_wait_s),
@@ -74,6 +92,20 @@ def render(text: str, *, brokers: str, topic_prefix: str, account_wait_s: int = 
     return filled
 
 
+def source_topics() -> list[str]:
+    """The topics that have a contract, without a prefix."""
+    return sorted(path.parent.name for path in (SQL_DIR / "contracts").glob("*/schema.json"))
+
+
+def _topics(prefix: str) -> tuple[list[str], list[str]]:
+    """What the events job reads: all sources but payments. What both jobs write."""
+    sources = source_topics()
+    written = [*_NORMALISED, *(f"{source}.dlq" for source in sources)]
+    return [f"{prefix}{each}" for each in sources if each != _PAYMENTS], [
+        f"{prefix}{each}" for each in written
+    ]
+
+
 def _day_to_second(seconds: int) -> str:
     minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
@@ -81,19 +113,34 @@ def _day_to_second(seconds: int) -> str:
 
 
 def rendered_jobs(
-    *, brokers: str, topic_prefix: str, checkpoints: str, account_wait_s: int = 3600
+    *,
+    brokers: str,
+    topic_prefix: str,
+    checkpoints: str,
+    account_wait_s: int = 3600,
+    functions: str = JAR,
+    phone_region: str = "",
 ) -> tuple[str, list[Job]]:
-    """The statements that all jobs share, and the jobs."""
-    shared = render((SQL_DIR / "tables.sql").read_text(), brokers=brokers, topic_prefix=topic_prefix)
-    jobs = []
-    for job in JOBS:
-        sql = render(
-            (SQL_DIR / "jobs" / f"{job}.sql").read_text(),
+    """The statements that all jobs share, and the jobs. `functions`: the jar, as the cluster names it."""
+
+    def fill(path: Path) -> str:
+        return render(
+            path.read_text(),
             brokers=brokers,
             topic_prefix=topic_prefix,
             account_wait_s=account_wait_s,
+            functions=functions,
+            phone_region=phone_region,
         )
-        fingerprint = hashlib.sha256(f"{shared}\0{sql}".encode()).hexdigest()[:12]
+
+    shared = fill(SQL_DIR / "tables.sql")
+    # The directory of the jar has its hash; where the cache lies makes no other job.
+    jar = Path(functions)
+    same = shared.replace(functions, f"{jar.parent.name}/{jar.name}")
+    jobs = []
+    for job in JOBS:
+        sql = fill(SQL_DIR / "jobs" / f"{job}.sql")
+        fingerprint = hashlib.sha256(f"{same}\0{sql}".encode()).hexdigest()[:12]
         name = job_name(topic_prefix, job)
         jobs.append(Job(name=name, sql=sql, checkpoints=f"{checkpoints}/{name}/{fingerprint}"))
     return shared, jobs
@@ -124,6 +171,8 @@ def client_and_jobs(
         topic_prefix=topic_prefix,
         checkpoints=client.checkpoints,
         account_wait_s=settings.flink_account_wait_s,
+        functions=client.jar(functions_jar(settings, SQL_DIR)),
+        phone_region=settings.flink_phone_region,
     )
     return client, shared, jobs
 
@@ -137,6 +186,7 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
     # Two submitters at once would both find that a job is missing.
     with jobs_lock(settings):
         running = running_ids(settings)
+        _retire(settings, client, topic_prefix, running)
         missing = [job for job in jobs if job.name not in running]
         if missing:
             started = time.monotonic()
@@ -150,6 +200,18 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bo
             logger.info("Submitted %d jobs in %.0f s", len(missing), time.monotonic() - started)
     await_running(settings, [job.name for job in jobs])
     return [job.name for job in missing]
+
+
+def _retire(
+    settings: InfraSettings, client: FlinkClient, topic_prefix: str, running: dict[str, list[str]]
+) -> None:
+    """Stop jobs of earlier releases. With a savepoint, which commits what they have written: a transaction that nobody
+    commits would hold up the readers of its topics.
+    """
+    for name in (job_name(topic_prefix, job) for job in RETIRED):
+        for job_id in running.get(name, []):
+            stop_with_savepoint(settings, job_id, f"{client.checkpoints}/{name}/retired")
+            logger.info("Stopped %s, whose topics another job reads now", name)
 
 
 def _resume_point(client: FlinkClient, shared: str, job: Job) -> str | None:
@@ -173,7 +235,7 @@ def jobs_lock(settings: InfraSettings) -> AbstractContextManager[None]:
 def cancel(settings: InfraSettings, *, topic_prefix: str, in_containers: bool = False) -> list[str]:
     """Cancel the jobs of a prefix, wait for their end, and remove their checkpoints; return their names."""
     client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
-    names = [job_name(topic_prefix, job) for job in JOBS]
+    names = [job_name(topic_prefix, job) for job in (*JOBS, *RETIRED)]
     running = {name: ids for name, ids in running_ids(settings).items() if name in names}
     stop_and_wait(settings, [job_id for ids in running.values() for job_id in ids])
     for name in names:
@@ -190,6 +252,26 @@ def stop_and_wait(settings: InfraSettings, job_ids: list[str], *, cancel: bool =
         if time.monotonic() > deadline:
             raise InfraError("Flink did not end the jobs: see `python -m infra logs flink`.")
         time.sleep(_POLL_S)
+
+
+def stop_with_savepoint(settings: InfraSettings, job_id: str, directory: str) -> str:
+    """Stop the job and return its savepoint. What it has written until then is committed."""
+    request = {"targetDirectory": f"file://{directory}", "drain": False}
+    trigger = call(settings, "POST", f"/jobs/{job_id}/stop", request)["request-id"]
+    deadline = time.monotonic() + settings.start_timeout_s
+    while True:
+        answer = call(settings, "GET", f"/jobs/{job_id}/savepoints/{trigger}")
+        operation = answer.get("operation") or {}
+        if location := operation.get("location"):
+            break
+        if failure := operation.get("failure-cause"):
+            reason = str(failure.get("stack-trace", failure)).splitlines()[0]
+            raise InfraError(f"Flink took no savepoint of {job_id}, which goes on as it was: {reason}")
+        if time.monotonic() > deadline:
+            raise InfraError(f"Flink took no savepoint of {job_id} in time: {cause(settings, job_id)}")
+        time.sleep(_POLL_S)
+    stop_and_wait(settings, [job_id], cancel=False)
+    return str(location).removeprefix("file:")
 
 
 def running_ids(settings: InfraSettings) -> dict[str, list[str]]:

@@ -35,7 +35,7 @@ def installed(settings: InfraSettings, name: str, fingerprint: str, build: Calla
         if target.is_dir():
             return target
         started = time.monotonic()
-        logger.info("Downloading %s …", name)
+        logger.info("Installing %s …", name)
         scratch = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=settings.cache_dir))
         try:
             scratch.chmod(0o755)
@@ -43,7 +43,7 @@ def installed(settings: InfraSettings, name: str, fingerprint: str, build: Calla
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        logger.info("Downloaded %s in %.0f s", name, time.monotonic() - started)
+        logger.info("Installed %s in %.0f s", name, time.monotonic() - started)
     return target
 
 
@@ -53,7 +53,7 @@ def maven_jars(settings: InfraSettings, profile: str) -> Path:
     target = settings.cache_dir / f"{profile}-jars-{fingerprint}"
     if target.is_dir():
         return target
-    ensure_programs(settings, {"java": "openjdk-17-jre-headless", "mvn": "maven"})
+    ensure_programs(settings, {"java": "openjdk-17-jdk-headless", "mvn": "maven"})
 
     def build(directory: Path) -> None:
         argv = ["mvn", "-B", "-ntp", "-q", "-f", str(POM), "-P", profile, _COPY, "-DincludeScope=runtime"]

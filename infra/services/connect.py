@@ -20,7 +20,7 @@ class ConnectService(Service):
     requires: ClassVar[tuple[str, ...]] = ("kafka",)
 
     def install(self) -> None:
-        ensure_programs(self.settings, {"java": "openjdk-17-jre-headless"})
+        ensure_programs(self.settings, {"java": "openjdk-17-jdk-headless"})
         maven_jars(self.settings, "connect")
         maven_jars(self.settings, "debezium")
 

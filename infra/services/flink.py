@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from infra.errors import InfraError, NotReadyError
 from infra.install.apt import ensure_programs
 from infra.install.artifacts import POM, installed, maven_jars, pip_target
+from infra.install.functions import JDK, functions_jar
 from infra.process import ServerProcess
 from infra.rest import request
 from infra.service import Service
@@ -23,8 +24,9 @@ class FlinkService(Service):
     name: ClassVar[str] = "flink"
 
     def install(self) -> None:
-        ensure_programs(self.settings, {"java": "openjdk-17-jre-headless"})
+        ensure_programs(self.settings, JDK)
         _ = self.home
+        functions_jar(self.settings)
 
     @property
     def home(self) -> Path:

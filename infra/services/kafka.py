@@ -22,7 +22,7 @@ class KafkaService(Service):
     name: ClassVar[str] = "kafka"
 
     def install(self) -> None:
-        ensure_programs(self.settings, {"java": "openjdk-17-jre-headless"})
+        ensure_programs(self.settings, {"java": "openjdk-17-jdk-headless"})
         maven_jars(self.settings, "kafka")
 
     @property

@@ -110,7 +110,7 @@ async def _domain_events(
 
 
 async def _settled(http: aiohttp.ClientSession, path: str) -> dict[str, Any]:
-    """The tree, once what the five jobs tell of it is there and has stopped changing."""
+    """The tree, once what the jobs write of it is there and has stopped changing."""
     seen: dict[str, Any] = {}
     async with asyncio.timeout(ARRIVAL_S):
         while True:

@@ -95,6 +95,7 @@ UNIT: Final = Stage(
                 paths=("tests/unit", "tests/model", "tests/simulation"),
                 without=_UNIT_OF_WEB_AND_STORES,
             ),
+            Part(name="functions", paths=("tests/functions",)),
         ),
     ),
 )

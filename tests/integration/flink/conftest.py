@@ -1,4 +1,4 @@
-"""The five jobs on a test's own topics: sends source records, reads what comes out."""
+"""The jobs on a test's own topics: sends source records, reads what comes out."""
 
 import asyncio
 import json
@@ -22,6 +22,7 @@ from infra.flink import jobs
 from infra.settings import InfraSettings
 
 ACCOUNT_WAIT_S = 8
+REVISION: Final = 2 * 10**12  # of the sums of payments
 QUIET_S = 5.0  # at least two checkpoints: one begins two seconds after the one before (tests/run/servers.py)
 Source = tuple[bytes | None, bytes | None, int]  # key, value, timestamp in milliseconds
 
@@ -128,7 +129,7 @@ RUNNING: Final[list[Pipeline]] = []  # a cluster that loses its job manager forg
 
 @pytest.fixture(scope="session")
 def pipeline(flink_stack: InfraSettings) -> Iterator[Pipeline]:
-    """The five jobs, running; submitted once for all tests of this directory, which keep to entities of their own."""
+    """The jobs, running; submitted once for all tests of this directory, which keep to entities of their own."""
     with started(flink_stack) as pipeline:
         yield pipeline
 
@@ -141,7 +142,7 @@ def started(
     source_partitions: int = 2,
     jobs_broker_port: int | None = None,
 ) -> Iterator[Pipeline]:
-    """The five jobs on topics of their own, running; cancelled and deleted at the end. Not from a coroutine."""
+    """The jobs on topics of their own, running; cancelled and deleted at the end. Not from a coroutine."""
     pipeline = Pipeline(
         stack,
         f"t-{uuid.uuid4().hex[:12]}.",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.integration.flink.conftest import ACCOUNT_WAIT_S, Output, Pipeline, Source
+from tests.integration.flink.conftest import ACCOUNT_WAIT_S, REVISION, Output, Pipeline, Source
 from tests.integration.flink.test_jobs import AT, payment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -28,7 +28,7 @@ def _account(account: str, owner: str) -> Source:
 
 def _months(output: Output, pipeline: Pipeline, reference: str) -> list[tuple[int, int]]:
     return [
-        (body["property_version"] - 10**12, body["property_value"]["amount_cents"])
+        (body["property_version"] - REVISION, body["property_value"]["amount_cents"])
         for body in output.bodies(pipeline.topics.temporal_data, reference)
         if body["property_granularity"] == "month"
     ]

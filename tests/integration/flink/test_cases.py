@@ -1,4 +1,4 @@
-"""Input file → expected output file, for each job: `cases/<job>.in.tsv` → `cases/<job>.out.tsv`.
+"""Input file → expected output file, for each source: `cases/<source>.in.tsv` → `cases/<source>.out.tsv`.
 
 Nothing in a file depends on which source topic is read first.
 
@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.flink.jobs import JOBS
 from tests.integration.flink.conftest import Output, Pipeline
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 CASES = Path(__file__).with_name("cases")
-# What these users, accounts and so on are called in the inputs of each job.
+# What these users, accounts and so on are called in the inputs of each source.
 MARKS = {
     "payments": "case-p",
     "accounts": "case-a",
@@ -36,8 +35,8 @@ ENTITIES = {
 }
 
 
-def _lines(output: Output, pipeline: Pipeline, job: str) -> list[str]:
-    """The normalised records about the job's entities and the dead letters of its records, sorted."""
+def _lines(output: Output, pipeline: Pipeline, source: str) -> list[str]:
+    """The normalised records about the source's entities and the dead letters of its records, sorted."""
     found = []
     for name, records in output.records.items():
         topic = name.removeprefix(pipeline.prefix)
@@ -45,28 +44,28 @@ def _lines(output: Output, pipeline: Pipeline, job: str) -> list[str]:
             headers = {key: value.decode() for key, value in record.headers}
             stamp = str(record.timestamp)
             key = headers.get("dlq.key", (record.key or b"").decode())
-            if topic.endswith(".dlq") and (key == MARKS[job] or key.startswith(f"{MARKS[job]}-")):
+            if topic.endswith(".dlq") and (key == MARKS[source] or key.startswith(f"{MARKS[source]}-")):
                 key = f"{key} ({headers['dlq.error']}: {headers['dlq.reason']})"
                 stamp = "broker"
-            elif ENTITIES[job] not in key or (job == "payments" and topic != "temporal-data"):
+            elif ENTITIES[source] not in key or (source == "payments" and topic != "temporal-data"):
                 continue
             found.append(f"{topic}\t{key}\t{stamp}\t{(record.value or b'').decode()}")
     return sorted(found)
 
 
-@pytest.mark.parametrize("job", JOBS)
-async def test_a_job_makes_of_its_input_what_the_file_says(pipeline: Pipeline, job: str) -> None:
-    lines = [line.split("\t") for line in (CASES / f"{job}.in.tsv").read_text().splitlines()]
-    for source in dict.fromkeys(topic for topic, *_ in lines):
+@pytest.mark.parametrize("source", MARKS)
+async def test_a_source_makes_of_its_input_what_the_file_says(pipeline: Pipeline, source: str) -> None:
+    lines = [line.split("\t") for line in (CASES / f"{source}.in.tsv").read_text().splitlines()]
+    for name in dict.fromkeys(topic for topic, *_ in lines):
         records = [
-            (key.encode(), value.encode(), int(at)) for topic, key, at, value in lines if topic == source
+            (key.encode(), value.encode(), int(at)) for topic, key, at, value in lines if topic == name
         ]
-        await pipeline.send(f"{pipeline.prefix}{source}", records)
-    expected = CASES / f"{job}.out.tsv"
+        await pipeline.send(f"{pipeline.prefix}{name}", records)
+    expected = CASES / f"{source}.out.tsv"
     if os.environ.get("FLINK_CASES") == "write":
         output = await pipeline.settled()
-        expected.write_text("".join(f"{line}\n" for line in _lines(output, pipeline, job)))
+        expected.write_text("".join(f"{line}\n" for line in _lines(output, pipeline, source)))
     wanted = expected.read_text().splitlines()
     assert wanted
-    output = await pipeline.read(until=lambda o: len(_lines(o, pipeline, job)) >= len(wanted))
-    assert _lines(output, pipeline, job) == wanted
+    output = await pipeline.read(until=lambda o: len(_lines(o, pipeline, source)) >= len(wanted))
+    assert _lines(output, pipeline, source) == wanted

@@ -9,7 +9,7 @@ import pytest
 from infra.errors import InfraError
 from infra.flink import deploy, jobs
 from infra.settings import InfraSettings
-from tests.integration.flink.conftest import Pipeline, started
+from tests.integration.flink.conftest import REVISION, Pipeline, started
 from tests.integration.flink.test_jobs import payment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -29,7 +29,7 @@ async def _sums(pipeline: Pipeline, count: int) -> list[tuple[str, int, int]]:
     topic = pipeline.topics.temporal_data
     output = await pipeline.read(until=lambda o: len(o.bodies(topic, "u-deploy")) >= 3 * count)
     return [
-        (body["property_type"], body["property_version"] - 10**12, body["property_value"]["amount_cents"])
+        (body["property_type"], body["property_version"] - REVISION, body["property_value"]["amount_cents"])
         for body in output.bodies(topic, "u-deploy")
         if body["property_granularity"] == "month"
     ]
@@ -74,9 +74,9 @@ async def test_an_upgrade_that_does_not_fit_leaves_what_runs_unless_it_starts_an
     _change(
         sql,
         {
-            "FROM payments_checked WHERE fault IS NULL;": "FROM payments_shape;",
+            "FROM payments_checked WHERE refusal IS NULL;": "FROM payments_shape;",
             "CREATE VIEW payments_timed AS": "CREATE VIEW payments_shape AS SELECT * FROM (SELECT *, COUNT(*) OVER ("
-            "PARTITION BY src_partition ORDER BY arrived) AS many FROM payments_checked WHERE fault IS NULL) "
+            "PARTITION BY src_partition ORDER BY arrived) AS many FROM payments_checked WHERE refusal IS NULL) "
             "WHERE many > 0;\n\nCREATE VIEW payments_timed AS",
         },
     )

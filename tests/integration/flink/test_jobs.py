@@ -16,7 +16,7 @@ from app.core.models import Batch
 from infra.flink import jobs
 from load.generate import generated, source_events
 from load.generate.purchases import Totals, by_day, by_month, by_year
-from tests.integration.flink.conftest import Output, Pipeline, Source
+from tests.integration.flink.conftest import REVISION, Output, Pipeline, Source
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -243,9 +243,9 @@ async def test_a_late_payment_corrects_its_period_and_a_repeated_one_counts_once
     ]
     january, february = "1997-01-31T23:59:59.999999Z", "1997-02-28T23:59:59.999999Z"
     assert months == [
-        (january, 10**12 + 1, {"amount_cents": 100, "quantity": 1, "transaction_count": 1}),
-        (february, 10**12 + 1, {"amount_cents": 250, "quantity": 1, "transaction_count": 1}),
-        (january, 10**12 + 2, {"amount_cents": 50, "quantity": 2, "transaction_count": 2}),
+        (january, REVISION + 1, {"amount_cents": 100, "quantity": 1, "transaction_count": 1}),
+        (february, REVISION + 1, {"amount_cents": 250, "quantity": 1, "transaction_count": 1}),
+        (january, REVISION + 2, {"amount_cents": 50, "quantity": 2, "transaction_count": 2}),
     ]
     kinds = Counter(b["property_granularity"] for b in output.bodies(pipeline.topics.temporal_data, "u-pay"))
     assert kinds == {"day": 3, "month": 3, "year": 3}
@@ -265,21 +265,24 @@ async def test_what_cannot_be_read_keeps_its_bytes_and_stops_nothing(pipeline: P
         "occurred_at": "1997-01-01T00:00:00Z",
     }
     cases: list[tuple[bytes | None, str]] = [
-        (b"\xff\xfe\x00", "the value is not UTF-8"),
-        (b'{"broken": ', "the value is not a JSON object"),
+        (b"\xff\xfe\x00", "the value is not UTF-8, from byte 0 on"),
+        (b'{"broken": ', "the value is not JSON, from character 11 on"),
         (b"[]", "the value is not a JSON object"),
-        (None, "the value is not UTF-8"),
-        (json.dumps(good | {"event_id": ""}).encode(), "event_id is missing"),
-        (json.dumps(good | {"customer_id": None}).encode(), "customer_id and account_id are missing"),
+        (None, "the record has no value (a tombstone)"),
+        (
+            json.dumps(good | {"event_id": ""}).encode(),
+            "event_id: expected a text or an integer that tells this event from all others",
+        ),
+        (json.dumps(good | {"customer_id": None}).encode(), "expected customer_id or account_id"),
         (
             json.dumps(good | {"amount_cents": 12.5}).encode(),
-            "amount_cents is not an integer of up to 15 digits",
+            "amount_cents: expected an integer of up to 15 digits",
         ),
-        (json.dumps(good | {"quantity": "x"}).encode(), "quantity is not an integer of up to 9 digits"),
+        (json.dumps(good | {"quantity": "x"}).encode(), "quantity: expected an integer of up to 9 digits"),
         *(
             (
                 json.dumps(good | {"occurred_at": date}).encode(),
-                "occurred_at is not RFC 3339 such as 2025-01-15T10:30:00Z",
+                "occurred_at: expected RFC 3339 such as 2025-01-15T10:30:00Z",
             )
             for date in (
                 "1997-02-30T00:00:00Z",
@@ -290,14 +293,20 @@ async def test_what_cannot_be_read_keeps_its_bytes_and_stops_nothing(pipeline: P
                 "1997-01-01T00:00:00+00:60",
                 "1997-01-01T00:00:00-03:99",
                 "1997-01-01",
-                5,
             )
         ),
+        (
+            json.dumps(good | {"occurred_at": 5}).encode(),
+            "occurred_at: expected RFC 3339 such as 2025-01-15T10:30:00Z, got a number",
+        ),
         *(
-            (json.dumps(good | {"occurred_at": date}).encode(), "occurred_at is before 1970")
+            (json.dumps(good | {"occurred_at": date}).encode(), "occurred_at: before 1970")
             for date in ("1969-12-31T23:59:59Z", "1970-01-01T00:59:59.999999999+01:00")
         ),
-        (json.dumps(good | {"occurred_at": future}).encode(), "occurred_at is in the future"),
+        (
+            json.dumps(good | {"occurred_at": future}).encode(),
+            "occurred_at: in the future: over 30 minutes after the record arrived",
+        ),
     ]
     source = pipeline.topics.sources[0]
     await pipeline.send(source, [(b"bad-%d" % n, value, AT + n) for n, (value, _) in enumerate(cases)])

@@ -11,7 +11,7 @@ from infra import stack
 from infra.flink import jobs
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
-from tests.integration.flink.conftest import RUNNING, Output, Pipeline, started
+from tests.integration.flink.conftest import REVISION, RUNNING, Output, Pipeline, started
 from tests.integration.flink.kafka_proxy import kafka_proxy
 from tests.integration.flink.test_jobs import payment
 
@@ -59,7 +59,7 @@ def _send(pipeline: Pipeline, number: int) -> None:
 def _sums(output: Output, pipeline: Pipeline) -> set[tuple[int, int]]:
     """(version, cents) of the one month."""
     return {
-        (body["property_version"] - 10**12, body["property_value"]["amount_cents"])
+        (body["property_version"] - REVISION, body["property_value"]["amount_cents"])
         for body in output.bodies(pipeline.topics.temporal_data, REFERENCE)
         if body["property_granularity"] == "month"
     }

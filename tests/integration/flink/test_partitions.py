@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import InfraSettings
-from tests.integration.flink.conftest import Output, Pipeline, Source, started
+from tests.integration.flink.conftest import REVISION, Output, Pipeline, Source, started
 from tests.integration.flink.test_jobs import AT, payment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -57,7 +57,7 @@ def _found(output: Output, pipeline: Pipeline) -> dict[tuple[str, str], tuple[in
         body = json.loads(record.value or b"")
         if body["property_granularity"] == "month":
             key = body["entity_reference"], body["property_reference_date"][:7]
-            version = body["property_version"] - 10**12
+            version = body["property_version"] - REVISION
             found[key] = max(found.get(key, (0, 0)), (version, body["property_value"]["amount_cents"]))
     return found
 

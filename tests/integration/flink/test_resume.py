@@ -7,7 +7,7 @@ import pytest
 
 from infra.flink import jobs
 from infra.rest import request
-from tests.integration.flink.conftest import Pipeline, Source
+from tests.integration.flink.conftest import REVISION, Pipeline, Source
 from tests.integration.flink.test_jobs import payment
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
@@ -34,7 +34,7 @@ async def test_a_job_goes_on_from_its_last_checkpoint(pipeline: Pipeline) -> Non
     await pipeline.send(source, [_told(1), _told(4)])
     output = await pipeline.read(until=lambda o: len(o.bodies(target, REFERENCE)) >= 12)
     months = [
-        (body["property_version"] - 10**12, body["property_value"]["amount_cents"])
+        (body["property_version"] - REVISION, body["property_value"]["amount_cents"])
         for body in output.bodies(target, REFERENCE)
         if body["property_granularity"] == "month"
     ]

@@ -22,6 +22,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.jobs: dict[str, str] = {}  # id: directory of its checkpoints
+        self.names: dict[str, str] = {}  # of those that are not payments, by id
         self.files: dict[str, str] = {}
         self.checkpoints_kept: list[Checkpoint] = []
         self.copied: list[tuple[str, str]] = []
@@ -43,6 +44,9 @@ class Cluster:
         self.jobs[f"id-{len(self.steps)}"] = directory
         return ""
 
+    def jar(self, path: Path) -> str:
+        return str(path)
+
     def write(self, path: str, text: str) -> None:
         self.files[path] = text
 
@@ -62,8 +66,8 @@ class Cluster:
     def call(self, _: InfraSettings, method: str, path: str, payload: Any = None) -> Any:
         parts = path.strip("/").split("/")
         if path == "/jobs/overview":
-            name = jobs.job_name("", "payments")
-            return {"jobs": [{"name": name, "jid": each, "state": "RUNNING"} for each in self.jobs]}
+            names = {each: jobs.job_name("", self.names.get(each, "payments")) for each in self.jobs}
+            return {"jobs": [{"name": names[each], "jid": each, "state": "RUNNING"} for each in self.jobs]}
         if parts[-1] == "checkpoints":
             return {"latest": {"completed": {"external_path": f"file:{self.jobs[parts[1]]}/x/chk-1"}}}
         if parts[-1] == "stop":
@@ -87,6 +91,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     fake.files["/c/old/submitted.sql"] = OLD_SQL
     monkeypatch.setattr(jobs, "JOBS", ("payments",))
     monkeypatch.setattr(jobs, "NativeClient", lambda _: fake)
+    monkeypatch.setattr(jobs, "functions_jar", lambda *_: Path(jobs.JAR))
     for module in (jobs, deploy):
         monkeypatch.setattr(module, "call", fake.call)
     return fake
@@ -98,7 +103,7 @@ def settings(tmp_path: Path) -> InfraSettings:
 
 
 def _new() -> str:
-    _, (job,) = jobs.rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    _, (job,) = jobs.rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c", phone_region="BR")
     return job.checkpoints
 
 
@@ -123,7 +128,7 @@ def test_sql_that_cannot_be_planned_touches_nothing(cluster: Cluster, settings: 
 
 def test_state_that_does_not_fit_lets_the_old_sql_go_on(cluster: Cluster, settings: InfraSettings) -> None:
     """From the savepoint, not from the checkpoint before it, and without traces of the new."""
-    cluster.bad_state = "payments_parsed"
+    cluster.bad_state = "payments_checked"
     with pytest.raises(InfraError, match=r"was not upgraded.*--anew.*Cannot map state"):
         deploy.deploy(settings)
     assert cluster.steps[-1] == "start old from /c/old/savepoints/savepoint-1"
@@ -134,6 +139,17 @@ def test_state_that_does_not_fit_lets_the_old_sql_go_on(cluster: Cluster, settin
 def test_anew_forgets_the_state(cluster: Cluster, settings: InfraSettings) -> None:
     deploy.deploy(settings, anew=True)
     assert cluster.steps == ["plan", "cancel", "start new from nothing"]
+
+
+def test_jobs_of_earlier_releases_are_stopped_with_a_savepoint(
+    cluster: Cluster, settings: InfraSettings
+) -> None:
+    """Another job reads their topics now. A savepoint commits what they have written: no transaction stays open."""
+    cluster.jobs = {"id-0": _new(), "id-old": "/c/crm/1"}
+    cluster.names = {"id-old": "crm"}
+    assert jobs.submit(settings) == []
+    assert cluster.steps == ["savepoint"]
+    assert list(cluster.jobs) == ["id-0"]
 
 
 @pytest.mark.parametrize(("away_days", "resumed"), [(0.4, "chk-9"), (0.6, "chk-7")])

@@ -1,0 +1,66 @@
+"""The jar of the functions that Flink's SQL calls (`flink/functions`), with `flink/contracts` in it.
+
+Maven builds it into the download cache, under the hash of all that it is made of: a changed contract is another jar.
+tests are compiled with it, so that they need neither Maven nor a network later.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from infra.errors import InfraError
+from infra.install.apt import ensure_programs
+from infra.install.artifacts import installed
+from infra.locking import file_lock
+from infra.service import run
+from infra.settings import InfraSettings
+
+SQL_DIR: Final = Path(__file__).parents[2] / "flink"
+JAR: Final = "source-functions.jar"
+TEST_CLASSES: Final = "test-classes"
+TEST_JARS: Final = "test-jars"
+_COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+# A JRE has no compiler: mvn alone would be found with it.
+JDK: Final = {"javac": "openjdk-17-jdk-headless", "mvn": "maven"}
+
+
+def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
+    """The jar, built if it is not there yet. `sources`: the directory of `functions` and `contracts`.
+
+    Raises InfraError with what the compiler says.
+    """
+    name = f"source-functions-{fingerprint(sources)}"
+    if (settings.cache_dir / name / JAR).exists():
+        return settings.cache_dir / name / JAR
+    ensure_programs(settings, JDK)
+
+    def build(directory: Path) -> None:
+        with tempfile.TemporaryDirectory(prefix="user-profile-functions-") as scratch:
+            for part in ("functions", "contracts"):
+                shutil.copytree(sources / part, Path(scratch, part), ignore=shutil.ignore_patterns("target"))
+            pom, built = Path(scratch, "functions", "pom.xml"), Path(scratch, "functions", "target")
+            argv = ["mvn", "-B", "-ntp", "-q", "-f", str(pom), "-DskipTests", "package", _COPY]
+            argv += ["-DincludeScope=test", f"-DoutputDirectory={directory / TEST_JARS}"]
+            # Maven's local repository is not safe for two writers.
+            with file_lock(settings.cache_dir / "maven.lock"):
+                run(argv, purpose="Building the functions of Flink's SQL")
+            jars = [jar for jar in built.glob("source-functions-*.jar") if "original" not in jar.name]
+            if len(jars) != 1:
+                raise InfraError(f"Maven built {len(jars)} jars of flink/functions: expected one.")
+            shutil.copy2(jars[0], directory / JAR)
+            shutil.copytree(built / "test-classes", directory / TEST_CLASSES)
+
+    return installed(settings, "source-functions", fingerprint(sources), build) / JAR
+
+
+def fingerprint(sources: Path = SQL_DIR) -> str:
+    """A hash of all that the jar is made of."""
+    found = hashlib.sha256()
+    for part in ("functions", "contracts"):
+        for path in sorted((sources / part).rglob("*")):
+            relative = path.relative_to(sources)
+            if path.is_file() and "target" not in relative.parts and "examples" not in relative.parts:
+                found.update(f"{relative}\0".encode() + path.read_bytes() + b"\0")
+    return found.hexdigest()[:12]
