@@ -11,7 +11,18 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from app.commands import audit, connector, dead_letters, doctor, erasures, events, keys, placeholders, points
+from app.commands import (
+    audit,
+    connector,
+    dead_letters,
+    doctor,
+    erasures,
+    events,
+    keys,
+    placeholders,
+    points,
+    sources,
+)
 from app.config.settings import Settings, problems_of
 from app.core.errors import ProfileError
 from app.kafka.client import KafkaError
@@ -48,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
     commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
 
-    for command in (connector, events, dead_letters, audit, placeholders, points, keys, erasures, doctor):
+    named = (connector, events, dead_letters, audit, placeholders, points, keys, erasures, doctor, sources)
+    for command in named:
         command.add_to(commands)
     return parser
 

@@ -39,11 +39,15 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
     listing = actions.add_parser("list", help="tell which there are: id, time, error, reason")
     _add_filters(listing)
-    listing.add_argument("--summary", action="store_true", help="only counts by topic and error")
+    listing.add_argument(
+        "--summary", action="store_true", help="only counts by topic, error and path in the contract"
+    )
     listing.set_defaults(run=_run_list)
 
     show = actions.add_parser("show", help="print the headers and the value of single ones")
-    show.add_argument("targets", nargs="+", metavar="ID", type=_id, help="topic/partition/offset")
+    show.add_argument(
+        "targets", nargs="+", metavar="ID", type=_id, help="as `list` prints it: topic/partition/offset"
+    )
     show.set_defaults(run=_run_show, error=None, since=None, until=None, key=None)
 
     replay = actions.add_parser(
@@ -81,9 +85,11 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 
 def _id(text: str) -> str:
-    topic, *numbers = text.rsplit("/", 2)
+    topic, *numbers = text.split("/", 3)[:3]
     if not topic or len(numbers) != 2 or not all(n.isascii() and n.isdecimal() for n in numbers):  # noqa: PLR2004
-        raise argparse.ArgumentTypeError(f"{text!r} is not an id: expected topic/partition/offset")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an id: expected topic/partition/offset, as `dlq list` prints it"
+        )
     return text
 
 
@@ -135,15 +141,15 @@ def _run_drop(args: argparse.Namespace) -> int:
 
 
 async def _list(wanted: LetterFilter, *, summary: bool) -> int:
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     async with _store() as store:
         async for letter in store.read(await store.select(wanted)):
-            counts[letter.topic, letter.error] += 1
+            counts[letter.topic, letter.error, letter.path] += 1
             if not summary:
                 print(line_of(letter))
     if summary:
-        for (topic, error), count in sorted(counts.items()):
-            print(f"{topic}\t{printable(error)}\t{count}")
+        for (topic, error, path), count in sorted(counts.items()):
+            print(f"{topic}\t{printable(f'{error} at {path}' if path else error)}\t{count}")
     _tell(f"{_letters(counts.total())}.")
     return 0
 

@@ -77,8 +77,13 @@ class StoredLetter:
 
     @property
     def id(self) -> str:
-        """`topic/partition/offset` of the original record."""
+        """`topic/partition/offset` of the original record; with what it is about, where that is a part of it alone."""
         return id_of(self.stored_key)
+
+    @property
+    def path(self) -> str:
+        """The path in the contract of the source, such as `traits[].name`; empty where no header has it."""
+        return dict(self.headers).get("dlq.path", b"").decode(errors="backslashreplace")
 
 
 def id_of(stored_key: bytes) -> str:

@@ -25,7 +25,7 @@ class LetterFilter:
     @property
     def topics_to_read(self) -> frozenset[str]:
         """The original topics that can hold such letters; none named means all."""
-        return self.topics | {letter_id.rsplit("/", 2)[0] for letter_id in self.ids}
+        return self.topics | {letter_id.partition("/")[0] for letter_id in self.ids}
 
     def matches(self, letter: StoredLetter) -> bool:
         named = not (self.topics or self.ids) or letter.topic in self.topics or letter.id in self.ids

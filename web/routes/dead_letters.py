@@ -74,7 +74,7 @@ async def post_replay(request: web.Request) -> web.Response:
 
 def _told(letter: StoredLetter, *, with_payload: bool) -> Letter:
     numbers = [
-        int(part) if part.isascii() and part.isdecimal() else None for part in letter.id.split("/")[-2:]
+        int(part) if part.isascii() and part.isdecimal() else None for part in letter.id.split("/")[1:3]
     ]
     partition, offset = numbers if len(numbers) > 1 else (None, None)
     return Letter(

@@ -175,15 +175,16 @@ async def test_letters_written_in_transactions_are_read_to_their_end(
     async def send(offset: int) -> None:
         # As in flink/jobs: the same headers, in whichever order its map has.
         headers = [
-            ("dlq.reason", b"event_id is missing"),
-            ("dlq.error", b"malformed-source"),
+            ("dlq.reason", b"traits[7].name: missing"),
+            ("dlq.path", b"traits[].name"),
+            ("dlq.error", b"malformed-part-source"),
             ("dlq.offset", str(offset).encode()),
             ("dlq.partition", b"1"),
             ("dlq.topic", source.encode()),
             ("dlq.key", b"c-%d" % offset),
             ("dlq.timestamp", str(AT).encode()),
         ]
-        key = f"{source}/1/{offset}".encode()
+        key = f"{source}/1/{offset}/traits[7]".encode()
         await flink.send_and_wait(f"{source}.dlq", b"{}", key, timestamp_ms=AT, headers=headers)
 
     try:
@@ -192,21 +193,23 @@ async def test_letters_written_in_transactions_are_read_to_their_end(
         await flink.begin_transaction()
         await send(1)
         await flink.abort_transaction()
-        assert await dlq.ids(source, "--key", "c-*") == [f"{source}/1/0"]
+        assert await dlq.ids(source, "--key", "c-*") == [f"{source}/1/0/traits[7]"]
         await flink.begin_transaction()
         await send(2)
         # Open: nobody knows yet whether that letter will be there.
-        assert await dlq.ids(source) == [f"{source}/1/0"]
+        assert await dlq.ids(source) == [f"{source}/1/0/traits[7]"]
         await flink.commit_transaction()
-        assert await dlq.ids(source) == [f"{source}/1/0", f"{source}/1/2"]
+        assert await dlq.ids(source) == [f"{source}/1/0/traits[7]", f"{source}/1/2/traits[7]"]
     finally:
         await flink.stop()
 
-    assert await dlq("replay", f"{source}/1/0") == 0
+    assert await dlq("list", source, "--summary") == 0
+    assert dlq.out == [f"{source}\tmalformed-part-source at traits[].name\t2"]
+    assert await dlq("replay", f"{source}/1/0/traits[7]") == 0
     (replayed,) = await read(settings, source)
     assert (replayed.key, replayed.value) == (b"c-0", b"{}")
     assert replayed.timestamp > AT, "the broker stamps what a source topic gets"
-    assert await dlq.ids(source) == [f"{source}/1/2"]
+    assert await dlq.ids(source) == [f"{source}/1/2/traits[7]"]
 
 
 async def test_one_is_shown_with_its_headers_and_value(

@@ -30,7 +30,7 @@ def letter(letter_id: str, **told: Any) -> StoredLetter:
 def some(world: World) -> None:
     found = [
         letter("properties/0/1"),
-        letter("properties/1/2", key=None, value=b"\xff"),
+        letter("properties/1/2/devices[3]", key=None, value=b"\xff"),
         letter("odd", key=b"\xfe", value=None, timestamp_ms=10**18),
     ]
     world.letter_box.letters = {each.id: each for each in found}
@@ -54,7 +54,7 @@ async def test_what_is_told_of_each(client: Client) -> None:
         "reason": "id is missing.",
         "key": {"text": "user:maria"},
     }
-    assert (second["partition"], second["key"]) == (1, None)
+    assert (second["partition"], second["offset"], second["key"]) == (1, 2, None)  # of a part of its record
     assert (third["partition"], third["offset"], third["timestamp"]) == (None, None, None)
     assert third["key"] == {"base64": "/g=="}
 
@@ -73,7 +73,7 @@ async def test_pages_lead_on(client: Client, world: World) -> None:
         if "Link" not in response.headers:
             break
         path = response.headers["Link"].partition(">")[0].removeprefix("<")
-    assert found == ["properties/0/1", "properties/1/2", "odd"]
+    assert found == ["properties/0/1", "properties/1/2/devices[3]", "odd"]
     assert world.letter_box.calls == [
         ("properties", 1, None),
         ("properties", 1, (6, 0)),
