@@ -5,8 +5,10 @@ tests are compiled with it, so that they need neither Maven nor a network later.
 """
 
 import hashlib
+import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ SQL_DIR: Final = Path(__file__).parents[2] / "flink"
 JAR: Final = "source-functions.jar"
 TEST_CLASSES: Final = "test-classes"
 TEST_JARS: Final = "test-jars"
+_IMAGE: Final = "maven:3.9.9-eclipse-temurin-17"  # as in infra/containers/flink.Dockerfile
 _COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 # A JRE has no compiler: mvn alone would be found with it.
 JDK: Final = {"javac": "openjdk-17-jdk-headless", "mvn": "maven"}
@@ -34,14 +37,24 @@ def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
     name = f"source-functions-{fingerprint(sources)}"
     if (settings.cache_dir / name / JAR).exists():
         return settings.cache_dir / name / JAR
-    ensure_programs(settings, JDK)
+    maven = _maven(settings)
 
     def build(directory: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="user-profile-functions-") as scratch:
             for part in ("functions", "contracts"):
                 shutil.copytree(sources / part, Path(scratch, part), ignore=shutil.ignore_patterns("target"))
             pom, built = Path(scratch, "functions", "pom.xml"), Path(scratch, "functions", "target")
-            argv = ["mvn", "-B", "-ntp", "-q", "-f", str(pom), "-DskipTests", "package", _COPY]
+            argv = [
+                *maven(Path(scratch), directory),
+                "-B",
+                "-ntp",
+                "-q",
+                "-f",
+                str(pom),
+                "-DskipTests",
+                "package",
+                _COPY,
+            ]
             argv += ["-DincludeScope=test", f"-DoutputDirectory={directory / TEST_JARS}"]
             # Maven's local repository is not safe for two writers.
             with file_lock(settings.cache_dir / "maven.lock"):
@@ -53,6 +66,21 @@ def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
             shutil.copytree(built / "test-classes", directory / TEST_CLASSES)
 
     return installed(settings, "source-functions", fingerprint(sources), build) / JAR
+
+
+def _maven(settings: InfraSettings) -> Callable[[Path, Path], list[str]]:
+    """The command that builds, of two directories that it has to reach; with Docker alone it runs in a container."""
+    if all(map(shutil.which, JDK)) or shutil.which("docker") is None or shutil.which("apt-get") is not None:
+        ensure_programs(settings, JDK)
+        return lambda *_: ["mvn"]
+    user = f"{os.getuid()}:{os.getgid()}"
+
+    def in_container(*directories: Path) -> list[str]:
+        mounts = [part for each in directories for part in ("--volume", f"{each}:{each}")]
+        command = ["docker", "run", "--rm", "--user", user, *mounts, _IMAGE, "mvn"]
+        return [*command, "-Dmaven.repo.local=/tmp/maven"]
+
+    return in_container
 
 
 def fingerprint(sources: Path = SQL_DIR) -> str:

@@ -1,0 +1,45 @@
+"""How the jar of Flink's functions is named and built, without building it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from infra.errors import InfraError
+from infra.install import functions
+from infra.settings import InfraSettings
+
+
+def test_another_source_or_contract_is_another_jar_and_an_example_is_not(tmp_path: Path) -> None:
+    sources = tmp_path / "flink"
+    shutil.copytree(functions.SQL_DIR, sources)
+    before = functions.fingerprint(sources)
+    assert before == functions.fingerprint()
+    (sources / "functions" / "target").mkdir()
+    (sources / "functions" / "target" / "built").touch()
+    (sources / "contracts" / "crm.events" / "examples" / "1" / "more.json").touch()
+    assert functions.fingerprint(sources) == before
+    with (sources / "contracts" / "crm.events" / "schema.json").open("a") as schema:
+        schema.write("\n")
+    assert functions.fingerprint(sources) != before
+
+
+@pytest.mark.parametrize(
+    ("there", "begins"),
+    [
+        ({"javac", "mvn"}, ["mvn", "-B"]),
+        ({"javac", "mvn", "docker"}, ["mvn", "-B"]),
+        ({"docker"}, ["docker", "run", "--rm"]),
+    ],
+)
+def test_maven_builds_here_or_in_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: set[str], begins: list[str]
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(shutil, "which", lambda name: name if name in there else None)
+    monkeypatch.setattr(functions, "run", lambda argv, **_: ran.append(argv))
+    with pytest.raises(InfraError, match="built 0 jars"):
+        functions.functions_jar(InfraSettings(cache_dir=tmp_path))
+    assert ran[0][: len(begins)] == begins
+    assert "-DskipTests" in ran[0]
+    assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # nothing that could be taken for it
