@@ -1,6 +1,7 @@
 """How the jar of Flink's functions is named and built, without building it."""
 
 import shutil
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,17 @@ def test_maven_builds_here_or_in_a_container(
     assert ran[0][: len(begins)] == begins
     assert "-DskipTests" in ran[0]
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # nothing that could be taken for it
+
+
+def test_every_version_of_the_pom_is_pinned() -> None:
+    space = {"m": "http://maven.apache.org/POM/4.0.0"}
+    root = ET.parse(functions.SQL_DIR / "functions" / "pom.xml").getroot()
+    for plugin in root.findall(".//m:plugin", space):
+        assert (plugin.findtext("m:version", namespaces=space) or "")[:1].isdigit()
+    for dependency in root.findall(".//m:dependency", space):
+        assert (dependency.findtext("m:version", namespaces=space) or "").startswith("${")
+    assert all(
+        (each.text or "")[0].isdigit()
+        for each in root.findall("m:properties/*", space)
+        if "version" in each.tag
+    )

@@ -38,7 +38,7 @@ public final class ReadEvents {
     }
 
     private static String answer(Source source, byte[] value, long arrivalMs) {
-        Source.Reading reading = source.read(value, arrivalMs);
+        Source.Reading reading = source.read(value, arrivalMs, true);
         StringBuilder out = new StringBuilder("{\"id\":").append(quoted(reading.eventId())).append(",\"faults\":[");
         String comma = "";
         for (Fault fault : reading.faults()) {
@@ -48,8 +48,7 @@ public final class ReadEvents {
         }
         out.append("],\"records\":[");
         comma = "";
-        List<Mapping.Written> records = reading.event() == null ? List.of() : source.records(reading, arrivalMs);
-        for (Mapping.Written record : records) {
+        for (Mapping.Written record : reading.records()) {
             out.append(comma).append("{\"topic\":").append(quoted(record.topic())).append(",\"key\":").append(quoted(record.key()));
             out.append(",\"timestamp\":").append(record.timestampMs()).append(",\"body\":").append(quoted(record.body())).append('}');
             comma = ",";

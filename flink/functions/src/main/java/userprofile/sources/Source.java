@@ -13,8 +13,9 @@ final class Source {
      * @param eventId of the source; null with the event
      * @param occurredMicros of the event, microseconds since 1970
      * @param faults what is wrong with it: the whole event, or parts of it that were left out
+     * @param records what is to be written for it, where that was asked for
      */
-    record Reading(Node event, String eventId, long occurredMicros, List<Fault> faults) {
+    record Reading(Node event, String eventId, long occurredMicros, List<Fault> faults, List<Mapping.Written> records) {
         /** What its duplicates bear, too. An event with other parts left out is another one: sent again, it may be whole. */
         String identity() {
             StringBuilder out = new StringBuilder(eventId);
@@ -29,38 +30,50 @@ final class Source {
 
     /** `topic`: without a prefix. Throws IllegalArgumentException where it has no contract, or one that can't be used. */
     Source(String topic, Forms forms) {
-        contract = new Contract(resource(topic, "schema.json"), forms);
-        mapping = new Mapping(resource(topic, "mapping.json"));
+        this(new Contract(resource(topic, "schema.json"), forms), new Mapping(resource(topic, "mapping.json")));
     }
 
-    /** Reads one record; never throws for its bytes. `arrivalMs`: when the broker took it. */
-    Reading read(byte[] value, long arrivalMs) {
-        Node event;
+    Source(Contract contract, Mapping mapping) {
+        this.contract = contract;
+        this.mapping = mapping;
+    }
+
+    /**
+     * Reads one record; `arrivalMs`: when the broker took it, `write`: whether its records are asked for.
+     *
+     * Never throws: a job that fails at a record would fail at it again after each restart. So a mistake of a mapping or of
+     * these functions is a dead letter, too.
+     */
+    Reading read(byte[] value, long arrivalMs, boolean write) {
         try {
-            event = reader.read(value);
+            return readStrictly(value, arrivalMs, write);
         } catch (Refused refused) {
-            return refused("", refused.getMessage());
+            return refused(refused.getMessage());
+        } catch (RuntimeException | StackOverflowError mistake) {
+            return refused("the functions of flink/ failed at it (" + mistake.getClass().getSimpleName() + "), which is their mistake");
         }
+    }
+
+    private Reading readStrictly(byte[] value, long arrivalMs, boolean write) throws Refused {
+        Node event = reader.read(value);
         List<Fault> faults = contract.apply(event, arrivalMs);
         if (!faults.isEmpty() && faults.get(0).part() == null) {
-            return new Reading(null, null, 0, faults);
+            return new Reading(null, null, 0, faults, List.of());
         }
         Node id = mapping.id.find(event, null);
         Node time = mapping.time.find(event, null);
         if (id == null || time == null) {
-            return refused("", "no event id or time, which its contract has to require");
+            return refused("no event id or time, which its contract has to require");
         }
-        return new Reading(event, id.normal, Long.parseLong(time.normal), faults);
+        long micros = Long.parseLong(time.normal);
+        // No later than the broker took the event, whatever its own clock said.
+        long timestamp = Math.min(Math.floorDiv(micros, 1000L), arrivalMs);
+        List<Mapping.Written> records = write ? mapping.records(event, id.normal, micros, timestamp) : List.of();
+        return new Reading(event, id.normal, micros, faults, records);
     }
 
-    /** The normalised records of a reading. No later than the broker took the event, whatever its own clock said. */
-    List<Mapping.Written> records(Reading reading, long arrivalMs) {
-        long timestamp = Math.min(Math.floorDiv(reading.occurredMicros, 1000L), arrivalMs);
-        return mapping.records(reading.event, reading.eventId, reading.occurredMicros, timestamp);
-    }
-
-    private static Reading refused(String path, String reason) {
-        return new Reading(null, null, 0, List.of(new Fault(path, reason, null)));
+    private static Reading refused(String reason) {
+        return new Reading(null, null, 0, List.of(new Fault("", reason, null)), List.of());
     }
 
     private static Node resource(String topic, String name) {

@@ -70,7 +70,7 @@ public final class SourceColumns extends ScalarFunction {
         if (source == null) {
             source = new Source(topic, new Forms(region));
         }
-        Source.Reading reading = source.read(value, arrived.getMillisecond());
+        Source.Reading reading = source.read(value, arrived.getMillisecond(), false);
         List<Mapping.Column> columns = source.mapping.columns;
         GenericRowData row = new GenericRowData(FIXED + columns.size());
         if (reading.event() == null) {

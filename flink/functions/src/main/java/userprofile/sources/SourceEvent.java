@@ -53,15 +53,11 @@ public final class SourceEvent extends TableFunction<RowData> {
             source = new Source(topic.substring(prefix.length()), forms);
             sources.put(topic, source);
         }
-        long arrivalMs = arrived.getMillisecond();
-        Source.Reading reading = source.read(value, arrivalMs);
+        Source.Reading reading = source.read(value, arrived.getMillisecond(), true);
         for (Fault fault : reading.faults()) {
             letter(topic, partition, offset, arrived, key, value, fault);
         }
-        if (reading.event() == null) {
-            return;
-        }
-        List<Mapping.Written> records = source.records(reading, arrivalMs);
+        List<Mapping.Written> records = reading.records();
         if (records.isEmpty()) {
             return;
         }

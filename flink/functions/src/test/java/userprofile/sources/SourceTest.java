@@ -22,7 +22,7 @@ class SourceTest {
         "{\"event_id\":\"p\",%s,\"amount_cents\":1,\"quantity\":1,\"occurred_at\":\"1997-01-01T00:00:00Z\"}";
 
     private static Source.Reading read(String topic, byte[] value) {
-        return new Source(topic, new Forms("BR")).read(value, ARRIVAL_MS);
+        return new Source(topic, new Forms("BR")).read(value, ARRIVAL_MS, true);
     }
 
     private static Source.Reading read(String topic, String value) {
@@ -33,9 +33,8 @@ class SourceTest {
         return reading.faults().stream().map(Fault::inWords).collect(Collectors.joining("; "));
     }
 
-    private static List<String> fields(String topic, Source.Reading reading) {
-        Source source = new Source(topic, new Forms("BR"));
-        return source.records(reading, ARRIVAL_MS).stream()
+    private static List<String> fields(Source.Reading reading) {
+        return reading.records().stream()
             .map(each -> each.body().replaceAll(".*\"(field_name|relation_type)\":\"([^\"]+)\".*", "$2")).sorted().toList();
     }
 
@@ -94,13 +93,13 @@ class SourceTest {
     void nullAndWhatNobodyKnowsTellNothing(String member) {
         Source.Reading reading = read("cdp.events", CDP.formatted("," + member));
         assertEquals(List.of(), reading.faults());
-        assertEquals(List.of(), fields("cdp.events", reading));
+        assertEquals(List.of(), fields(reading));
     }
 
     @Test
     void aListOfWhichAnItemWasLeftOutIsNoPropertyButItsOtherItemsAreRelationships() {
         Source.Reading reading = read("cdp.events", CDP.formatted(",\"segments\":[{\"id\":\"a\"},{\"id\":false}]"));
-        assertEquals(List.of("in_segment"), fields("cdp.events", reading));
+        assertEquals(List.of("in_segment"), fields(reading));
         assertEquals("segments[1]", reading.faults().get(0).part());
         assertEquals("segments[].id", reading.faults().get(0).place());
         assertEquals("m without segments[1]", reading.identity());
@@ -118,7 +117,7 @@ class SourceTest {
     void aCustomerKeepsWhatIsRight(String within, String beside, String reason) {
         Source.Reading reading = read("crm.events", CRM.formatted(within == null ? "" : within, beside == null ? "" : beside));
         assertEquals(reason, words(reading));
-        assertEquals(List.of("status"), fields("crm.events", reading));
+        assertEquals(List.of("status"), fields(reading));
     }
 
     @ParameterizedTest
@@ -149,6 +148,19 @@ class SourceTest {
         Source.Reading reading = read("cdp.events", CDP.formatted(",\"traits\":[" + "1,".repeat(16) + "1]"));
         assertNull(reading.event());
         assertEquals("traits[0]: expected an object, got a number (one of more than 16 parts that are wrong)", words(reading));
+    }
+
+    @Test
+    void aMistakeOfAMappingIsADeadLetterAndStopsNothing() throws Refused {
+        StrictReader reader = new StrictReader();
+        Node schema = reader.read("{\"properties\":{\"id\":{\"format\":\"event-id\"},\"at\":{\"format\":\"date-time\"}}}".getBytes(StandardCharsets.UTF_8));
+        Node mapping = reader.read("{\"id\":\"id\",\"time\":\"at\",\"time_digits\":3,\"write\":[{\"point\":\"a\",\"subject\":\"b\",\"grain\":\"c\",\"version\":\"d\",\"value\":\"e\"}]}".getBytes(StandardCharsets.UTF_8));
+        Source source = new Source(new Contract(schema, new Forms("")), new Mapping(mapping));
+        byte[] event = "{\"id\":\"x\",\"at\":\"1997-01-01T00:00:00Z\"}".getBytes(StandardCharsets.UTF_8);
+        assertEquals("", words(source.read(event, ARRIVAL_MS, false)));
+        Source.Reading reading = source.read(event, ARRIVAL_MS, true);
+        assertNull(reading.event());
+        assertTrue(words(reading).startsWith("the functions of flink/ failed at it (NullPointerException)"), words(reading));
     }
 
     @ParameterizedTest
