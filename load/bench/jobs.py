@@ -20,6 +20,7 @@ from app.config.topics import TopicNames
 from app.kafka.admin import create_topics
 from infra.flink import jobs
 from infra.settings import InfraSettings
+from load.bench import jobs_speed
 from load.bench.events_pipeline import paced
 from load.errors import LoadError
 from load.generate.options import positive
@@ -37,14 +38,30 @@ Found = dict[tuple[str, str], list[Arrival]]  # by job and reader
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--rate", type=positive, default=20, help="records/s of each job (default %(default)s)"
+        "--rate",
+        type=_rate,
+        default=20,
+        help="records/s of each job (default %(default)s); max measures CPU in place of time",
+    )
+    parser.add_argument(
+        "--records",
+        type=positive,
+        default=100_000,
+        help="of each source, with --rate max (default %(default)s)",
     )
     parser.add_argument("--seconds", type=positive, default=60, help="of load (default %(default)s)")
     parser.add_argument("--timeout", type=positive, default=60, help="seconds for the last (default 60)")
 
 
+def _rate(text: str) -> int | None:
+    return None if text == "max" else positive(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure and print a Markdown table."""
+    if args.rate is None:
+        print(jobs_speed.measure(args.records), flush=True)
+        return 0
     stack = InfraSettings()
     prefix = f"bench-{int(time.time())}."
     topics = TopicNames(prefix=prefix)
