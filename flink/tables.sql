@@ -9,6 +9,8 @@ SET 'table.local-time-zone' = 'UTC';
 SET 'table.exec.mini-batch.enabled' = 'false';
 -- What several INSERTs of a job read is planned once.
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
+-- Records are not copied between the operators of a chain: none of them changes what it was given, nor do the functions.
+SET 'pipeline.object-reuse' = 'true';
 -- A result becomes visible to read_committed readers at the next checkpoint.
 SET 'execution.checkpointing.interval' = '1 s';
 SET 'execution.checkpointing.min-pause' = '200 ms';

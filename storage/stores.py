@@ -65,7 +65,7 @@ from storage.redis.security import RedisSecurity
 from storage.write.entity_limits import EntityLimits
 from storage.write.erasure_ledger import ErasureLedger
 from storage.write.old_points import OldPoints
-from storage.write.pace import Pieces
+from storage.write.pace import PieceLimits
 from storage.write.placeholders import PostgresPlaceholderMerger
 from storage.write.preview import PostgresPreview
 from storage.write.room import Room
@@ -80,7 +80,7 @@ class Stores:
     writer: ProfileWriter
     eraser: PostgresEraser
     deletions: PostgresDeletions
-    pieces: Pieces
+    pieces: PieceLimits
     erasures: LetterRegister
     publish_fence: PublishFence
     published_notes: NoteRegister
@@ -145,7 +145,7 @@ class Stores:
         self._ask(settings, primary, ledger, acquire_s)
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         queue = ReadQueue(
-            at_once=settings.postgres_pool_size * max(1, len(replicas)),
+            at_once=2 * settings.postgres_pool_size * max(1, len(replicas)),
             patience_s=settings.read_queue_s,
             clock=clock,
         )
@@ -273,7 +273,7 @@ class Stores:
             hooks=hooks,
         )
         self._lineage.on_move(written.moved, [])
-        self.pieces = pieces = Pieces(
+        self.pieces = pieces = PieceLimits(
             rows=settings.erasure_piece_rows, rows_per_s=settings.erasure_rows_per_s, slot=settings.cdc_slot
         )
         self.deletions = PostgresDeletions(

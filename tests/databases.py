@@ -151,6 +151,8 @@ class Databases:
             await connection.execute(
                 f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, $1)", rows
             )
+        # Else what this session counted comes after the counters are at 0.
+        await connection.execute("SELECT pg_stat_force_next_flush()")
         await connection.execute(_RESET)
 
     async def _wait_for_replicas(self) -> None:

@@ -97,13 +97,14 @@ def _counts(told: str, present: Sequence[Kind]) -> Mapping[Kind, int] | None:
 def _connections(settings: Settings, roles: Mapping[Kind, Sequence[Role]]) -> dict[Kind, dict[str, int]]:
     """Limits of pools by kind: of the primary's connections by need, which are as many as in one process.
 
-    Reads ask the primary for what no replica has; each agent writes some windows at once; cdc holds a connection while
+    Reads ask the primary for what no replica has, by two pools of one size: trees, and all else; each agent writes some
+    windows at once; cdc holds a connection while
     it publishes, one while it waits for commits, and asks for names and for the slot meanwhile.
     """
-    total = 2 * settings.postgres_pool_size
+    total = 3 * settings.postgres_pool_size
     needs = {
         (Kind.WEB, _WRITES): settings.web_flushes_in_flight + 1,
-        (Kind.WEB, _READS): 6,
+        (Kind.WEB, _READS): 2 * 5,
         (Kind.INGEST, _WRITES): len(roles[Kind.INGEST]) * settings.flushes_in_flight,
         (Kind.INGEST, _READS): 1,
         (Kind.CDC, _READS): 4,
@@ -111,7 +112,8 @@ def _connections(settings: Settings, roles: Mapping[Kind, Sequence[Role]]) -> di
     parts = apportion(total, {need: weight for need, weight in needs.items() if roles[need[0]]})
     found: dict[Kind, dict[str, int]] = {kind: {} for kind in Kind}
     for (kind, name), part in parts.items():
-        found[kind][name] = max(1, min(part, settings.postgres_pool_size))
+        size = part // 2 if (kind, name) == (Kind.WEB, _READS) else part
+        found[kind][name] = max(1, min(size, settings.postgres_pool_size))
     found[Kind.CDC][_WRITES] = 1  # opened where no other process is there to merge placeholders
     for kind in Kind:  # to each replica, which nothing but the web asks
         found[kind]["PROFILE_POSTGRES_POOL_SIZE"] = settings.postgres_pool_size if kind is Kind.WEB else 1
@@ -139,6 +141,8 @@ def _limits_of_web(settings: Settings, among: int) -> dict[str, str]:
         "PROFILE_WEB_MAX_IN_FLIGHT": settings.web_max_in_flight,
         "PROFILE_WEB_MAX_EXPORTS": settings.web_max_exports,
         "PROFILE_WEB_EVENT_STREAMS": settings.web_event_streams,
+        "PROFILE_WEB_MAX_CONNECTIONS": settings.web_max_connections,
+        "PROFILE_WEB_HELD_MB": settings.web_held_mb,
     }
     return {
         "PROFILE_WEB_REUSE_PORT": "true",

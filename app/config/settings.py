@@ -125,21 +125,23 @@ class Settings(BaseSettings):
     postgres_pool_size: int = Field(
         default=8,
         ge=1,
-        description="connections for writes, as many for reads of the primary, and to each replica",
+        description="connections for writes, as many for trees and for other reads of the primary, and to each replica",
     )
     postgres_write_pool_size: int | None = Field(
         default=None, ge=1, description="unset: as PROFILE_POSTGRES_POOL_SIZE"
     )
     postgres_primary_pool_size: int | None = Field(
-        default=None, ge=1, description="for reads of the primary; unset: as PROFILE_POSTGRES_POOL_SIZE"
+        default=None,
+        ge=1,
+        description="for trees of the primary, and for its other reads; unset: as PROFILE_POSTGRES_POOL_SIZE",
     )
     postgres_acquire_timeout_s: float = 5.0
     postgres_command_timeout_s: float = 30.0
     read_queue_s: float = Field(
-        default=3.0,
+        default=5.0,
         gt=0,
-        description="since a request came, within which its reads of PostgreSQL have their turn: as many at a time as "
-        "the readers' pools have connections, in the order of requests; a 503 where that can't be",
+        description="since a request came, within which its reads of PostgreSQL have their turn, twice as many at a "
+        "time as the replicas' pools have connections, in the order of requests; a 503 where that can't be",
     )
     erasure_key: SecretStr = Field(
         default=SecretStr(DEFAULT_ERASURE_KEY),

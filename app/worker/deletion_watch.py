@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, NoReturn
 
-from app.config.settings import Settings, publisher_groups
+from app.config.processes import publisher_groups
+from app.config.settings import Settings
 from app.core.errors import TransientError
 from app.core.log_events import LogEvent
 from app.kafka.event_backlog import EventBacklog

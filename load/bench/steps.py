@@ -19,7 +19,7 @@ from agents.temporal_data import TemporalData
 from app.config.settings import Role, Settings
 from app.core.clock import SystemClock
 from app.core.models import Batch, Changes, EntityKey
-from app.core.records import DeadLetter, OutgoingEvent
+from app.core.records import DeadLetter, OutgoingEvent, PublishedNote
 from app.ingest.processor import Decoder
 from app.worker import gc_tuning
 from cdc.events.processor import CdcProcessor
@@ -178,7 +178,9 @@ class _Nowhere:
     async def types_of(self, references: Sequence[str]) -> Mapping[str, list[str]]:
         return {}
 
-    async def publish(self, records: Sequence[OutgoingEvent] | Sequence[DeadLetter]) -> None:
+    async def publish(
+        self, records: Sequence[OutgoingEvent] | Sequence[DeadLetter], notes: Sequence[PublishedNote] = ()
+    ) -> None:
         return None
 
     async def visible_position(self, xids: Sequence[int], *, timeout_s: float) -> int:

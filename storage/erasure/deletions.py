@@ -32,7 +32,7 @@ from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write.changes import add_lookups, changes_at
 from storage.write.erasure_ledger import ErasureLedger
-from storage.write.pace import Pieces
+from storage.write.pace import PieceLimits
 
 _PIECES_AT_A_READ: Final = 20  # whose edges are looked for at once
 _MOST_COUNTED: Final = 10_000_000
@@ -84,7 +84,7 @@ class PostgresDeletions:
         invalidations: PendingInvalidations,
         *,
         acquire_timeout_s: float,
-        pieces: Pieces,
+        pieces: PieceLimits,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool

@@ -22,8 +22,8 @@ CREATE TABLE entity_deletions (
 );
 CREATE INDEX entity_deletions_subject ON entity_deletions (subject);
 
--- Mark and delete some points of an entity, partition by partition; returns how many, 0 where none is left. A partition
--- is named by itself, since a join with their parent looks into every partition for every point.
+-- Mark and delete some points of an entity, partition by partition where there are any; returns how many, 0 where none is
+-- left. A partition is named by itself, since a join with their parent looks into every partition for every point.
 CREATE FUNCTION erase_points(entity bigint, most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -33,7 +33,9 @@ DECLARE
 BEGIN
     FOR leaf IN
         SELECT inhrelid::regclass FROM pg_inherits
-        WHERE inhparent = 'public.temporal_properties'::regclass ORDER BY inhrelid
+        WHERE inhparent = 'public.temporal_properties'::regclass
+        UNION ALL SELECT oid FROM pg_class WHERE oid = 'public.temporal_properties'::regclass AND relkind = 'r'
+        ORDER BY 1
     LOOP
         EXECUTE format(
             'WITH marked AS (

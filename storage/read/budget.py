@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from storage.cache.fragments import Fragment
 
 _WITHOUT_LIMIT: Final = 1 << 62
+_END_BYTES: Final = 4  # of each point, see storage.cache.series
 
 
 class Cost(NamedTuple):
@@ -57,22 +58,18 @@ class Budget:
 
 
 # From here on work on a tree is done by a thread, which gives the event loop its turns.
-_LARGE: Final = Budget(nodes=1_000, edges=4_000, points=5_000, size_bytes=512 * 1024)
+LARGE: Final = Budget(nodes=1_000, edges=4_000, points=5_000, size_bytes=512 * 1024)
 
 
 def is_large(cost: Cost) -> bool:
     """Whether to put such a tree together would hold the event loop for too long."""
-    return not _LARGE.holds(cost)
+    return not LARGE.holds(cost)
 
 
-def points_of(fragment: Fragment) -> int:
-    """How many points it holds."""
-    return sum([len(series) for series in fragment.temporal]) if fragment.temporal else 0
-
-
-def bytes_of(fragment: Fragment) -> int:
-    """About what it adds to an answer, without its edges."""
-    size = len(fragment.head)
+def weight_of(fragment: Fragment) -> tuple[int, int]:
+    """How many points it has, and about how many bytes it adds to an answer, without its edges."""
+    points, size = 0, len(fragment.head)
     for series in fragment.temporal:
+        points += len(series.ends) // _END_BYTES
         size += len(series.joined)
-    return size
+    return points, size

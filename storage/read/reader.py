@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from hashlib import blake2b
 from itertools import takewhile
 from typing import Final
 
@@ -12,15 +11,14 @@ from msgspec.structs import replace
 from app.core.clock import Clock
 from app.core.consistency_token import latest
 from app.core.dates import to_text
-from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.core.selection import Selection
 from app.ports.graph import Answer
 from storage.cache import lookups
 from storage.cache.id_lists import MAX_CACHED_IDS
 from storage.cache.keyspace import Keyspace
-from storage.read import graph_queries, selected
-from storage.read.budget import Budget, Cost, is_large
+from storage.read import answers, graph_queries, selected
+from storage.read.budget import Budget, Cost
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
@@ -31,7 +29,6 @@ from storage.read.tree_cache import KeptTrees
 from storage.read.walking import apart, walk
 
 _DAYS_OF_MONTH: Final = 31
-_ETAG_OF_NOTHING: Final = blake2b(b"[]", digest_size=10).hexdigest()
 Matches = Callable[[str], bool]
 
 
@@ -60,6 +57,9 @@ class CachedGraphReader:
     def recall(
         self, entity_id: int, *, depth: int, since: datetime | None, selection: Selection | None = None
     ) -> Answer | None:
+        if selection is None:
+            skeleton = self._recalled(entity_id, depth)
+            return None if skeleton is None else self._recalled_answer(skeleton, depth, self._from(since))
         found = self._recall(entity_id, depth, since, selection)
         return None if found is None else found.answer
 
@@ -74,15 +74,15 @@ class CachedGraphReader:
         skeleton = self._recalled(entity_id, depth)
         if skeleton is None:
             return None
-        first = self._from(since)
-        answer: Answer | None
-        if not skeleton.is_large:
-            answer = self._kept.answer(skeleton, depth, first)
-        elif first is not None and skeleton.is_unranked:
-            answer = None
-        else:
-            answer = self._kept.kept_answer(skeleton, depth, skeleton.first_row(first))
+        answer = self._recalled_answer(skeleton, depth, self._from(since))
         return None if answer is None else SelectedAnswer(answer, skeleton.cost)
+
+    def _recalled_answer(self, skeleton: Skeleton, depth: int, first: datetime | None) -> Answer | None:
+        if not skeleton.is_large:
+            return self._kept.answer(skeleton, depth, first)
+        if first is not None and skeleton.is_unranked:
+            return None
+        return self._kept.kept_answer(skeleton, depth, skeleton.first_row(first))
 
     def recall_by_property(
         self,
@@ -99,23 +99,23 @@ class CachedGraphReader:
         found = None if name is None else self._lists.recall(self._keys.lookup(name))
         if name is None or found is None or not found.answers(name.path, value) or found.ids is None:
             return None
-        ids = _page(found.ids, after, limit)
-        answers, costs = [], []
+        ids = answers.page(found.ids, after, limit)
+        recalled, costs = [], []
         for entity_id in ids[:limit]:
             each = self._recall(entity_id, depth, since, selection)
             if each is None:
                 return None
-            answers.append(each.answer)
+            recalled.append(each.answer)
             costs.append(each.cost)
         if len(costs) > 1 and self._budget.fitting(costs) < len(costs):
             return None
-        next_after = _next_after(ids, limit)
+        next_after = answers.next_after_of(ids, limit)
         return Answer(
-            body=b"[%b]" % b",".join([answer.body or b"" for answer in answers]),
+            body=b"[%b]" % b",".join([answer.body or b"" for answer in recalled]),
             cache="hit",
-            etag=_etag_of_page([answer.etag for answer in answers], has_next=next_after is not None),
-            upper=latest([found.upper, *[answer.upper for answer in answers]]),
-            read_at=min([found.read_at, *[answer.read_at for answer in answers]]),
+            etag=answers.etag_of_page([answer.etag for answer in recalled], has_next=next_after is not None),
+            upper=latest([found.upper, *[answer.upper for answer in recalled]]),
+            read_at=min([found.read_at, *[answer.read_at for answer in recalled]]),
             next_after=next_after,
         )
 
@@ -179,16 +179,16 @@ class CachedGraphReader:
         else:
             made = await self._selected(roots, depth, since, reading, selection)
         if len(made) < len(roots):
-            raise _too_much(ids.index(roots[len(made)]), len(ids))
+            raise answers.too_much(ids.index(roots[len(made)]), len(ids))
         bodies = dict(zip(roots, made, strict=True))
         size = 0
         for number, entity_id in enumerate(ids):
             size += len(bodies[entity_id] or b"")
             if number and size > self._budget.size_bytes:
-                raise _too_much(number, len(ids))
+                raise answers.too_much(number, len(ids))
         missing = frozenset(i for i, body in bodies.items() if body is None)
         body = b"[" + b",".join([bodies[i] or b"null" for i in ids]) + b"]"
-        return replace(_answer(reading, body, ""), missing=missing)
+        return replace(answers.answer_of(reading, body, ""), missing=missing)
 
     async def by_property(
         self,
@@ -212,7 +212,7 @@ class CachedGraphReader:
         skeletons = await self._skeletons(ids[:limit], depth, reading)
         shown = [skeleton for skeleton in skeletons if skeleton is not None]
         # Where the budget ends a page early, the next one begins there.
-        next_after = _next_after(ids, min(limit, len(skeletons)))
+        next_after = answers.next_after_of(ids, min(limit, len(skeletons)))
         return await self._list(shown, depth, since, reading, matches, next_after=next_after)
 
     async def _ids(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
@@ -223,7 +223,7 @@ class CachedGraphReader:
             question = ListQuestion(self._keys.lookup(name), name.path, value, ask)
             ids = await self._listed(question, reading)
             if ids is not None:
-                return _page(ids, after, limit)
+                return answers.page(ids, after, limit)
         ask = graph_queries.ids_with(lookups.canonical_path(path), value, after=after, limit=limit + 1)
         return await self._lists.uncached(ask, reading)
 
@@ -241,8 +241,8 @@ class CachedGraphReader:
         first_row = await self._first_row(skeleton, self._from(since))
         etag = skeleton.etag(first_row)
         if matches is not None and matches(etag):
-            return _answer(reading, None, etag)
-        return _answer(reading, (await self._answered(skeleton, depth, first_row)).body, etag)
+            return answers.answer_of(reading, None, etag)
+        return answers.answer_of(reading, (await self._answered(skeleton, depth, first_row)).body, etag)
 
     async def _first_row(self, skeleton: Skeleton, first: datetime | None) -> int:
         return await apart(skeleton.cost, skeleton.first_row, first)
@@ -291,7 +291,9 @@ class CachedGraphReader:
         for body in await self._selected(roots, depth, since, reading, selection):
             if body is not None:
                 etag = await selected.etag_apart(body, depth, self._text(since), selection)
-                return _answer(reading, None if matches is not None and matches(etag) else body, etag)
+                return answers.answer_of(
+                    reading, None if matches is not None and matches(etag) else body, etag
+                )
         return None
 
     async def _selected_page(
@@ -308,11 +310,12 @@ class CachedGraphReader:
         found = await self._selected(ids[:limit], depth, since, reading, selection)
         shown = [body for body in found if body is not None]
         body = b"[" + b",".join(shown) + b"]"
-        next_after = _next_after(ids, min(limit, len(found)))
+        next_after = answers.next_after_of(ids, min(limit, len(found)))
         text = self._text(since)
         etags = [await selected.etag_apart(each, depth, text, selection) for each in shown]
-        etag = _etag_of_page(etags, has_next=next_after is not None)
-        return _answer(reading, None if matches is not None and matches(etag) else body, etag, next_after)
+        etag = answers.etag_of_page(etags, has_next=next_after is not None)
+        known = matches is not None and matches(etag)
+        return answers.answer_of(reading, None if known else body, etag, next_after)
 
     async def _list(
         self,
@@ -327,16 +330,16 @@ class CachedGraphReader:
         first = self._from(since)
         rows = [await self._first_row(skeleton, first) for skeleton in skeletons]
         etags = [skeleton.etag(row) for skeleton, row in zip(skeletons, rows, strict=True)]
-        etag = _etag_of_page(etags, has_next=next_after is not None)
+        etag = answers.etag_of_page(etags, has_next=next_after is not None)
         if matches is not None and matches(etag):
-            return _answer(reading, None, etag, next_after)
+            return answers.answer_of(reading, None, etag, next_after)
         for skeleton in skeletons:
             reading.note(skeleton.upper, skeleton.read_at)
         bodies = [
             (await self._answered(skeleton, depth, row)).body or b""
             for skeleton, row in zip(skeletons, rows, strict=True)
         ]
-        return _answer(reading, b"[" + b",".join(bodies) + b"]", etag, next_after)
+        return answers.answer_of(reading, b"[" + b",".join(bodies) + b"]", etag, next_after)
 
     def _recalled(self, root: int, depth: int) -> Skeleton | None:
         skeleton = self._kept.skeleton(root, depth, 0)
@@ -348,7 +351,7 @@ class CachedGraphReader:
             if not self._fragments.recall(tree.frontier, fragments):
                 return None
             tree.advance(fragments)
-            if is_large(tree.cost):  # the usual way does it in pieces
+            if tree.is_large:  # the usual way does it in pieces
                 return None
         return self._keep(Skeleton.of(tree, depth=depth), depth)
 
@@ -377,7 +380,8 @@ class CachedGraphReader:
         return shown
 
     def _fitting(self, skeletons: Iterable[Skeleton | None]) -> int:
-        return self._budget.fitting([Cost() if each is None else each.cost for each in skeletons])
+        # A root that does not exist counts as it does in the walk that found so.
+        return self._budget.fitting([Cost(nodes=1) if each is None else each.cost for each in skeletons])
 
     def _keep(self, skeleton: Skeleton, depth: int) -> Skeleton:
         self._kept.keep(skeleton, depth)
@@ -409,44 +413,3 @@ class CachedGraphReader:
         """`_from`, as fragments spell dates."""
         first = self._from(since)
         return None if first is None else to_text(first).encode()
-
-
-def _too_much(fit: int, count: int) -> InvalidError:
-    return InvalidError(
-        f"The trees of {count} ids are more than one answer holds: the first {fit} fit. Ask for so many at a time, or "
-        "for a lesser depth.",
-        code="too-much",
-        field="entity_ids",
-    )
-
-
-def _page(ids: list[int], after: int, limit: int) -> list[int]:
-    """The ids of a page, and one more where another page follows."""
-    return [i for i in ids if i > after][: limit + 1] if after else ids[: limit + 1]
-
-
-def _next_after(ids: list[int], limit: int) -> int | None:
-    return ids[limit - 1] if len(ids) > limit else None
-
-
-def _etag_of_page(etags: Sequence[str], *, has_next: bool) -> str:
-    if not etags:
-        return _ETAG_OF_NOTHING
-    if len(etags) == 1 and not has_next:
-        return etags[0]  # of another URL than the tree's own
-    more = "+" if has_next else ""
-    return blake2b(f"{more} {' '.join(etags)}".encode(), digest_size=12).hexdigest()
-
-
-def _answer(reading: Reading, body: bytes | None, etag: str, next_after: int | None = None) -> Answer:
-    outcome = reading.outcome
-    return Answer(
-        body=body,
-        etag=etag,
-        cache=outcome,
-        stored=outcome == "miss" and reading.stored and reading.verified,
-        verified=reading.verified,
-        next_after=next_after,
-        upper=reading.upper,
-        read_at=reading.read_at,
-    )

@@ -15,7 +15,7 @@ from app.core.consistency_token import latest
 from storage.cache.fragments import Fragment
 from storage.cache.keyspace import FORMAT_VERSION
 from storage.cache.series import Ranked, ranked
-from storage.read.budget import Budget, Cost, bytes_of, is_large, points_of
+from storage.read.budget import Budget, Cost, is_large, weight_of
 from storage.read.held_fragments import HeldFragments
 from storage.read.tree import Tree, Written, temporal_data
 
@@ -148,8 +148,9 @@ class Skeleton:
                 continue
             if not _leads_as(new, old):
                 return None
-            shown += bytes_of(new) - bytes_of(old)
-            points += points_of(new) - points_of(old)
+            (points_now, bytes_now), (points_then, bytes_then) = weight_of(new), weight_of(old)
+            shown += bytes_now - bytes_then
+            points += points_now - points_then
             if new.temporal != old.temporal:
                 has_same_points = False
                 size_bytes += _bytes_of_points(new) - _bytes_of_points(old)

@@ -12,7 +12,7 @@ from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
 from storage.read import selected
-from storage.read.budget import Budget, Cost, is_large
+from storage.read.budget import Budget, Cost
 from storage.read.held_fragments import HeldFragments
 
 _OVERHEAD_BYTES: Final = 1_000
@@ -73,7 +73,7 @@ class SelectedAnswers:
                     return None
                 whole[node], chosen[node] = fragment, selected.choose(fragment, asked.selection)
             tree.advance(chosen)
-            if is_large(tree.cost):
+            if tree.is_large:
                 return None
         body = tree.render(asked.since)
         assert body is not None  # noqa: S101 - the root was there

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from storage.cache.fragments import Fragment
-from storage.read.budget import Budget, Cost, bytes_of, points_of
+from storage.read.budget import LARGE, Budget, Cost, weight_of
 
 _Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
 
@@ -63,6 +63,16 @@ class Tree:
         """What it shows so far; it only grows."""
         return Cost(len(self._seen), self._edges, self._points, self._bytes)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether its cost is, which is found quicker so."""
+        return (
+            len(self._seen) > LARGE.nodes
+            or self._edges > LARGE.edges
+            or self._points > LARGE.points
+            or self._bytes > LARGE.size_bytes
+        )
+
     def missing(self, fragments: Mapping[int, Fragment], known: Container[int]) -> list[int]:
         """Those of the frontier that are to be loaded next: a part, and none once the budget is used up.
 
@@ -96,7 +106,7 @@ class Tree:
 
     def _weight(self, fragment: Fragment) -> tuple[int, int]:
         """Its points and bytes."""
-        return points_of(fragment), bytes_of(fragment)
+        return weight_of(fragment)
 
     def advance(self, fragments: Mapping[int, Fragment]) -> None:
         """Go from this level to the next; every id of `frontier` that exists and has room is in `fragments`."""
@@ -184,7 +194,8 @@ class Tree:
                     parts.append(child.stub)
                 separator = b"},"
             closing = b"}]" if separator else b"]"
-        closing += self._truncated(fragment)
+        if fragment.id in self._cut or fragment.points_total:
+            closing += self._truncated(fragment)
         if not self.shows_temporal:
             parts.append(closing + b"}")
         elif fragment.temporal:

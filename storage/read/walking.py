@@ -44,19 +44,23 @@ async def walk(
             # Each once, in an order that all requests share; what came as a hint is there.
             wanted = {node for tree in walking for node in tree.missing(fragments, known)}
             walking = _within(budget, walking, order, others or {})
-            if not wanted:
+            if not wanted or not walking:
                 break
             levels = max([tree.levels_left for tree in walking])
             await load.load(sorted(wanted), max(0, levels), reading, hints)
         for tree in walking:
-            tree.advance(fragments)
-            if is_large(tree.cost):
-                await asyncio.sleep(0)
+            await apart(_ahead(tree, fragments), tree.advance, fragments)
         kept = _within(budget, [*trees], order, others or {})
         walking = [tree for tree in kept if tree.frontier]
         if not walking:
             return kept
         hints = [node for tree in walking for node in _hinted(tree, fragments)]
+
+
+def _ahead(tree: Tree, fragments: Mapping[int, Fragment]) -> Cost:
+    """What the next step of a walk goes through, at the most."""
+    met = [fragments[node] for node in tree.frontier if node in fragments]
+    return Cost(nodes=len(tree.frontier), edges=sum([len(fragment.edges) for fragment in met]))
 
 
 def _within(

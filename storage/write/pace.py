@@ -19,7 +19,7 @@ WAIT_S: Final = (
 
 
 @dataclass(slots=True, kw_only=True)
-class Pieces:
+class PieceLimits:
     """`rows` at most in a piece, `rows_per_s` over all; `slot` is the one whose WAL has to stay far from its limit.
 
     `others`, where it is set, returns when domain events have nearly caught up.
@@ -49,7 +49,7 @@ class Pieces:
 class Pace:
     """Of one process: what was spent is waited for before the next piece."""
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: PieceLimits) -> None:
         self._pieces = pieces
         self._due: float | None = None
 

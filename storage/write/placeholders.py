@@ -21,7 +21,7 @@ from storage.postgres.errors import translated
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write.changes import changes_at
-from storage.write.pace import Pace, Pieces
+from storage.write.pace import Pace, PieceLimits
 
 MAX_AT_ONCE: Final = 200
 UNKNOWN: Final = "unknown"
@@ -45,7 +45,7 @@ class PostgresPlaceholderMerger:
         invalidations: PendingInvalidations,
         *,
         acquire_timeout_s: float,
-        pieces: Pieces,
+        pieces: PieceLimits,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._pool = pool

@@ -165,6 +165,7 @@ class Limit:
                 )
 
 
+@pytest.mark.ci
 async def test_redis_out_of_memory(full_redis: tuple[Settings, Limit]) -> None:
     settings, limit = full_redis
     # One that has no memory of its own, and so reads what Redis has.

@@ -194,7 +194,7 @@ class Server:
         return found[:limit]
 
     async def _graph(self, *arguments: Any) -> list[dict[str, Any]]:
-        roots, levels, _, _, least = arguments
+        roots, levels, _, _, least, _, _ = arguments
         before = self._position()
         if before < least:
             return [{"before": before, "after": None}]
@@ -210,7 +210,10 @@ class Server:
         await self._later()
         after = self._position()
         await self._later()
-        return [*rows, {"before": before, "after": after, "id": oldest, "edges_total": newest}]
+        return [
+            *rows,
+            {"before": before, "after": after, "id": oldest, "edges_total": newest, "targets": None},
+        ]
 
     def _row(self, entity: int) -> dict[str, Any]:
         version = self._database.shown(entity, self.sees)
@@ -226,6 +229,7 @@ class Server:
             "types": ["knows"] * len(version.edges),
             "targets": sorted(version.edges),
             "edges_total": len(version.edges),
+            "points_total": None,
             **_NO_SERIES,
         }
 

@@ -8,14 +8,11 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest.mock import patch
 
-import msgspec
-
-from storage.cache import invalidation, leases, lookups, notifications
+from storage.cache import invalidation, leases, lookups
 from storage.cache.commit import Commit
 from storage.cache.fragments import Fragment
 from storage.cache.id_lists import IdList
 from storage.cache.memory import MemoryCache
-from storage.cache.notifications import Notifications
 from storage.postgres import replicas
 from storage.postgres.replicas import ReadSource
 from storage.postgres.visibility import Visibility
@@ -233,18 +230,6 @@ def _losses_are_not_noticed() -> list[Patch]:
     return [(Emptied, "lose", emptied), (Emptied, "forget", emptied)]
 
 
-def _gaps_are_not_noticed() -> list[Patch]:
-    """Messages have no numbers that count, so that only silence tells of those that were lost."""
-    heard = Notifications._heard
-
-    def unnumbered(self: Notifications, channel: bytes, data: bytes) -> None:
-        message = msgspec.msgpack.decode(data, type=notifications.Message)
-        self._numbers[channel, message.sender] = message.number - (message.keys is not None)
-        heard(self, channel, data)
-
-    return [(Notifications, "_heard", unnumbered)]
-
-
 def _nothing_is_repeated() -> list[Patch]:
     async def repeat(self: Run) -> None:
         pass
@@ -315,7 +300,6 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "an early read will do (r5)": _early_read_will_do,
     "what was overtaken is kept (r6)": _overtaken_is_kept,
     "losses are not noticed (r6)": _losses_are_not_noticed,
-    "a gap in the messages is not noticed (r6)": _gaps_are_not_noticed,
     "nothing is repeated (r7)": _nothing_is_repeated,
     "a cancelled writer tells nobody (r3)": _cancelled_tells_nobody,
     "what is owed is read from Redis": _owed_is_asked_for,

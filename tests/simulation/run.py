@@ -51,6 +51,7 @@ class Run:
         self.answers = 0
         self._is_over = False
         self._old: list[Worker] = []
+        self._writing: set[asyncio.Task[Any]] = set()
 
     async def run(self) -> None:
         """Raises BrokenPromise."""
@@ -78,7 +79,7 @@ class Run:
         finally:
             for task in (repeater, *replays):
                 task.cancel()
-            await asyncio.gather(repeater, *replays, return_exceptions=True)
+            await asyncio.gather(repeater, *replays, *self._writing, return_exceptions=True)
             for worker in (*self.cluster.workers, *self._old):
                 await worker.stop()
 
@@ -116,12 +117,14 @@ class Run:
             writing = asyncio.create_task(
                 worker.write(changed, is_lost=chance < 0.08, crashes=crashes, begun=begun)
             )
+            self._writing.add(writing)
+            writing.add_done_callback(self._writing.discard)
             if self.random.random() < (0.8 if self.is_alone else 0.1):
                 await self._cancel(writing, begun)
-            try:
-                written = await writing
-            except asyncio.CancelledError:
+            await asyncio.wait([writing])  # of which a cancellation of this very task is told apart
+            if writing.cancelled():
                 continue
+            written = writing.result()
             if written is not None and self.random.random() < 0.5:
                 await self._see_write(*written)
 

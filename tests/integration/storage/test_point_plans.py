@@ -5,6 +5,7 @@ planner chose that, or not, as statistics moved. So the statements leave it no c
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from load.measure.plans import ExplainedPool, PlanLog
 from storage.postgres.pools import open_reader, open_writer
 from storage.postgres.queries import query
 from storage.read import graph_queries
+from storage.read.budget import Budget
 from storage.write.candidates import candidates, temporal_columns
 from tests.rows import point
 
@@ -73,31 +75,26 @@ async def layout(request: pytest.FixtureRequest, db: Any) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["none", "fresh", "skewed"])
-async def statistics(request: pytest.FixtureRequest, db: Any, layout: str) -> str:
-    """What the planner knows: nothing, the truth, or that one entity has nearly all points and the others none."""
-    everybody = [f"u{n}" for n in range(1, ENTITIES + 1)]
-    await db.execute("INSERT INTO entities (type, reference) SELECT 'user', unnest($1::text[])", everybody)
-    if request.param == "skewed":
-        await db.execute(POINTS, MONTHS, 40, ["u1"])
-        await db.execute("ANALYZE entities, temporal_properties")
-    await db.execute(POINTS, MONTHS, 5, everybody)
-    if request.param == "fresh":
-        await db.execute("ANALYZE entities, temporal_properties")
-    return str(request.param)
+STATISTICS: Final = {
+    "skewed": "SELECT",  # of when one entity had all points
+    "fresh": "ANALYZE entities, temporal_properties",
+    "none": """
+        DELETE FROM pg_statistic WHERE starelid::regclass::text ~ 'entities|temporal_properties';
+        UPDATE pg_class SET reltuples = -1, relpages = 0
+        WHERE relkind IN ('r', 'p') AND relname ~ '^(entities|temporal_properties)';
+    """,
+}
 
 
-@pytest.fixture
-async def pools(
-    settings: Settings, statistics: str
-) -> AsyncIterator[tuple[ExplainedPool, ExplainedPool, Leaves]]:
-    """The writer's and the reader's, and what they did."""
+@asynccontextmanager
+async def pools(settings: Settings) -> AsyncIterator[tuple[ExplainedPool, ExplainedPool, Leaves]]:
+    """The writer's and the reader's, with new sessions, and what they did."""
     log = Leaves()
     writer = await open_writer(settings)
     reader = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="plans")
     yield ExplainedPool(writer, log), ExplainedPool(reader, log), log
-    writer.terminate()
-    reader.terminate()
+    await writer.close()
+    await reader.close()
 
 
 def told(value: str) -> list[TemporalRow]:
@@ -109,37 +106,45 @@ def told(value: str) -> list[TemporalRow]:
     ]
 
 
-async def test_a_batch_finds_each_point_by_its_whole_key(
-    pools: tuple[ExplainedPool, ExplainedPool, Leaves], layout: str
+async def test_each_point_is_found_by_its_whole_key_and_a_read_by_its_entity(
+    settings: Settings, layout: str, db: Any
 ) -> None:
-    writer, reader, log = pools
-    rows = told("2")
+    everybody = [f"u{n}" for n in range(1, ENTITIES + 1)]
+    await db.execute("INSERT INTO entities (type, reference) SELECT 'user', unnest($1::text[])", everybody)
+    await db.execute(POINTS, MONTHS, 40, ["u1"])
+    await db.execute("ANALYZE entities, temporal_properties")
+    await db.execute(POINTS, MONTHS, 5, everybody)
+    ids = [row["id"] for row in await db.fetch("SELECT id FROM entities ORDER BY id LIMIT 10")]
+    for known, statement in STATISTICS.items():
+        await db.execute(statement)
+        async with pools(settings) as (writer, reader, log):
+            await _write_and_preview(writer, reader, told("2"))
+            assert len(log.scans) >= 3, "the comparison, the merge and the preview"
+            assert {columns for _, columns in log.scans} == {frozenset(KEY)}, known
+            if layout == "months":
+                named = {f"temporal_properties_{month:%Y%m}" for month in TOLD_MONTHS}
+                assert {table for table, _ in log.scans} == named, known
+            log.scans.clear()
+            async with reader.acquire(timeout=5) as connection:
+                ask = graph_queries.graph(ids, levels=2, budget=Budget(nodes=100))
+                assert await ask(connection, 0) is not None
+            assert log.scans
+            assert all("entity_id" in columns for _, columns in log.scans), known
+    planned = "SELECT proconfig FROM pg_proc WHERE proname = 'read_graph_within'"
+    assert "plan_cache_mode=force_generic_plan" in await db.fetchval(planned)
+
+
+async def _write_and_preview(writer: ExplainedPool, reader: ExplainedPool, rows: list[TemporalRow]) -> None:
+    """What a flush and a dry run ask of points; the flush is rolled back."""
     async with writer.acquire(timeout=5) as connection:
         await candidates(connection, Batch(temporal=rows))
-        async with connection.transaction():
-            await connection.copy_records_to_table(
-                "staging_temporal", records=[row[:9] for row in rows], columns=TemporalRow._fields[:9]
-            )
-            await connection.fetch(query("flush_staged"), True, 1, 1, [], [], [], [], [], None)
+        flush = connection.transaction()
+        await flush.start()
+        await connection.copy_records_to_table(
+            "staging_temporal", records=[row[:9] for row in rows], columns=TemporalRow._fields[:9]
+        )
+        await connection.fetch(query("flush_staged"), True, 1, 1, [], [], [], [], [], None)
+        await flush.rollback()
     async with reader.acquire(timeout=5) as connection, connection.transaction():
         await connection.execute(query("plan_for_these_sizes"))
         await connection.fetch(query("stored_temporal"), *temporal_columns(rows))
-    assert len(log.scans) >= 3, "the comparison, the merge and the preview"
-    assert {columns for _, columns in log.scans} == {frozenset(KEY)}
-    if layout == "months":
-        assert {table for table, _ in log.scans} == {f"temporal_properties_{m:%Y%m}" for m in TOLD_MONTHS}
-
-
-async def test_a_read_finds_points_by_their_entity_and_is_planned_once(
-    pools: tuple[ExplainedPool, ExplainedPool, Leaves], db: Any
-) -> None:
-    _, reader, log = pools
-    ids = [row["id"] for row in await db.fetch("SELECT id FROM entities ORDER BY id LIMIT 10")]
-    async with reader.acquire(timeout=5) as connection:
-        ask = graph_queries.graph(ids, levels=2, max_nodes=100, max_edges=100)
-        for _ in range(2):
-            assert await ask(connection, 0) is not None
-    assert log.scans
-    assert all("entity_id" in columns for _, columns in log.scans)
-    planned = "SELECT proconfig FROM pg_proc WHERE proname = 'read_graph'"
-    assert "plan_cache_mode=force_generic_plan" in await db.fetchval(planned)

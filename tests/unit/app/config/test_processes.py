@@ -74,10 +74,13 @@ def test_a_group_that_is_told_is_that_of_a_publisher() -> None:
 def test_connections_to_the_primary_are_those_of_one_process(told: str, pool: int) -> None:
     found = [settings_of(process) for process in processes(processes=told, postgres_pool_size=pool)]
     primary = [
-        (each.postgres_write_pool_size or 0) + (each.postgres_primary_pool_size or 0) for each in found
+        (each.postgres_write_pool_size or 0)
+        # The web has a pool for trees beside that for all else.
+        + (each.postgres_primary_pool_size or 0) * (2 if Role.WEB in each.roles else 1)
+        for each in found
     ]
     # cdc opens none of its one connection for writes.
-    assert sum(primary) - sum(Role.CDC in each.roles for each in found) <= 2 * pool
+    assert sum(primary) - sum(Role.CDC in each.roles for each in found) <= 3 * pool
     web = [each for each in found if Role.WEB in each.roles]
     assert sum(each.postgres_pool_size for each in web) <= pool
     assert all(each.postgres_pool_size == 1 for each in found if each not in web)
@@ -85,10 +88,10 @@ def test_connections_to_the_primary_are_those_of_one_process(told: str, pool: in
 
 def test_the_needs_of_each_are_met_by_default() -> None:
     web, ingest, cdc = (settings_of(process) for process in processes())
-    assert web.postgres_write_pool_size == 2  # the transactions of POSTs at a time
+    assert web.postgres_write_pool_size == 3  # the transactions of POSTs at a time, and an erasure
     assert web.postgres_primary_pool_size == 5  # exports, and reads
-    assert ingest.postgres_write_pool_size == 5
-    assert cdc.postgres_primary_pool_size == 3  # a fence, a question for names, a wait for commits
+    assert ingest.postgres_write_pool_size == 6
+    assert cdc.postgres_primary_pool_size == 4  # a fence, a question for names, a wait for commits
 
 
 def test_cdc_asks_for_names_while_it_publishes() -> None:
@@ -107,6 +110,8 @@ def test_limits_of_the_web_are_divided() -> None:
     assert [each.web_max_in_flight for each in found] == [125] * 4
     assert [each.web_event_streams for each in found] == [25] * 4
     assert [each.web_max_exports for each in found] == [1] * 4
+    assert [each.web_max_connections for each in found] == [2048] * 4
+    assert [each.web_held_mb for each in found] == [32] * 4
     assert all(each.web_reuse_port for each in found)
 
 

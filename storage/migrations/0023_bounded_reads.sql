@@ -13,11 +13,12 @@ RETURNS TABLE (
     types text[], targets bigint[], edges_total bigint,
     keys text[], granularities text[], dates text[], points text[],
     before bigint, after bigint, points_total bigint)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 #variable_conflict use_column
 DECLARE
     reached bigint := wal_position();
     running pg_snapshot := pg_current_snapshot();
+    hidden bigint[] := ARRAY(SELECT entity_id FROM entity_deletions WHERE entity_id IS NOT NULL);
     nodes bigint[] := roots;
     frontier bigint[] := roots;
     given bigint[] := '{}';
@@ -39,9 +40,10 @@ BEGIN
                 FROM unnest(frontier) AS f (id)
                 CROSS JOIN LATERAL (
                     SELECT right_entity_id FROM edges
-                    WHERE left_entity_id = f.id AND removed_at IS NULL
+                    WHERE left_entity_id = f.id AND removed_at IS NULL AND right_entity_id <> ALL (hidden)
                     ORDER BY relationship_type COLLATE "C", right_entity_id
                     LIMIT max_edges) AS e
+                WHERE f.id <> ALL (hidden)
                 -- Where all know each other, edges are the square of what they lead to. What is missed here is asked
                 -- for by the next statement.
                 LIMIT 10 * max_nodes::bigint) AS x
@@ -56,15 +58,16 @@ BEGIN
                utc_text(e.updated_at) AS updated_at, g.types, g.targets, n.edges_total,
                t.keys, t.granularities, t.dates, t.points, t.is_cut
         FROM unnest(nodes) AS wanted (id)
-        JOIN entities e ON e.id = wanted.id
+        JOIN entities e ON e.id = wanted.id AND e.erased_as IS NULL
         CROSS JOIN LATERAL (
             SELECT array_agg(x.relationship_type) AS types, array_agg(x.right_entity_id) AS targets
             FROM (SELECT relationship_type, right_entity_id FROM edges
-                  WHERE left_entity_id = e.id AND removed_at IS NULL
+                  WHERE left_entity_id = e.id AND removed_at IS NULL AND right_entity_id <> ALL (hidden)
                   ORDER BY relationship_type COLLATE "C", right_entity_id
                   LIMIT max_edges) AS x) AS g
         CROSS JOIN LATERAL (
-            SELECT count(*) AS edges_total FROM edges WHERE left_entity_id = e.id AND removed_at IS NULL) AS n
+            SELECT count(*) AS edges_total FROM edges
+            WHERE left_entity_id = e.id AND removed_at IS NULL AND right_entity_id <> ALL (hidden)) AS n
         CROSS JOIN LATERAL (
             SELECT array_agg(x.key) FILTER (WHERE NOT x.is_over) AS keys,
                    array_agg(x.granularity) FILTER (WHERE NOT x.is_over) AS granularities,

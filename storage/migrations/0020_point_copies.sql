@@ -1,6 +1,6 @@
 -- Points move from monthly partitions into one table: a read by entity looked into the partition of each month that is
 -- kept (ten entities with 12 points of each of five keys: 2.7 ms with 12 months kept, 10 ms with 240; in one table 2.2 ms
--- with either). Here begins the copy, 0022 fills it, 0023 puts it in the place of the partitions.
+-- with either). Here begins the copy, 0021 fills it, 0022 puts it in the place of the partitions.
 SET LOCAL lock_timeout = '10s';
 
 -- Each read was planned anew: for one entity that took as long as to read it. All steps go by indexes, whatever the
@@ -58,7 +58,8 @@ $$;
 
 -- Copies what the trigger has not, in transactions of some rows. The copy is not published, but its WAL passes through
 -- the slots: so it waits for them, and gives up where one does not move for `patience`. An erasure would delete a row
--- between the reading and the writing of it: it waits for the writers' lock, for one of these transactions.
+-- between the reading and the writing of it: it waits for the writers' lock, for one of these transactions, and a deletion
+-- in pieces (0019) for its own lock, which is taken first there too.
 CREATE PROCEDURE copy_points(at_once integer, patience interval) LANGUAGE plpgsql AS $$
 DECLARE
     last points_copied;
@@ -67,6 +68,7 @@ DECLARE
     least bigint;
 BEGIN
     LOOP
+        PERFORM pg_advisory_xact_lock(hashtextextended('user_profile.deletions', 0));
         PERFORM pg_advisory_xact_lock_shared(writers_lock());
         -- By the partitions' indexes, in their order. What is off counts as dear, for which plans would be compiled.
         PERFORM set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true),
