@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from infra.errors import InfraError
 from infra.service import run
@@ -19,20 +20,21 @@ COMPOSE_FILE: Final = Path(__file__).with_name("compose.yaml")
 # What each service of the native stack is in the compose file.
 SERVICE_CONTAINERS: Final[Mapping[str, tuple[str, ...]]] = {
     "postgres": ("postgres-primary", "postgres-replica1", "postgres-replica2"),
-    "redis": ("redis-1", "redis-2", "redis-3"),
+    "redis": ("redis",),
     "kafka": ("kafka",),
     "connect": ("connect",),
     "flink": ("flink-jobmanager", "flink-taskmanager"),
 }
 TOOLS: Final = ("kafka-ui", "redisinsight")
 
+_SHOWN_OF_ERRORS: Final = 4_000
 _KAFKA_UI_PORT: Final = 8080
 _REDISINSIGHT_PORT: Final = 5540
 
 
 def primary_dsn_inside(settings: InfraSettings) -> str:
     """The DSN with which another container reaches the primary."""
-    user, password = settings.postgres_user, settings.postgres_password
+    user, password = (quote(part, safe="") for part in (settings.postgres_user, settings.postgres_password))
     return f"postgresql://{user}:{password}@postgres-primary:5432/{settings.postgres_database}"
 
 
@@ -42,29 +44,37 @@ def environment(settings: InfraSettings) -> dict[str, str]:
         "INFRA_POSTGRES_USER": settings.postgres_user,
         "INFRA_POSTGRES_PASSWORD": settings.postgres_password,
         "INFRA_POSTGRES_DATABASE": settings.postgres_database,
+        "INFRA_POSTGRES_MAX_CONNECTIONS": str(settings.postgres_max_connections),
+        "INFRA_POSTGRES_SHARED_BUFFERS_MB": str(settings.postgres_shared_buffers_mb),
         "INFRA_POSTGRES_PRIMARY_PORT": str(settings.postgres_ports[0]),
         "INFRA_POSTGRES_REPLICA1_PORT": str(settings.postgres_ports[1]),
         "INFRA_POSTGRES_REPLICA2_PORT": str(settings.postgres_ports[2]),
         "INFRA_REDIS_PORT_1": str(settings.redis_ports[0]),
         "INFRA_REDIS_PORT_2": str(settings.redis_ports[1]),
         "INFRA_REDIS_PORT_3": str(settings.redis_ports[2]),
+        "INFRA_REDIS_MAX_MEMORY_MB": str(settings.redis_max_memory_mb),
         "INFRA_KAFKA_PORT": str(settings.kafka_port),
         "INFRA_KAFKA_HEAP_MB": str(settings.kafka_heap_mb),
         "INFRA_CONNECT_PORT": str(settings.connect_port),
         "INFRA_CONNECT_HEAP_MB": str(settings.connect_heap_mb),
         "INFRA_FLINK_PORT": str(settings.flink_port),
         "INFRA_FLINK_TASK_SLOTS": str(settings.flink_task_slots),
+        "INFRA_FLINK_CHECKPOINT_MS": str(settings.flink_checkpoint_ms),
+        "INFRA_UI_PASSWORD": settings.ui_password,
         "INFRA_KAFKA_UI_PORT": str(_KAFKA_UI_PORT + settings.port_offset),
         "INFRA_REDISINSIGHT_PORT": str(_REDISINSIGHT_PORT + settings.port_offset),
     }
 
 
 def up(settings: InfraSettings, names: Sequence[str] = ()) -> list[str]:
-    """Build, start and await the named services (all, and the two user interfaces, if none is named)."""
-    containers = _containers(names)
-    _compose(settings, "up", "--detach", "--build", "--wait", *containers)
-    logger.info("Kafka UI: http://127.0.0.1:%d", _KAFKA_UI_PORT + settings.port_offset)
-    logger.info("RedisInsight: http://127.0.0.1:%d", _REDISINSIGHT_PORT + settings.port_offset)
+    """Build, start and await the named services, all if none is named.
+
+    The two user interfaces come with COMPOSE_PROFILES=tools.
+    """
+    _compose(settings, "up", "--detach", "--build", "--wait", *_containers(names))
+    if "tools" in os.environ.get("COMPOSE_PROFILES", "").split(","):
+        logger.info("Kafka UI: http://127.0.0.1:%d, user admin", _KAFKA_UI_PORT + settings.port_offset)
+        logger.info("RedisInsight: http://127.0.0.1:%d", _REDISINSIGHT_PORT + settings.port_offset)
     return [*(names or SERVICE_CONTAINERS)]
 
 
@@ -106,7 +116,9 @@ def execute(
             env={**os.environ, **environment(settings)},
         )
     except subprocess.CalledProcessError as error:
-        raise InfraError(f"{argv[0]} failed in the container {container}: {error.stderr.strip()}") from error
+        # Flink's SQL client writes its errors to its output.
+        output = "\n".join(filter(None, [error.stdout.strip(), error.stderr.strip()]))[-_SHOWN_OF_ERRORS:]
+        raise InfraError(f"{argv[0]} failed in the container {container}: {output}") from error
     except subprocess.TimeoutExpired as error:
         raise InfraError(f"{argv[0]} did not end within {timeout_s:.0f} s in {container}.") from error
     return done.stdout
@@ -119,25 +131,33 @@ def _containers(names: Sequence[str]) -> list[str]:
     return [container for name in names for container in SERVICE_CONTAINERS[name]]
 
 
+def project(settings: InfraSettings) -> str:
+    """The name under which Docker keeps the containers and volumes of the stack on these ports."""
+    return "user-profile" + (f"-{settings.port_offset}" if settings.port_offset else "")
+
+
 def _command(settings: InfraSettings) -> list[str]:
-    project = "user-profile" + (f"-{settings.port_offset}" if settings.port_offset else "")
-    return ["docker", "compose", "--project-name", project, "--file", str(COMPOSE_FILE)]
+    return ["docker", "compose", "--project-name", project(settings), "--file", str(COMPOSE_FILE)]
 
 
 def _compose(settings: InfraSettings, *arguments: str) -> None:
     _require_engine()
-    run(
-        [*_command(settings), *arguments],
-        purpose="Docker Compose",
-        timeout_s=1800,
-        environment={**os.environ, **environment(settings)},
+    # On this terminal, since the first build takes minutes.
+    done = subprocess.run(
+        [*_command(settings), *arguments], check=False, env={**os.environ, **environment(settings)}
     )
+    if done.returncode != 0:
+        raise InfraError(
+            f"docker compose {arguments[0]} failed (exit code {done.returncode}); its last lines say why. "
+            f"`docker compose -p {project(settings)} logs` has those of the containers."
+        )
 
 
 def _require_engine() -> None:
     if shutil.which("docker") is not None:
         try:
             run(["docker", "info"], purpose="Asking Docker", timeout_s=20)
+            run(["docker", "compose", "version"], purpose="Asking for Compose version 2", timeout_s=20)
         except InfraError as error:
             reason = str(error).splitlines()[-1]
         else:

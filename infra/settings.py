@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -72,6 +73,10 @@ class InfraSettings(BaseSettings):
     postgres_user: str = "poc_user"
     postgres_password: str = "poc_password"  # noqa: S105 - the demo's, on loopback
     postgres_database: str = "user_profile_db"
+    ui_password: str = Field(
+        default="poc_password",
+        description="of `admin` in Kafka UI; with containers and COMPOSE_PROFILES=tools",
+    )
     postgres_max_connections: int = Field(default=200, ge=20)
     postgres_shared_buffers_mb: int = Field(default=128, ge=16)
     redis_max_memory_mb: int = Field(default=256, ge=16, description="of each node; eviction is LFU")
@@ -86,7 +91,7 @@ class InfraSettings(BaseSettings):
         default=3600, ge=4, le=86_400, description="how long a payment waits for the account that it names"
     )
     flink_checkpoint_ms: int = Field(
-        default=5_000, ge=500, description="between checkpoints, each of which commits; of the native stack"
+        default=5_000, ge=500, description="between checkpoints, each of which commits"
     )
     flink_task_slots: int = Field(default=16, ge=1, description="each set of the two jobs takes two")
     flink_phone_region: str = Field(
@@ -138,8 +143,8 @@ class InfraSettings(BaseSettings):
     def postgres_dsn(self, node: int = 0, *, database: str | None = None) -> str:
         """The DSN of a node: 0 is the primary, 1 and 2 are the replicas."""
         name = self.postgres_database if database is None else database
-        port = self.postgres_ports[node]
-        return f"postgresql://{self.postgres_user}:{self.postgres_password}@127.0.0.1:{port}/{name}"
+        user, password = (quote(part, safe="") for part in (self.postgres_user, self.postgres_password))
+        return f"postgresql://{user}:{password}@127.0.0.1:{self.postgres_ports[node]}/{name}"
 
     @property
     def kafka_broker(self) -> str:

@@ -25,7 +25,7 @@ from app.config.topics import TopicNames
 from cdc.connector.client import ConnectClient
 from cdc.connector.config import connector_config
 from infra import stack
-from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment
+from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, environment, project
 from infra.locking import file_lock
 from infra.services import SERVICES
 from infra.settings import InfraSettings
@@ -69,7 +69,8 @@ class TestStack:
         self._started |= {service.name for service in services} - before
 
     def _start_containers(self, names: list[str]) -> None:
-        os.environ.update(environment(self.settings))
+        # In a project of its own: what this removes at its end is nobody else's.
+        os.environ.update(environment(self.settings), COMPOSE_PROJECT_NAME=f"{project(self.settings)}-tests")
         compose = DockerCompose(
             context=COMPOSE_FILE.parent,
             compose_file_name=COMPOSE_FILE.name,

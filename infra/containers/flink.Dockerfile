@@ -7,4 +7,7 @@ RUN mvn -B -ntp -q -f /build/pom.xml -P flink-connector \
 
 FROM flink:2.2.1-java17
 COPY --from=jars /build/lib/*.jar /opt/flink/lib/
-RUN mkdir /checkpoints && chown flink:flink /checkpoints
+# The image ends as the user flink, who may not make a directory there.
+USER root
+RUN install -d -o flink -g flink /checkpoints
+USER flink

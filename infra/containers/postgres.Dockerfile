@@ -2,4 +2,4 @@
 FROM postgres:16.10-bookworm
 COPY containers/postgresql.conf /etc/user-profile/postgresql.conf
 COPY containers/allow-replication.sh /docker-entrypoint-initdb.d/
-COPY --chmod=755 containers/replica.sh /usr/local/bin/replica.sh
+COPY containers/replica.sh /usr/local/bin/replica.sh

@@ -1,5 +1,6 @@
 """The compose file, as far as it can be judged without a Docker engine."""
 
+import os
 import re
 import subprocess
 from typing import Any
@@ -12,6 +13,7 @@ from infra.compose import COMPOSE_FILE, SERVICE_CONTAINERS, TOOLS, environment
 from infra.errors import InfraError
 from infra.services import SERVICES
 from infra.settings import InfraSettings
+from tests import stack
 
 TEXT = COMPOSE_FILE.read_text()
 FILE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -34,10 +36,45 @@ def test_each_container_is_pinned_and_checked(name: str) -> None:
     container = CONTAINERS[name]
     tag = container["image"].rpartition(":")[2]
     assert re.match(r"v?\d+\.\d+", tag), f"{container['image']} is not pinned"
-    assert container["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+    assert container["healthcheck"]["test"][0] == "CMD"
     assert container["restart"] == "unless-stopped"
     for requirement in container.get("depends_on", {}).values():
         assert requirement["condition"] == "service_healthy"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_each_container_has_its_bounds(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["init"] is True  # else a lost probe of PostgreSQL counts as a crash of its server
+    assert "mem_limit" in container
+    assert container["logging"]["options"]["max-size"]
+    probe = container["healthcheck"]
+    assert int(probe["interval"].removesuffix("s")) >= 10
+    assert probe["start_period"]
+    assert ".sh" not in str(probe["test"]), "a JVM for each probe"
+
+
+def test_user_interfaces_are_asked_for() -> None:
+    assert {name for name, container in CONTAINERS.items() if container.get("profiles")} == set(TOOLS)
+
+
+def test_tests_never_name_the_project_of_a_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "")
+    for name in environment(settings := InfraSettings(port_offset=0)):
+        monkeypatch.setenv(name, "")  # put back afterwards
+
+    class Compose:
+        def __init__(self, **_: Any) -> None:
+            pass
+
+        def start(self) -> None:
+            started.append(os.environ["COMPOSE_PROJECT_NAME"])
+
+    started: list[str] = []
+    monkeypatch.setattr(stack, "DockerCompose", Compose)
+    stack.TestStack(settings)._start_containers(["redis"])
+    assert started == ["user-profile-tests"]
+    assert started != [compose.project(settings)]
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -118,3 +155,25 @@ def test_without_an_engine_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(compose.shutil, "which", lambda program: None)
     with pytest.raises(InfraError, match=r"No Docker engine answers.*native"):
         compose.up(InfraSettings())
+
+
+def test_a_password_with_any_sign_reaches_the_server() -> None:
+    settings = InfraSettings(postgres_password="p@ss/w:rd")
+    assert settings.postgres_dsn().startswith("postgresql://poc_user:p%40ss%2Fw%3Ard@127.0.0.1:")
+    assert "p%40ss%2Fw%3Ard@postgres-primary" in compose.primary_dsn_inside(settings)
+
+
+def test_what_a_program_in_a_container_prints_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise subprocess.CalledProcessError(1, "docker", output="[ERROR] no such table\n", stderr="")
+
+    monkeypatch.setattr(compose, "_require_engine", lambda: None)
+    monkeypatch.setattr(compose.subprocess, "run", failing)
+    with pytest.raises(InfraError, match="no such table"):
+        compose.execute(InfraSettings(), "flink-jobmanager", ["bash", "-c", "sql-client.sh"])
+
+
+def test_flinks_image_ends_as_its_user() -> None:
+    text = (COMPOSE_FILE.parent / "containers" / "flink.Dockerfile").read_text()
+    users = re.findall(r"^USER (\w+)$", text, re.MULTILINE)
+    assert users == ["root", "flink"]
