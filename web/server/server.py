@@ -8,7 +8,8 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from app.config.settings import DEFAULT_ERASURE_KEY, Settings
+from app.config.settings import Settings
+from app.config.store_settings import DEFAULT_ERASURE_KEY
 from app.core.errors import FatalError
 from app.core.network import is_loopback
 from web.server.connection import Patience, ProblemHandler, ProblemServer

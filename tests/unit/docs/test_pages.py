@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from app.config import reference
+from app.config.settings import Settings
+
 ROOT = Path(__file__).parents[3]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
@@ -40,3 +43,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 140
+
+
+def test_the_page_of_settings_is_that_of_the_code() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == reference.page()
+
+
+def test_each_setting_says_what_it_is_for() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
