@@ -43,6 +43,9 @@ PIECES: Final = Counter(
     "profile_pieces", "Transactions of deletions and merges that are done in pieces", ["work"]
 )
 PIECE_ROWS: Final = Counter("profile_piece_rows", "Rows that they deleted or moved", ["work"])
+for _work in ("erasure", "merge"):  # 0 from the start, so that rates and panels find them
+    PIECES.labels(_work)
+    PIECE_ROWS.labels(_work)
 DELETIONS: Final = Gauge(
     "profile_deletions_under_way", "Erased entities whose rows are being deleted in pieces"
 )

@@ -76,6 +76,15 @@ class Pages:
     async def read(self) -> int:
         return (await self._get("/v1/graph/by-reference/user/nobody"))[0]
 
+    async def until_assigned(self, partitions: int) -> None:
+        """Until the worker has so many partitions."""
+        async with asyncio.timeout(60):
+            while True:
+                _, page = await self._get("/metrics")
+                if page.count("\nprofile_consumer_lag_records{") == partitions:
+                    return
+                await asyncio.sleep(0.1)
+
     async def samples(self, name: str) -> dict[str | None, float]:
         """Sums by process."""
         _, page = await self._get("/metrics")
@@ -124,10 +133,12 @@ async def test_several_processes_are_one_worker(
             await until_logged(other, "Worker ready")
             assert await worker.terminate(within_s=30) == 0
             assert not any(map(runs, started))
+            pages = Pages(int(other.log.partition("listening on ")[2].split()[0].rpartition(":")[2]))
+            # What is read before the last rebalance and committed after it counts twice.
+            await pages.until_assigned(told.topic_partitions * (len(topics.normalised) + 1))
             for topic, messages in records(told, MORE).items():
                 total += await send(told.kafka_brokers, topic, messages, total=MORE)
             await other.has_committed(topics.normalised, total, within_s=60)
-            pages = Pages(int(other.log.partition("listening on ")[2].split()[0].rpartition(":")[2]))
             read = await pages.samples("profile_records_total")
             assert read == {None: MORE * len(topics.normalised)}
 
