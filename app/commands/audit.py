@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import sys
 
+from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 from app.core.audit import GRACE_S, AuditReport, line_of
 
@@ -53,14 +54,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 async def _audit(*, sample: int, grace_s: float, repair: bool) -> AuditReport:
-    from storage.stores import Stores  # noqa: PLC0415 — only this command needs it
-
-    # It has no role, so it listens to no notifications and keeps nothing in memory.
-    stores = await Stores.open(Settings().model_copy(update={"roles": []}))
-    try:
+    async with open_stores(Settings()) as stores:
         return await stores.auditor.audit(sample=sample, grace_s=grace_s, repair=repair)
-    finally:
-        await stores.close()
 
 
 def _summary(report: AuditReport) -> str:

@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 from app.core.clock import SystemClock
 from app.core.dates import parse, to_text
@@ -83,8 +84,7 @@ def _client(settings: Settings) -> ConnectClient:
 
 
 async def _look(settings: Settings) -> ConnectorReport:
-    stores = await _open(settings)
-    try:
+    async with open_stores(settings) as stores:
         return await look(
             name=settings.connector_name,
             slot_name=settings.cdc_slot,
@@ -92,15 +92,6 @@ async def _look(settings: Settings) -> ConnectorReport:
             connect=_client(settings),
             clock=SystemClock(),
         )
-    finally:
-        await stores.close()
-
-
-async def _open(settings: Settings) -> "Stores":
-    from storage.stores import Stores  # noqa: PLC0415 - other commands don't need it
-
-    # Without a role it listens to no notifications and keeps nothing in memory.
-    return await Stores.open(settings.model_copy(update={"roles": []}))
 
 
 async def _apply() -> int:
@@ -205,11 +196,8 @@ async def _delete(*, drop_slot: bool) -> int:
     print(f"The connector {settings.connector_name} {'is removed' if removed else 'was not there'}.")
     if not drop_slot:
         return 0
-    stores = await _open(settings)
-    try:
+    async with open_stores(settings) as stores:
         dropped = await _drop(stores, settings.cdc_slot)
-    finally:
-        await stores.close()
     print(f"The slot {settings.cdc_slot} {'is dropped' if dropped else 'was not there'}.")
     return 0
 
@@ -229,23 +217,22 @@ async def _recover(since: datetime | None, *, everything: bool) -> int:
     from cdc.recovery.recovery import Recovery  # noqa: PLC0415 - only this command needs the parts of cdc
 
     settings = Settings()
-    stores = await _open(settings)
-    events = KafkaEventSink(settings.kafka, settings.topics.domain_events, settings.topics.published)
-    try:
-        recovery = Recovery(
-            settings=settings,
-            connect=_client(settings),
-            slots=stores.slots,
-            snapshots=stores.snapshots,
-            erasures=stores.erasures,
-            notes=stores.published_notes,
-            drop_caches=stores.invalidator.drop_all,
-            events=events,
-        )
-        published = await recovery.run(since=since, everything=everything)
-    finally:
-        await events.close()
-        await stores.close()
+    async with open_stores(settings) as stores:
+        events = KafkaEventSink(settings.kafka, settings.topics.domain_events, settings.topics.published)
+        try:
+            recovery = Recovery(
+                settings=settings,
+                connect=_client(settings),
+                slots=stores.slots,
+                snapshots=stores.snapshots,
+                erasures=stores.erasures,
+                notes=stores.published_notes,
+                drop_caches=stores.invalidator.drop_all,
+                events=events,
+            )
+            published = await recovery.run(since=since, everything=everything)
+        finally:
+            await events.close()
     for kind, count in sorted(published.items()):
         print(f"{kind}\t{count}")
     print(

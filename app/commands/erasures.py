@@ -9,12 +9,11 @@ import logging
 import logging.config
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from app.commands.command_stores import open_stores
 from app.commands.common import account
 from app.config.settings import Settings
 from app.core.dates import parse, to_text
@@ -26,7 +25,6 @@ from app.observability import logs
 
 if TYPE_CHECKING:
     from app.ports.erasure import Deletions
-    from storage.stores import Stores
 
 audit = logging.getLogger("audit")
 
@@ -74,7 +72,7 @@ def _time(text: str) -> datetime:
 
 async def _export(since: datetime | None) -> int:
     count = 0
-    async with _stores() as stores:
+    async with open_stores(Settings()) as stores:
         async for entry in stores.erasure_transfer.entries(since=since):
             print(line_of(entry))
             count += 1
@@ -96,7 +94,7 @@ def _run_import(args: argparse.Namespace) -> int:
 async def _import(entries: list[LedgerEntry], made_since: datetime | None) -> int:
     logging.config.dictConfig(logs.config(Settings().log_format))
     outcomes: Counter[str] = Counter()
-    async with _stores() as stores:
+    async with open_stores(Settings()) as stores:
         async for batch in stores.erasure_transfer.take(entries, made_since=made_since):
             for taken in batch:
                 outcomes[taken.outcome] += 1
@@ -150,15 +148,3 @@ def _tell(taken: Taken) -> None:
         "user": account(),
     }
     audit.info("erasure imported: ledger id %s, %s", taken.ledger_id, taken.outcome, extra=extra)
-
-
-@asynccontextmanager
-async def _stores() -> AsyncIterator["Stores"]:
-    from storage.stores import Stores  # noqa: PLC0415 — only these commands need it
-
-    # It has no role, so it listens to no notifications and keeps nothing in memory.
-    stores = await Stores.open(Settings().model_copy(update={"roles": []}))
-    try:
-        yield stores
-    finally:
-        await stores.close()

@@ -7,12 +7,12 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Final
 
+from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
 
-    from storage.stores import Stores
 
 _NOTE: Final = """\
 For an installation whose events are older than its notes (`doctor`: cdc.notes), once every worker with the role cdc
@@ -47,21 +47,20 @@ async def _note() -> int:
     from cdc.recovery.note_taking import NoteTaking  # noqa: PLC0415 - see above
 
     settings = Settings()
-    stores = await _open(settings)
-    events = KafkaEventSink(settings.kafka, settings.topics.domain_events, settings.topics.published)
-    try:
-        taking = NoteTaking(
-            settings=settings,
-            snapshots=stores.snapshots,
-            register=stores.published_notes,
-            erasures=stores.erasures,
-            fence=stores.publish_fence,
-            events=events,
-        )
-        written = await taking.run()
-    finally:
-        await events.close()
-        await stores.close()
+    async with open_stores(settings) as stores:
+        events = KafkaEventSink(settings.kafka, settings.topics.domain_events, settings.topics.published)
+        try:
+            taking = NoteTaking(
+                settings=settings,
+                snapshots=stores.snapshots,
+                register=stores.published_notes,
+                erasures=stores.erasures,
+                fence=stores.publish_fence,
+                events=events,
+            )
+            written = await taking.run()
+        finally:
+            await events.close()
     print(f"{written} notes written; {settings.topics.published} holds all that consumers know.")
     return 0
 
@@ -70,18 +69,8 @@ async def _export() -> int:
     from cdc.recovery.export import lines_of  # noqa: PLC0415 - see above
 
     settings = Settings()
-    stores = await _open(settings)
-    try:
+    async with open_stores(settings) as stores:
         async for line in lines_of(settings, stores.snapshots, stores.erasures):
             sys.stdout.buffer.write(line + b"\n")
-    finally:
-        await stores.close()
     sys.stdout.buffer.flush()
     return 0
-
-
-async def _open(settings: Settings) -> "Stores":
-    from storage.stores import Stores  # noqa: PLC0415 - other commands don't need it
-
-    # Without a role it listens to no notifications and keeps nothing in memory.
-    return await Stores.open(settings.model_copy(update={"roles": []}))

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from app.commands.command_stores import open_stores
 from app.commands.common import account
 from app.config.settings import Settings
 from app.core.api_keys import ApiKey, Rate, Scope, digest_of, id_of, new_text
@@ -184,11 +185,5 @@ def _audit(event: Mapping[str, str], message: str, key_id: str, **more: object) 
 
 @asynccontextmanager
 async def _store() -> AsyncIterator[KeyStore]:
-    from storage.stores import Stores  # noqa: PLC0415 — only these commands need it
-
-    # It has no role, so it listens to no notifications and keeps nothing in memory.
-    stores = await Stores.open(Settings().model_copy(update={"roles": [], "cache_enabled": False}))
-    try:
+    async with open_stores(Settings().model_copy(update={"cache_enabled": False})) as stores:
         yield stores.keys
-    finally:
-        await stores.close()

@@ -6,6 +6,7 @@ Workers do it all the while (PROFILE_PLACEHOLDER_INTERVAL_S); this is for whoeve
 import argparse
 import asyncio
 
+from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 from app.core.errors import TransientError
 
@@ -23,16 +24,10 @@ def _run(_: argparse.Namespace) -> int:
 
 
 async def _merge() -> int:
-    from storage.stores import Stores  # noqa: PLC0415 — only this command needs it
-
-    # It has no role, so it listens to no notifications and keeps nothing in memory.
-    stores = await Stores.open(Settings().model_copy(update={"roles": []}))
-    try:
+    async with open_stores(Settings()) as stores:
         total = 0
         while merged := await stores.placeholders.merge():
             total += merged
         if merged is None:
             raise TransientError("Another process merges placeholders now; run it again if some are left.")
         return total
-    finally:
-        await stores.close()

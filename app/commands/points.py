@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 from app.core import dates
 from app.core.errors import InvalidError
@@ -48,11 +49,5 @@ def _run(args: argparse.Namespace) -> int:
 
 
 async def _expire(settings: Settings, before: datetime) -> int:
-    from storage.stores import Stores  # noqa: PLC0415 — only this command needs it
-
-    # It has no role, so it listens to no notifications and keeps nothing in memory.
-    stores = await Stores.open(settings.model_copy(update={"roles": []}))
-    try:
+    async with open_stores(settings) as stores:
         return await stores.old_points.expire(before)
-    finally:
-        await stores.close()

@@ -56,7 +56,7 @@ def processes_of(settings: Settings) -> list[Process]:
     for kind in present:
         among = counts[kind]
         for number in range(1, among + 1):
-            told = {
+            variables = {
                 "PROFILE_PROCESSES": "1",
                 "PROFILE_ROLES": ",".join(roles[kind]),
                 "PROFILE_CONSUMER_GROUP": group,
@@ -66,23 +66,23 @@ def processes_of(settings: Settings) -> list[Process]:
                 },
             }
             if kind is Kind.WEB:
-                told |= _limits_of_web(settings, among)
+                variables |= _limits_of_web(settings, among)
             if (kind, number) != (first_writer, 1):
-                told["PROFILE_PLACEHOLDER_INTERVAL_S"] = "0"  # one of them merges
+                variables["PROFILE_PLACEHOLDER_INTERVAL_S"] = "0"  # one of them merges
             name = kind if among == 1 else f"{kind}-{number}"
-            found.append(Process(name=name, kind=kind, among=among, settings=told))
+            found.append(Process(name=name, kind=kind, among=among, settings=variables))
     return found
 
 
-def _counts(told: str, present: Sequence[Kind]) -> Mapping[Kind, int] | None:
+def _counts(wanted: str, present: Sequence[Kind]) -> Mapping[Kind, int] | None:
     """How many of each kind; None: this process does it all. Raises FatalError."""
-    if told == "1":
+    if wanted == "1":
         return None
     counts = Counter(present)
-    if told == "auto":
+    if wanted == "auto":
         return counts
     named: set[Kind] = set()
-    for part in told.split(","):
+    for part in wanted.split(","):
         name, _, count = part.partition("=")
         kind = Kind(name)
         if kind not in present:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final, NoReturn
 
@@ -76,11 +75,10 @@ class DeletionWatch:
         self._failed = True
 
 
-def watch_deletions(settings: Settings, stores: Stores, resources: AsyncExitStack) -> None:
-    """Delete in a task of its own, until the resources close. Pieces wait for the domain events of others."""
+def watch_deletions(settings: Settings, stores: Stores) -> DeletionWatch:
+    """The watch of a worker with these stores, whose pieces wait for the domain events of others."""
     backlog = EventBacklog(
         settings.kafka, settings.topics.cdc, publisher_groups(settings), most=2 * settings.erasure_piece_rows
     )
     stores.pieces.others = partial(backlog.settled, wait_s=WAIT_S)
-    deleting = asyncio.create_task(DeletionWatch(stores.deletions).run(), name="deletions")
-    resources.callback(deleting.cancel)
+    return DeletionWatch(stores.deletions)

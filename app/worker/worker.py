@@ -159,7 +159,7 @@ class Worker:
             self._watch_cache()
         if settings.placeholder_interval_s:
             self._watch_placeholders()
-        watch_deletions(settings, self._stores, self._resources)
+        self._background(watch_deletions(settings, self._stores).run(), "deletions")
         consuming = [role for role in settings.roles if role is not Role.WEB]
         if consuming:
             await wait_for("Kafka", lambda: create_topics(settings.kafka, settings.topic_specs))

@@ -16,7 +16,7 @@ from storage.read.budget import Budget, Cost
 from storage.read.held_fragments import HeldFragments
 
 _OVERHEAD_BYTES: Final = 1_000
-_WITH_GZIP: Final = 1.25  # the web keeps an answer's compressed form with it
+WITH_GZIP: Final = 1.25  # the web keeps an answer's compressed form with it
 
 
 class Asked(NamedTuple):
@@ -50,7 +50,7 @@ class SelectedAnswers:
         self._max_entry = max_bytes // 8
         self._kept: LRUCache[Asked, _Kept] = LRUCache(max_bytes, getsizeof=lambda _, kept: kept.size)
 
-    def get(self, asked: Asked) -> "SelectedAnswer | None":
+    def get(self, asked: Asked) -> SelectedAnswer | None:
         """The answer, where all that it shows still holds."""
         kept: _Kept | None = self._kept.get(asked)
         if kept is None:
@@ -60,7 +60,7 @@ class SelectedAnswers:
             return None
         return kept.answer
 
-    def make(self, asked: Asked, *, budget: Budget) -> "SelectedAnswer | None":
+    def make(self, asked: Asked, *, budget: Budget) -> SelectedAnswer | None:
         """The answer, made of memory alone, and kept; None where memory lacks a part of it, or it is large."""
         recall = self._memory.get
         whole: dict[int, Fragment] = {}
@@ -88,13 +88,13 @@ class SelectedAnswers:
         self._keep(asked, whole, made)
         return made
 
-    def _keep(self, asked: Asked, fragments: Mapping[int, Fragment], made: "SelectedAnswer") -> None:
+    def _keep(self, asked: Asked, fragments: Mapping[int, Fragment], made: SelectedAnswer) -> None:
         size = (
             _OVERHEAD_BYTES
             + asked.selection.size_bytes
             # Memory may let go of them before this does.
             + sum([fragment.size_bytes for fragment in fragments.values()])
-            + int(_WITH_GZIP * len(made.answer.body or b""))
+            + int(WITH_GZIP * len(made.answer.body or b""))
         )
         if size <= self._max_entry:
             self._kept[asked] = _Kept(HeldFragments(tuple(fragments.items())), made, size)

@@ -17,12 +17,11 @@ from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
 from storage.read.rendered_tree import Skeleton
-from storage.read.selected_cache import SelectedAnswers
+from storage.read.selected_cache import WITH_GZIP, SelectedAnswers
 
 _OVERHEAD_BYTES: Final = 600
 _ANY_DEPTH: Final = 0
 _SWEPT_AT_ONCE: Final = 20
-_WITH_GZIP: Final = 1.25  # whoever serves an answer keeps its compressed form with it
 
 
 class _KeptAnswer:
@@ -156,4 +155,4 @@ def _place(skeleton: Skeleton, depth: int, first_row: int) -> tuple[int, int | N
 
 
 def _size_of_answer(_: object, kept: _KeptAnswer) -> int:
-    return _OVERHEAD_BYTES + int(_WITH_GZIP * len(kept.answer.body or b""))
+    return _OVERHEAD_BYTES + int(WITH_GZIP * len(kept.answer.body or b""))
