@@ -29,6 +29,30 @@ async def connected(settings: Settings) -> AsyncIterator["asyncpg.Connection[asy
         await connection.close()
 
 
+async def waits_for_a_standby(admin: "asyncpg.Connection[asyncpg.Record]", pid: int) -> bool:
+    waits: bool = await admin.fetchval(
+        "SELECT wait_event IS NOT DISTINCT FROM 'SyncRep' FROM pg_stat_activity WHERE pid = $1", pid
+    )
+    return waits
+
+
+async def until_commits_wait(settings: Settings, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """PostgreSQL answers `pg_reload_conf()` before its processes have the new configuration: commit until one waits."""
+    async with connected(settings) as first, asyncio.timeout(30):
+        await first.execute("SET synchronous_commit = on")
+        while True:
+            committing = asyncio.create_task(
+                first.execute("UPDATE entities SET updated_at = now() WHERE reference = 'another'")
+            )
+            while not committing.done():
+                if await waits_for_a_standby(admin, first.get_server_pid()):
+                    # The server ends the wait with a warning, and the commit stands.
+                    await admin.execute("SELECT pg_cancel_backend($1)", first.get_server_pid())
+                    await committing
+                    return
+            await committing
+
+
 @asynccontextmanager
 async def held(settings: Settings, value: int) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """Within, a commit that sets `f` of `a` is on disk and on replicas, and the primary does not show it.
@@ -51,6 +75,7 @@ async def held(settings: Settings, value: int) -> AsyncIterator[Callable[[], Awa
             "SELECT pg_reload_conf()",
         ):
             await admin.execute(statement)
+        await until_commits_wait(settings, admin)
         committing = asyncio.create_task(
             writer.execute(
                 "UPDATE entities SET properties = jsonb_set(properties, '{f,value}', to_jsonb($1::int)) "
@@ -60,10 +85,7 @@ async def held(settings: Settings, value: int) -> AsyncIterator[Callable[[], Awa
         )
         try:
             async with asyncio.timeout(10):
-                while not await admin.fetchval(
-                    "SELECT wait_event = 'SyncRep' FROM pg_stat_activity WHERE pid = $1",
-                    writer.get_server_pid(),
-                ):
+                while not await waits_for_a_standby(admin, writer.get_server_pid()):
                     assert not committing.done(), f"nothing held the commit behind {before}"
                     await asyncio.sleep(0.01)
             await admin.execute("SET synchronous_commit = local")
