@@ -20,7 +20,7 @@ from typing import Final
 from infra.settings import InfraSettings
 from tests.run.lane import Lane
 from tests.run.parts import CI, TEST, Stage
-from tests.run.results import SLOWEST, Result, slowest, table, write_junit
+from tests.run.results import SLOWEST, Result, slowest, table, unstable, write_junit
 from tests.run.servers import FOR_TESTS
 
 OFFSET: Final = 20_000
@@ -57,8 +57,9 @@ class Run:
     def _report(self, result: Result, output: str) -> None:
         with self._printing:
             self.results.append(result)
-            verdict = "passed" if result.passed else "FAILED"
-            print(f"\n=== {result.stage}: {result.name} {verdict} in {result.seconds:.1f} s", flush=True)
+            print(
+                f"\n=== {result.stage}: {result.name} {result.verdict} in {result.seconds:.1f} s", flush=True
+            )
             print(output.rstrip(), flush=True)
 
 
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="user-profile-tests-") as directory:
-        lanes = _lanes(Path(directory), pytest_arguments, live=sum(len(stage.parts) for stage in stages) == 1)
+        live = sum(len(stage.parts) for stage in stages) == 1
+        lanes = _lanes(Path(directory), pytest_arguments, live=live, repeats=options.ci)
         _stop_on_signals(lanes)
         run = Run(lanes)
         try:
@@ -83,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 lane.release()
         print(f"\n{table(run.results)}\n")
         print(f"The {SLOWEST} slowest tests, with their fixtures:\n{slowest(run.results)}\n")
+        if any(result.unstable for result in run.results):
+            print("These tests failed, and passed when they ran once more. Each is a fault to correct:")
+            print(f"{unstable(run.results)}\n")
         print(
             f"{'All parts passed' if passed else 'FAILED'} after {time.monotonic() - began:.0f} s.",
             flush=True,
@@ -104,7 +109,9 @@ def _stop_on_signals(lanes: Sequence[Lane]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__, allow_abbrev=False)
     parser.add_argument(
-        "--ci", action="store_true", help="also the fixed part of the fault tests, and the audit"
+        "--ci",
+        action="store_true",
+        help="also the fixed part of the fault tests, and the audit; failed tests run once more",
     )
     parser.add_argument("--group", metavar="NAME", help="this part alone, or this stage")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="one file of all groups")
@@ -120,14 +127,21 @@ def _stages(options: argparse.Namespace) -> Sequence[Stage]:
     ]
 
 
-def _lanes(directory: Path, pytest_arguments: Sequence[str], *, live: bool) -> list[Lane]:
+def _lanes(directory: Path, pytest_arguments: Sequence[str], *, live: bool, repeats: bool) -> list[Lane]:
     first = int(os.environ.get("INFRA_PORT_OFFSET") or OFFSET)
     second = first - LANES_APART if first > LANES_APART else first + LANES_APART
     settings = [InfraSettings(port_offset=offset, **FOR_TESTS) for offset in (first, second)]
     apart = not set(settings[0].all_ports) & set(settings[1].all_ports)
     managed = apart and os.environ.get("TEST_STACK") != "containers"
     return [
-        Lane(own, managed=managed, live=live, directory=directory, pytest_arguments=pytest_arguments)
+        Lane(
+            own,
+            managed=managed,
+            live=live,
+            repeats=repeats,
+            directory=directory,
+            pytest_arguments=pytest_arguments,
+        )
         for own in settings[: 2 if managed and not live else 1]
     ]
 

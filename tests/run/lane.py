@@ -15,9 +15,11 @@ from infra.errors import InfraError
 from infra.services import SERVICES
 from infra.settings import InfraSettings
 from tests.run.parts import Part, Stage
-from tests.run.results import Result
+from tests.run.results import Result, failed_tests
 
-NO_TESTS: Final = 5  # pytest's exit code where nothing was collected
+NO_TESTS: Final = 5  # pytest's exit codes: where nothing was collected,
+TESTS_FAILED: Final = 1  # and where tests ran and some failed
+REPEATED_AT_MOST: Final = 3  # failed tests of a part; with more, the part fails at once
 Report = Callable[[Result, str], None]
 
 
@@ -26,7 +28,8 @@ class Lane:
 
     `managed` is false where tests take containers, or ports that are set by name: each group then starts
     its servers itself. `live` parts print for themselves; else their output is reported when they have ended.
-    With `pytest_arguments`, a group in which these select nothing has passed.
+    With `pytest_arguments`, a group in which these select nothing has passed. Where it `repeats`, the failed
+    tests of a part run once more; a part whose tests all pass then has passed, and names them as unstable.
     """
 
     def __init__(
@@ -35,12 +38,14 @@ class Lane:
         *,
         managed: bool,
         live: bool,
+        repeats: bool = False,
         directory: Path,
         pytest_arguments: Sequence[str],
     ) -> None:
         self._settings = settings
         self._managed = managed
         self._live = live
+        self._repeats = repeats
         self._directory = directory
         self._arguments = [*pytest_arguments]
         self.stopped = False
@@ -69,7 +74,11 @@ class Lane:
             seconds = time.monotonic() - began
             return Result(stage=stage.name, name=part.name, passed=False, seconds=seconds), str(error)
         servers_s = time.monotonic() - began
-        code = self._execute(part, part.argv(f"--junitxml={junit}", *self._arguments), log)
+        cache = f"cache_dir={self._directory / part.name}.cache"  # of what failed last
+        code = self._execute(part, part.argv("-o", cache, f"--junitxml={junit}", *self._arguments), log)
+        unstable = failed_tests(junit) if code == TESTS_FAILED and not part.command and self._repeats else []
+        if 0 < len(unstable) <= REPEATED_AT_MOST and not self.stopped:
+            code = self._execute(part, part.argv("-o", cache, "--last-failed", *self._arguments), log)
         result = Result(
             stage=stage.name,
             name=part.name,
@@ -77,11 +86,12 @@ class Lane:
             seconds=time.monotonic() - began,
             servers_s=servers_s if part.servers else 0.0,
             junit=None if part.command else junit,
+            unstable=tuple(unstable) if code == 0 else (),
         )
         return result, log.read_text(errors="replace")
 
     def _execute(self, part: Part, argv: list[str], log: Path) -> int:
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             output.write(f"$ {' '.join(argv)}\n".encode())
             output.flush()
             # In a session of its own, so that an interruption reaches it once, with all that it started.

@@ -9,7 +9,7 @@ from infra.settings import InfraSettings
 from tests.run.__main__ import Run
 from tests.run.lane import Lane
 from tests.run.parts import Part, Stage
-from tests.run.results import Result, slowest, table, write_junit
+from tests.run.results import Result, slowest, table, unstable, write_junit
 
 
 def command(name: str, code: int = 0) -> Part:
@@ -86,3 +86,60 @@ def test_tests_of_groups_are_counted_listed_and_written_together(tmp_path: Path)
     text = (tmp_path / "all.xml").read_text()
     assert text.count("<testcase ") == 4
     assert text.count("<failure") == 2
+
+
+UNSTABLE = """
+from pathlib import Path
+
+import pytest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_a(number):
+    ran = Path(__file__).with_name(f"ran-{{number}}")
+    before = len(ran.read_text()) if ran.exists() else 0
+    ran.write_text("." * (before + 1))
+    assert before >= {failures}
+
+def test_that_passes():
+    with Path(__file__).with_name("passing").open("a") as file:
+        file.write(".")
+"""
+
+
+@pytest.mark.parametrize(
+    ("repeats", "count", "failures", "verdict", "runs"),
+    [
+        (True, 3, 1, "UNSTABLE", 2),
+        (True, 3, 2, "FAILED", 2),
+        (True, 4, 1, "FAILED", 1),
+        (False, 1, 1, "FAILED", 1),
+        (True, 1, 0, "passed", 1),
+    ],
+)
+def test_failed_tests_run_once_more_in_ci(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    repeats: bool,
+    count: int,
+    failures: int,
+    verdict: str,
+    runs: int,
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # these take seconds to import
+    tests = tmp_path / "tests"
+    tests.mkdir()
+    (tests / "test_a.py").write_text(UNSTABLE.format(count=count, failures=failures))
+    own = Lane(
+        InfraSettings(), managed=False, live=False, repeats=repeats, directory=tmp_path, pytest_arguments=[]
+    )
+    run = Run([own])
+    assert run.run([Stage("one", ((Part(name="a", paths=(str(tests),)),),))]) is (verdict != "FAILED")
+    assert run.results[0].verdict == verdict
+    assert [len((tests / f"ran-{number}").read_text()) for number in range(count)] == [runs] * count
+    assert (tests / "passing").read_text() == "."
+    listed = unstable(run.results).splitlines()
+    assert len(listed) == (count if verdict == "UNSTABLE" else 0)
+    assert all("test_a::test_a[" in line for line in listed)
+    assert f"{failures and count} failed" in capsys.readouterr().out or not failures
