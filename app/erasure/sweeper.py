@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final, NoReturn, Protocol
 
 from app.core.erasure import Named
-from app.core.errors import ProfileError
+from app.core.failure_log import FailureLog
 from app.core.log_events import LogEvent
 from app.core.models import RecordSource
 from app.core.records import StoredLetter, id_of
@@ -55,7 +55,11 @@ class LetterSweep:
         self._interval_s = interval_s
         self._wanted = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
-        self._failed = False
+        self._failures = FailureLog(
+            logger,
+            "Dead letters about erased entities wait for their removal: %s",
+            event=LogEvent.LETTERS_WAIT,
+        )
 
     async def run(self) -> NoReturn:
         """Sweep when asked, and now and then; until cancelled."""
@@ -64,7 +68,8 @@ class LetterSweep:
                 await asyncio.wait_for(self._wanted.wait(), self._interval_s)
             self._wanted.clear()
             waiting, self._waiting = self._waiting, []
-            await self._try()
+            with self._failures.attempt():
+                await self.sweep()
             for future in waiting:
                 if not future.done():
                     future.set_result(None)
@@ -75,25 +80,6 @@ class LetterSweep:
         self._wanted.set()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(future, wait_s)
-
-    async def _try(self) -> None:
-        try:
-            await self.sweep()
-        except ProfileError as error:
-            self._note_failure(str(error))
-        except Exception as error:  # noqa: BLE001 - it is tried again; its message may quote a letter
-            self._note_failure(type(error).__name__)
-        else:
-            self._failed = False
-
-    def _note_failure(self, reason: str) -> None:
-        if not self._failed:
-            logger.warning(
-                "Dead letters about erased entities wait for their removal: %s",
-                reason,
-                extra=LogEvent.LETTERS_WAIT.extra,
-            )
-        self._failed = True
 
     async def sweep(self) -> None:
         """Remove what is due: of new erasures in all letters, of all erasures in new letters. Idempotent.

@@ -9,8 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from app.core.errors import ProfileError
-from app.kafka.client import KafkaError
+from app.core.failure_log import FailureLog
 from app.kafka.partitioner import partition_of
 from app.kafka.producer import DurableProducer, Outgoing
 from app.kafka.reading import partitions_of
@@ -28,20 +27,14 @@ class TopicBeat:
         self._brokers = brokers
         self._topic = topic
         self._producer = DurableProducer(brokers)
-        self._failed = False
+        self._failures = FailureLog(logger, f"{topic} is not compacted for now: %s")
 
     async def run(self) -> NoReturn:
         """Beat every hour, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            try:
+            with self._failures.attempt():
                 await self.beat()
-            except (ProfileError, KafkaError, OSError, TimeoutError) as error:
-                if not self._failed:
-                    logger.warning("%s is not compacted for now (%s)", self._topic, type(error).__name__)
-                self._failed = True
-            else:
-                self._failed = False
 
     async def beat(self) -> None:
         """One record to each partition. Raises ProfileError, KafkaError, OSError or TimeoutError."""

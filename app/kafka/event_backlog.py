@@ -6,7 +6,7 @@ import logging
 from collections.abc import Container, Sequence
 from typing import Final
 
-from app.core.errors import ProfileError
+from app.core.failure_log import FailureLog
 from app.kafka.reading import unread
 
 logger = logging.getLogger(__name__)
@@ -23,21 +23,14 @@ class EventBacklog:
         self._topic = topic
         self._groups = groups
         self._most = most
-        self._failed = False
+        self._failures = FailureLog(logger, "It is not known how far domain events are: %s")
 
     async def settled(self, *, wait_s: float) -> None:
         """Return when the backlog is small, or can't be known, or after so long. Never raises."""
-        try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    while await self._unread() > self._most:  # noqa: ASYNC110 - others make it smaller
-                        await asyncio.sleep(_POLL_S)
-        except ProfileError as error:
-            if not self._failed:
-                logger.warning("It is not known how far domain events are: %s", error)
-            self._failed = True
-        else:
-            self._failed = False
+        with self._failures.attempt(), contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while await self._unread() > self._most:  # noqa: ASYNC110 - others make it smaller
+                    await asyncio.sleep(_POLL_S)
 
     async def _unread(self) -> int:
         return await unread(self._brokers, self._topic, self._groups)

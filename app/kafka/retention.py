@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from app.core.errors import ProfileError
+from app.core.failure_log import FailureLog
 from app.kafka.client import client_options
 from app.ports.erasure import LogEnds, LogNotes
 
@@ -42,19 +41,13 @@ class LogRetention:
         self._group_id = group_id
         self._log_ends = log_ends
         self._notes = notes
-        self._failed = False
+        self._failures = FailureLog(logger, "Old records of topics are not deleted for now: %s")
 
     async def run(self) -> NoReturn:
         """Delete what is due, now and every hour, until cancelled."""
         while True:
-            try:
+            with self._failures.attempt():
                 await self.enforce()
-            except (ProfileError, KafkaError, OSError, TimeoutError) as error:
-                if not self._failed:
-                    logger.warning("Old records of topics are not deleted for now (%s)", type(error).__name__)
-                self._failed = True
-            else:
-                self._failed = False
             await asyncio.sleep(INTERVAL_S)
 
     async def enforce(self) -> None:

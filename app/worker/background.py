@@ -5,7 +5,7 @@ import logging
 from typing import Final, NoReturn
 
 from app.core.audit import GRACE_S, line_of
-from app.core.errors import TransientError
+from app.core.failure_log import FailureLog
 from app.core.log_events import LogEvent
 from app.observability import metrics
 from app.ports.caching import Auditor
@@ -22,7 +22,7 @@ class AuditWatch:
     def __init__(self, auditor: Auditor, *, interval_s: float) -> None:
         self._auditor = auditor
         self._interval_s = interval_s
-        self._failed = False
+        self._failures = FailureLog(logger, "The cache is not audited for now: %s")
 
     async def run(self) -> NoReturn:
         """Audit until cancelled."""
@@ -32,25 +32,13 @@ class AuditWatch:
 
     async def audit(self) -> None:
         """Audit once. Never raises; while the primary or the cache is away there is nothing to compare."""
-        try:
+        with self._failures.attempt():
             report = await self._auditor.audit(sample=SAMPLE, grace_s=GRACE_S)
-        except TransientError as error:
-            self._note_failure(str(error))
-            return
-        except Exception as error:  # noqa: BLE001 - reads don't depend on it; its message may quote a row
-            self._note_failure(type(error).__name__)
-            return
-        self._failed = False
-        for kind, count in report.checked.items():
-            metrics.AUDIT_CHECKED.labels(kind).inc(count)
-        for mismatch in report.mismatches:
-            metrics.AUDIT_STALE.labels(mismatch.kind).inc()
-            logger.warning("The cache is stale: %s", line_of(mismatch), extra=LogEvent.CACHE_STALE.extra)
-
-    def _note_failure(self, reason: str) -> None:
-        if not self._failed:
-            logger.warning("The cache is not audited for now: %s", reason)
-        self._failed = True
+            for kind, count in report.checked.items():
+                metrics.AUDIT_CHECKED.labels(kind).inc(count)
+            for mismatch in report.mismatches:
+                metrics.AUDIT_STALE.labels(mismatch.kind).inc()
+                logger.warning("The cache is stale: %s", line_of(mismatch), extra=LogEvent.CACHE_STALE.extra)
 
 
 class PlaceholderWatch:
@@ -59,7 +47,7 @@ class PlaceholderWatch:
     def __init__(self, merger: PlaceholderMerger, *, interval_s: float) -> None:
         self._merger = merger
         self._interval_s = interval_s
-        self._failed = False
+        self._failures = FailureLog(logger, "Placeholders are not merged for now: %s")
 
     async def run(self) -> NoReturn:
         """Merge until cancelled."""
@@ -69,17 +57,6 @@ class PlaceholderWatch:
 
     async def merge(self) -> None:
         """Merge what can be merged now. Never raises; the next round tries again."""
-        try:
+        with self._failures.attempt():
             while merged := await self._merger.merge():
                 logger.info("%d placeholders were merged into the entities of their references", merged)
-        except TransientError as error:
-            self._note_failure(str(error))
-        except Exception as error:  # noqa: BLE001 - nothing depends on it; its message may quote a row
-            self._note_failure(type(error).__name__)
-        else:
-            self._failed = False
-
-    def _note_failure(self, reason: str) -> None:
-        if not self._failed:
-            logger.warning("Placeholders are not merged for now: %s", reason)
-        self._failed = True

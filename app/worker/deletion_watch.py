@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 from app.config.processes import publisher_groups
 from app.config.settings import Settings
-from app.core.errors import TransientError
+from app.core.failure_log import FailureLog
 from app.core.log_events import LogEvent
 from app.kafka.event_backlog import EventBacklog
 from app.observability import metrics
@@ -27,7 +27,9 @@ class DeletionWatch:
     def __init__(self, deletions: Deletions, *, interval_s: float = INTERVAL_S) -> None:
         self._deletions = deletions
         self._interval_s = interval_s
-        self._failed = False
+        self._failures = FailureLog(
+            logger, "Rows of erased entities are not deleted for now: %s", event=LogEvent.DELETION_WAITS
+        )
         self._waits = False
 
     async def run(self) -> NoReturn:
@@ -38,16 +40,10 @@ class DeletionWatch:
 
     async def delete(self) -> None:
         """Delete what there is. Never raises; the next round tries again."""
-        try:
+        with self._failures.attempt():
             while await self._is_due():
                 done = await self._deletions.piece()
                 await asyncio.sleep(self._deletions.pause_s / (1 if done else _TURNS))
-        except TransientError as error:
-            self._note_failure(str(error))
-        except Exception as error:  # noqa: BLE001 - it is tried again; its message may quote a row
-            self._note_failure(type(error).__name__)
-        else:
-            self._failed = False
 
     async def _is_due(self) -> bool:
         """Note how far the deletions are; whether there is anything to do now."""
@@ -64,15 +60,6 @@ class DeletionWatch:
             )
         self._waits = not state.slot_has_room
         return state.deletions > 0 and state.slot_has_room
-
-    def _note_failure(self, reason: str) -> None:
-        if not self._failed:
-            logger.warning(
-                "Rows of erased entities are not deleted for now: %s",
-                reason,
-                extra=LogEvent.DELETION_WAITS.extra,
-            )
-        self._failed = True
 
 
 def watch_deletions(settings: Settings, stores: Stores) -> DeletionWatch:

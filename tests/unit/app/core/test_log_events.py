@@ -66,8 +66,10 @@ def names_an_event(node: ast.AST) -> bool:
 
 
 def used(node: ast.AST) -> str | None:
-    """X of `LogEvent.X.extra`."""
+    """X of `LogEvent.X.extra`, and of what is given a FailureLog: `event=LogEvent.X`."""
     match node:
+        case ast.keyword(arg="event", value=ast.Attribute(attr=name, value=ast.Name(id="LogEvent"))):
+            return name
         case ast.Attribute(attr="extra", value=ast.Attribute(attr=name, value=ast.Name(id="LogEvent"))):
             return name
     return None
