@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import json
+import runpy
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -134,6 +136,32 @@ async def _remembered(http: aiohttp.ClientSession, path: str) -> Any:
             await asyncio.sleep(0.05)
 
 
+async def _consumer_has_all_users(settings: Settings) -> None:
+    """The sample consumer of the documents comes to the users of the database."""
+    consumer = runpy.run_path(str(ROOT / "docs/examples/consumer.py"))
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    users = "SELECT id::text, reference, properties #>> '{%s,value}' FROM entities WHERE type = 'user' ORDER BY id"
+    with sqlite3.connect(":memory:") as db:
+        db.executescript(consumer["TABLES"])
+        reading = asyncio.create_task(
+            consumer["consume"](db, ",".join(settings.kafka_brokers), settings.topics.domain_events)
+        )
+        try:
+            async with asyncio.timeout(ARRIVAL_S):
+                while True:
+                    expected = [tuple(row) for row in await connection.fetch(users % "email")]
+                    kept = db.execute(
+                        "SELECT entity_id, reference, email FROM customers ORDER BY entity_id + 0"
+                    )
+                    if kept.fetchall() == expected and len(expected) >= USERS:
+                        return
+                    assert not reading.done(), reading
+                    await asyncio.sleep(0.3)
+        finally:
+            reading.cancel()
+            await connection.close()
+
+
 @pytest.mark.usefixtures("connector", "jobs")
 async def test_source_events_become_answers_and_domain_events(
     settings: Settings, topics: TopicNames, tmp_path: Path, unused_tcp_port: int
@@ -173,4 +201,5 @@ async def test_source_events_become_answers_and_domain_events(
         keys = [event["event_idempotency_key"] for found in seen.values() for event in found]
         assert len(keys) == len(set(keys))
 
+        await _consumer_has_all_users(settings)
         assert await worker.terminate(within_s=30) == 0
