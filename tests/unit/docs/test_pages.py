@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "design").glob("*.md")),
     *(ROOT / name / "README.md" for name in ("flink", "load")),
     ROOT / "load" / "RESULTS.md",
 ]
@@ -39,6 +40,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
             broken.append(link)
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_file_that_a_page_names_is_there(page: Path) -> None:
+    top = "app|agents|web|storage|cdc|infra|flink|load|tests|docs"
+    named = set(re.findall(rf"`((?:{top})/[\w./-]+\.[a-z]+)`", page.read_text()))
+    assert sorted(path for path in named if not (ROOT / path).exists()) == []
 
 
 def test_the_readme_is_short() -> None:
