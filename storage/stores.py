@@ -19,7 +19,14 @@ from app.ports.caching import Auditor, CommitLog
 from app.ports.capture import ReplicationSlots
 from app.ports.erasure import ErasureTransfer, LetterRegister, LogNotes, PublishFence
 from app.ports.events import NoteRegister
-from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
+from app.ports.graph import (
+    EntityDirectory,
+    EntityIndex,
+    GraphReader,
+    ProfileExporter,
+    ProvenanceReader,
+    RelationshipReader,
+)
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
 from app.ports.writing import PlaceholderMerger, PointExpiry, ProfilePreview, ProfileWriter
@@ -57,6 +64,7 @@ from storage.read.fragment_loader import FragmentLoader
 from storage.read.id_list_loader import ListLoader
 from storage.read.provenance import PostgresProvenance
 from storage.read.reader import CachedGraphReader
+from storage.read.relationships import PostgresRelationships
 from storage.read.repopulate import Refill
 from storage.read.snapshot import PostgresSnapshots
 from storage.read.tree_cache import KeptTrees
@@ -92,6 +100,7 @@ class Stores:
     reader: GraphReader
     directory: EntityDirectory
     entities: EntityIndex
+    relationships: RelationshipReader
     provenance: ProvenanceReader
     placeholders: PlaceholderMerger
     old_points: PointExpiry
@@ -153,6 +162,7 @@ class Stores:
             graph, replicas, acquire_timeout_s=acquire_s, clock=clock, queue=queue
         )
         self.entities = PostgresEntityIndex(source)
+        self.relationships = PostgresRelationships(source)
         self.provenance = PostgresProvenance(source)
 
         def moved() -> None:

@@ -31,6 +31,7 @@ from web.routes import (
     index,
     listing,
     provenance,
+    relationships,
     writes,
 )
 from web.routes.page import PAGE, Page, page_asset
@@ -47,6 +48,8 @@ HANDLERS: Final[Mapping[str, GuardedHandler]] = {
     "getErasure": erasures.get_receipt,
     "getProvenance": provenance.get_by_id,
     "getProvenanceByReference": provenance.get_by_reference,
+    "listRelationships": relationships.get_relationships,
+    "countRelationships": relationships.get_counts,
     "exportEntity": exports.get_export,
     "getEntities": graph.post_batch,
     "watchEntity": events.get_watch,

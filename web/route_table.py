@@ -65,6 +65,8 @@ _ENTITY: Final = "/v1/graph/{id}"
 _ID: Final = f"(?!(?:sync|batch)$){_ANYTHING}"  # these are routes of their own
 _BY_PROPERTY: Final = "/v1/graph/by-property/{prop}/value/{value}"
 _BY_KEY: Final = "/v1/graph/by-reference/{type}/{reference}"
+_EDGES: Final = f"{_ENTITY}/relationships"
+_EDGES_QUERY: Final = "direction,type,entity_type,limit,cursor"
 _LETTERS: Final = "/v1/dead-letters"
 _REPLAY: Final = f"{_LETTERS}/{{topic}}/{{partition}}/{{offset}}/replay"
 _TREE: Final = "depth,period,as_of,fields,types"
@@ -83,6 +85,8 @@ ROUTES: Final = (
     Route("getErasure", "GET", "/v1/erasures/{ledger_id}", _ERASE, "erasure"),
     Route("getProvenance", "GET", f"{_ENTITY}/provenance", _READ, "graph_provenance"),
     Route("getProvenanceByReference", "GET", f"{_BY_KEY}/provenance", _READ, "graph_provenance_by_reference"),
+    Route("listRelationships", "GET", _EDGES, _READ, "graph_relationships", query=_EDGES_QUERY),
+    Route("countRelationships", "GET", f"{_EDGES}/counts", _READ, "graph_relationship_counts"),
     Route("exportEntity", "GET", f"{_ENTITY}/export", _READ, "graph_export", budget=_EXPORT),
     Route("getEntities", "POST", "/v1/graph/batch", _READ, "graph_batch", query=_TREE),
     Route("watchEntity", "GET", f"{_ENTITY}/watch", _READ, "graph_watch", query=_WATCHED, budget=_STREAM),

@@ -14,7 +14,14 @@ from app.core.domain_event import DomainEvent
 from app.ports.dead_letters import LetterBox
 from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
 from app.ports.events import EventFeed
-from app.ports.graph import EntityDirectory, EntityIndex, GraphReader, ProfileExporter, ProvenanceReader
+from app.ports.graph import (
+    EntityDirectory,
+    EntityIndex,
+    GraphReader,
+    ProfileExporter,
+    ProvenanceReader,
+    RelationshipReader,
+)
 from app.ports.health import Probe
 from app.ports.writing import ProfilePreview, ProfileWriter
 from web.auth.api_key_cache import KeyRing
@@ -52,6 +59,7 @@ class WebServices:
     exporter: ProfileExporter
     directory: EntityDirectory
     entities: EntityIndex
+    relationships: RelationshipReader
     provenance: ProvenanceReader
     feed: EventFeed
     letter_box: LetterBox

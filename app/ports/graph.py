@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from app.core.models import EntityKey
 from app.core.selection import Selection
 
 CacheOutcome = Literal["hit", "miss", "bypass"]
+Direction = Literal["out", "in"]
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -135,6 +136,55 @@ class EntityIndex(Protocol):
 
     async def moved_to(self, ids: Sequence[int]) -> Mapping[int, int]:
         """For each id of a placeholder that was merged away, the id of the entity that it is one with."""
+        ...
+
+
+class EdgePlace(NamedTuple):
+    """Where a relationship stands among those of one of its ends: by the id of the other end, and then by its own."""
+
+    other: int
+    edge: int
+
+
+class RelationshipPage(NamedTuple):
+    """A JSON array of relationships, and after which one the next page begins; None where it is the last."""
+
+    answer: Answer
+    next_after: EdgePlace | None
+
+
+class RelationshipReader(Protocol):
+    """The relationships of one entity from either end; read from PostgreSQL, never from a cache.
+
+    `token` and `matches` mean what they mean to GraphReader; None where there is no such entity.
+    """
+
+    async def page(
+        self,
+        entity_id: int,
+        *,
+        direction: Direction,
+        relationship_type: str | None,
+        entity_type: str | None,
+        limit: int,
+        after: EdgePlace,
+        token: int = 0,
+        matches: Callable[[str], bool] | None = None,
+    ) -> RelationshipPage | None:
+        """At most `limit` of them, with their metadata and their other end, in order of the other end's id.
+
+        With a type, of the relationship or of the other end, a page looks at a bounded number of them: it may hold
+        fewer than `limit`, or none, and have another one after it.
+        """
+        ...
+
+    async def counts(
+        self, entity_id: int, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None:
+        """A JSON object: for `out` and `in` how many there are by type and by the other end's type.
+
+        `complete` is false where an entity has so many that the rest was not counted.
+        """
         ...
 
 

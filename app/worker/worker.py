@@ -308,6 +308,7 @@ class Worker:
             exporter=stores.exporter,
             directory=stores.directory,
             entities=stores.entities,
+            relationships=stores.relationships,
             provenance=stores.provenance,
             feed=self._change_feed(),
             letter_box=self._letter_box(),

@@ -1,6 +1,7 @@
 """Migrations: plain .sql files, applied in the order of their names, each recorded with its SHA-256.
 
-A file runs in one transaction, unless its first line is `-- no-transaction` (CREATE INDEX CONCURRENTLY).
+A file runs in one transaction, unless its first line is `-- no-transaction` (CREATE INDEX CONCURRENTLY). Then each of
+its statements runs by itself, up to a semicolon that ends a line; after a failure all of them run again.
 A migration adds, so that older code runs on its schema. One that removes what older code needs says so in its leading
 comment, `-- needs: 0011_name`: code that lacks the migration 0011_name refuses the schema from then on.
 Starters take turns by a polled advisory lock: a blocking one deadlocks with CREATE INDEX CONCURRENTLY.
@@ -25,6 +26,7 @@ _LOCK: Final = 0x7570_6D69_6772
 _POLL_S: Final = 0.1
 _WAIT_S: Final = 120.0
 _NO_TRANSACTION: Final = "-- no-transaction"
+_END: Final = re.compile(r"(?<=;)\n")  # of a statement
 _NEEDS: Final = re.compile(r"(?:--.*\n)*?-- needs: (\S+)\s*$", re.MULTILINE)  # in the comment at the top
 
 _LEDGER: Final = """
@@ -167,7 +169,8 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
         migration = replace(migration, sql=without_partman(migration.sql))
     try:
         if migration.sql.startswith(_NO_TRANSACTION):
-            await connection.execute(migration.sql)
+            for statement in filter(str.strip, _END.split(migration.sql)):
+                await connection.execute(statement)
             await connection.execute(*record)
         else:
             async with connection.transaction():

@@ -16,6 +16,7 @@ from app.core.domain_event import EVENT_TYPES
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
 from app.core.validation import MAX_REFERENCE_BYTES, MAX_TYPE_BYTES, check_name
+from app.ports.graph import Direction
 from web.problems import invalid_parameter
 
 DEFAULT_DEPTH: Final = 3
@@ -67,6 +68,28 @@ def listed_type(request: web.Request) -> str | None:
     """Read `type`: entities of this type alone. Raises ProblemError."""
     text = single(request.rel_url.query, "type")
     return None if text is None else _name(text, "type", MAX_TYPE_BYTES)
+
+
+def direction(request: web.Request) -> Direction:
+    """Read `direction`: `out` (away from the entity, the default) or `in` (to it). Raises ProblemError."""
+    text = single(request.rel_url.query, "direction")
+    if text in (None, "out"):
+        return "out"
+    if text == "in":
+        return "in"
+    raise invalid_parameter("direction", "direction is neither out nor in.")
+
+
+def relationship_type(request: web.Request) -> str | None:
+    """Read `type`: relationships of this type alone. Raises ProblemError."""
+    text = single(request.rel_url.query, "type")
+    return None if text is None else _name(text, "type", MAX_TYPE_BYTES)
+
+
+def other_type(request: web.Request) -> str | None:
+    """Read `entity_type`: relationships whose other end has this type alone. Raises ProblemError."""
+    text = single(request.rel_url.query, "entity_type")
+    return None if text is None else _name(text, "entity_type", MAX_TYPE_BYTES)
 
 
 def followed(request: web.Request) -> int | EntityKey | None:

@@ -46,6 +46,21 @@ TREES: Final = [TREE]
 MOVED: Final = {"id": 11396, "moved_to": 11402}
 BATCH: Final = [TREE, MOVED, None]
 LISTED: Final = [_JOAO]
+RELATIONSHIPS: Final = [
+    {
+        "type": "in_segment",
+        "created_at": "2026-11-24T13:57:22.143529Z",
+        "updated_at": "2026-11-24T13:57:22.143529Z",
+        "entity": {"id": 65, "type": "user", "reference": "user-cdnow-00004"},
+    }
+]
+RELATIONSHIP_COUNTS: Final = {
+    "out": {
+        "complete": True,
+        "counts": [{"type": "in_segment", "entity_type": "segment", "count": 1}],
+    },
+    "in": {"complete": True, "counts": []},
+}
 ACCEPTED: Final = {"status": "sync request accepted for processing"}
 SYNC_DIFFERENCES: Final[dict[str, Any]] = {
     "dry_run": True,

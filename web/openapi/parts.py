@@ -122,6 +122,25 @@ CURSOR: Final = _query(
 LISTED_TYPE: Final = _query(
     "type", text(validation.MAX_TYPE_BYTES), "Entities of this type alone.", example="user"
 )
+RELATIONSHIPS: Final = (
+    _query(
+        "direction",
+        {"type": "string", "enum": ["out", "in"], "default": "out"},
+        "Relationships that lead away from the entity, or those that lead to it.",
+    ),
+    _query(
+        "type",
+        text(validation.MAX_TYPE_BYTES),
+        "Relationships of this type alone.",
+        example="has_subscription",
+    ),
+    _query(
+        "entity_type",
+        text(validation.MAX_TYPE_BYTES),
+        "Relationships whose other end has this type alone.",
+        example="user",
+    ),
+)
 FOLLOWED: Final = _query(
     "entity",
     {

@@ -117,6 +117,44 @@ READS: Final = (
         errors=READ_ERRORS,
     ),
     Operation(
+        id="listRelationships",
+        tag="Reads",
+        summary="The relationships of one entity, from either end",
+        description="In order of the other end's id, a page at a time, with their metadata. With `type` or "
+        "`entity_type` a page looks at 2,000 relationships at most: it may hold fewer than `limit`, or none, and still "
+        "lead to a next one. Not from the cache.",
+        parameters=(parts.ID, *parts.RELATIONSHIPS, parts.LIMIT, parts.CURSOR, *_CONDITIONAL),
+        answers={
+            200: Answer(
+                description="A page.",
+                schema=array(ref("Relationship")),
+                headers=("ETag", "Cache-Status", TOKEN, "Link"),
+                example=answers.RELATIONSHIPS,
+            ),
+            301: MOVED,
+            304: _NOT_MODIFIED,
+        },
+        errors=(*READ_ERRORS, "not-found"),
+    ),
+    Operation(
+        id="countRelationships",
+        tag="Reads",
+        summary="How many relationships of each kind one entity has",
+        description="By direction, type and the other end's type, among 50,000 of each direction. Not from the cache.",
+        parameters=(parts.ID, *_CONDITIONAL),
+        answers={
+            200: Answer(
+                description="The counts.",
+                schema=ref("RelationshipCounts"),
+                headers=("ETag", "Cache-Status", TOKEN),
+                example=answers.RELATIONSHIP_COUNTS,
+            ),
+            301: MOVED,
+            304: _NOT_MODIFIED,
+        },
+        errors=(*READ_ERRORS, "not-found"),
+    ),
+    Operation(
         id="getProvenance",
         tag="Reads",
         summary="Where the properties of one entity came from",

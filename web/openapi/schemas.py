@@ -105,6 +105,43 @@ _ANSWERS: Final[dict[str, Schema]] = {
         },
         description="An entity alone.",
     ),
+    "Relationship": record(
+        {
+            "type": _TEXT,
+            "metadata": {"type": "object"},
+            "metadata_date": {
+                **_DATE,
+                "description": "The timestamp of the record that the metadata is from.",
+            },
+            "created_at": _DATE,
+            "updated_at": _DATE,
+            "entity": record(_NAME, description="Its other end."),
+        },
+        description="A relationship of an entity.",
+        optional=frozenset({"metadata", "metadata_date"}),
+    ),
+    "RelationshipCounts": record(
+        {
+            "out": ref("CountsOfDirection"),
+            "in": ref("CountsOfDirection"),
+        },
+        description="How many relationships an entity has.",
+    ),
+    "CountsOfDirection": record(
+        {
+            "complete": {
+                "type": "boolean",
+                "description": "False where there are more than were counted.",
+            },
+            "counts": array(
+                record(
+                    {"type": _TEXT, "entity_type": _TEXT, "count": _COUNT},
+                    description="Those of one type whose other end has one type.",
+                )
+            ),
+        },
+        description="In order of their types.",
+    ),
     "RecordSource": record(
         {"kind": {"const": "record"}, "topic": _TEXT, "partition": _COUNT, "offset": _COUNT},
         description="A record of a topic.",

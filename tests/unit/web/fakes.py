@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 from app.core.consistency_token import Tokens
 from app.core.erasure import ErasureReceipt
@@ -18,7 +19,7 @@ from app.core.records import StoredLetter
 from app.core.selection import Selection
 from app.feed.feed import ChangeFeed
 from app.ports.dead_letters import LetterPage
-from app.ports.graph import Answer
+from app.ports.graph import Answer, EdgePlace, RelationshipPage
 from app.ports.health import DependencyState
 from tests.unit.app.feed.event_log import Topic
 from web.auth.api_key_cache import KeyRing
@@ -330,6 +331,27 @@ class FakeIndex:
 
 
 @dataclass
+class FakeRelationships:
+    """Of the entity 7; `next_after` is where a next page begins."""
+
+    next_after: EdgePlace | None = None
+    calls: list[dict[str, object]] = field(default_factory=list)
+
+    async def page(self, entity_id: int, **asked: Any) -> RelationshipPage | None:
+        self.calls.append(asked)
+        answer = await self.counts(entity_id, matches=asked.pop("matches"))
+        return None if answer is None else RelationshipPage(answer, self.next_after)
+
+    async def counts(
+        self, entity_id: int, *, token: int = 0, matches: Callable[[str], bool] | None = None
+    ) -> Answer | None:
+        if entity_id != 7:
+            return None
+        same = matches is not None and matches("5eed")
+        return Answer(body=None if same else b"[]", cache="bypass", etag="5eed", upper=9)
+
+
+@dataclass
 class FakeProvenance:
     """Knows the entity 7, `user:u-7`."""
 
@@ -426,6 +448,7 @@ class World:
     exporter: FakeExporter = field(default_factory=FakeExporter)
     directory: FakeDirectory = field(default_factory=FakeDirectory)
     entities: FakeIndex = field(default_factory=FakeIndex)
+    relationships: FakeRelationships = field(default_factory=FakeRelationships)
     provenance: FakeProvenance = field(default_factory=FakeProvenance)
     topic: Topic = field(default_factory=Topic)
     letter_box: FakeLetterBox = field(default_factory=FakeLetterBox)
@@ -448,6 +471,7 @@ class World:
             exporter=self.exporter,
             directory=self.directory,
             entities=self.entities,
+            relationships=self.relationships,
             provenance=self.provenance,
             feed=ChangeFeed(
                 "t", self.topic.reader, max_streams=2, max_bytes=self.max_event_bytes, catching_up=1

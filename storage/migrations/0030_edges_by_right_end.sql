@@ -1,0 +1,7 @@
+-- no-transaction
+-- The relationships that lead to an entity are read a page at a time, in order of their other end: an index on the right
+-- end alone would sort all of them for each page. What an interrupted run leaves is dropped first.
+DROP INDEX CONCURRENTLY IF EXISTS edges_by_right_end;
+CREATE INDEX CONCURRENTLY edges_by_right_end ON edges (right_entity_id, left_entity_id);
+-- The new index begins with its column.
+DROP INDEX CONCURRENTLY IF EXISTS edges_right_entity;
