@@ -77,6 +77,7 @@ async def assembled(
         exporter=stores.exporter,
         directory=stores.directory,
         entities=stores.entities,
+        relationships=stores.relationships,
         provenance=stores.provenance,
         probes=stores.probes,
         clock=SystemClock(),

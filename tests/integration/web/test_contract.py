@@ -45,7 +45,7 @@ enabled = false
 
 [[operations]]
 include-operation-id = [
-  "findEntitiesByProperty", "listEntities", "listDeadLetters", "followEvents", "watchEntity",
+  "findEntitiesByProperty", "listEntities", "listRelationships", "listDeadLetters", "followEvents", "watchEntity",
   "getEntity", "getEntityByReference",
 ]
 [operations.checks.positive_data_acceptance]
