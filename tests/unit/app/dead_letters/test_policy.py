@@ -10,7 +10,10 @@ def judge(policy: DeadLetterPolicy, *windows: list[bool]) -> None:
 
 
 def test_a_few_bad_records_are_fine_before_there_is_enough_to_judge() -> None:
-    judge(DeadLetterPolicy(max_ratio=0.5, min_records=100, max_run=50), [True] * 49, [False], [True] * 49)
+    policy = DeadLetterPolicy(max_ratio=0.5, min_records=100, max_run=50)
+    judge(policy, [True] * 49, [False], [True] * 49)
+    with pytest.raises(FatalError, match="of the last 100 records"):
+        judge(policy, [False])
 
 
 def test_a_ratio_above_the_bound_stops() -> None:
@@ -35,4 +38,7 @@ def test_a_run_stops_across_windows() -> None:
 
 
 def test_a_good_record_ends_a_run() -> None:
-    judge(DeadLetterPolicy(max_ratio=1, min_records=100_000, max_run=10), *[[True] * 9 + [False]] * 20)
+    policy = DeadLetterPolicy(max_ratio=1, min_records=100_000, max_run=10)
+    judge(policy, *[[True] * 9 + [False]] * 20, [True] * 9)
+    with pytest.raises(FatalError, match="in a row"):
+        judge(policy, [True])

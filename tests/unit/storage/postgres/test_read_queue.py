@@ -168,14 +168,18 @@ def test_a_waiter_that_is_cancelled_leaves_its_place_to_others() -> None:
 def test_what_nobody_waits_for_arrives_when_it_asks() -> None:
     async def scenario() -> None:
         queue = ReadQueue(at_once=1, patience_s=3, clock=LoopClock())
+        served: list[float] = []
+
+        async def one() -> None:
+            async with queue.turn():
+                served.append(round(asyncio.get_running_loop().time() - began, 3))
+                await asyncio.sleep(0.1)
+
+        began = asyncio.get_running_loop().time()
         await asyncio.sleep(100)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(3):
-                tasks.create_task(_one(queue))
+                tasks.create_task(one())
+        assert served == [100.0, 100.1, 100.2]
 
     on_virtual_time(scenario())
-
-
-async def _one(queue: ReadQueue) -> None:
-    async with queue.turn():
-        await asyncio.sleep(0.1)

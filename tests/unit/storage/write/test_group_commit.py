@@ -219,7 +219,9 @@ async def test_closing_waits_until_all_that_was_accepted_is_written() -> None:
 
 
 async def test_closing_an_idle_writer_ends_at_once() -> None:
-    await asyncio.wait_for(SharedWriter(FakeWriter(), max_rows=1).close(), 1)
+    inner = FakeWriter()
+    await asyncio.wait_for(SharedWriter(inner, max_rows=1).close(), 30)
+    assert flushes(inner) == []
 
 
 async def test_the_clock_is_the_other_writers() -> None:

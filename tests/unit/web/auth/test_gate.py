@@ -356,7 +356,11 @@ async def test_beyond_this_machine_it_listens_with_keys(
         port=0,
     )
     await server.start()
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.close()
     await server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", server.port)
 
 
 def test_required_without_a_store_is_refused(world: World) -> None:

@@ -35,7 +35,7 @@ def test_a_share_is_half_and_one_at_least() -> None:
 
 def test_without_keys_there_are_no_shares() -> None:
     shares = Shares(1, "things", "SETTING")
-    with shares.one(None), shares.one(None):
+    with shares.one(None), shares.one(None), pytest.raises(BusyError), shares.one("a"), shares.one("a"):
         pass
 
 

@@ -63,13 +63,16 @@ def test_parameters_of_the_path_are_those_of_the_template() -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     whole = described()
+    followed: set[str] = set()
 
     def walk(node: Any) -> None:
         if isinstance(node, dict):
             if isinstance(node.get("$ref"), str):
                 found = whole
                 for part in node["$ref"].removeprefix("#/").split("/"):
+                    assert part in found, node["$ref"]
                     found = found[part]
+                followed.add(node["$ref"])
             for value in node.values():
                 walk(value)
         elif isinstance(node, list):
@@ -77,6 +80,9 @@ def test_every_reference_leads_somewhere() -> None:
                 walk(value)
 
     walk(whole)
+    # None is described that nothing uses.
+    schemas = {f"#/components/schemas/{name}" for name in whole["components"]["schemas"]}
+    assert schemas <= followed
 
 
 def test_schemas_are_schemas_and_hold_the_examples() -> None:

@@ -284,9 +284,11 @@ async def test_who_goes_makes_room(
     for _ in range(2):
         response = await session.get("/v1/events")
         response.close()
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while world.topic.open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    async with session.get("/v1/events") as response:
+        assert response.status == 200
 
 
 async def test_with_kafka_down(client: Client, world: World) -> None:

@@ -97,6 +97,8 @@ async def test_refuses_to_listen_beyond_this_machine(world: World, web_settings:
 async def test_listens_beyond_when_told_so(world: World, web_settings: Settings) -> None:
     server = WebServer(build(world.services(), web_settings), host="0.0.0.0", port=0, allow_non_loopback=True)
     await server.start()
+    head, _ = await raw_exchange(server.port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert head.split(b" ")[1] == b"200"
     await server.stop()
     await server.stop()
 
@@ -118,8 +120,11 @@ async def test_several_servers_can_share_a_port(world: World, web_settings: Sett
     await first.start()
     second = WebServer(build(world.services(), web_settings), port=first.port, reuse_port=True)
     await second.start()
-    await second.stop()
+    assert second.port == first.port
     await first.stop()
+    head, _ = await raw_exchange(second.port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert head.split(b" ")[1] == b"200"
+    await second.stop()
 
 
 async def test_a_client_that_hangs_up_does_not_stop_a_write(server: WebServer, world: World) -> None:

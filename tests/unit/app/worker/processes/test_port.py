@@ -19,8 +19,8 @@ def listening(port: int) -> socket.socket:
 def test_a_free_port_is_chosen_once_and_taken_by_each() -> None:
     with reserved("127.0.0.1", 0, is_shared=False) as held:
         port = held.getsockname()[1]
-        with listening(port), listening(port), socket.create_connection(("127.0.0.1", port)):
-            pass  # and whoever connects meets one that listens
+        with listening(port), listening(port), socket.create_connection(("127.0.0.1", port)) as client:
+            assert client.getpeername()[1] == port > 0  # a client meets one that listens
 
 
 def test_a_port_that_another_program_shares_is_not_joined(unused_tcp_port: int) -> None:
