@@ -24,7 +24,8 @@ from load.demo.verify import compare, monthly_sums
 from load.generate import source_events
 from load.generate.purchases import Totals, by_month, overall
 from load.generate.sending import send
-from tests.e2e.workers import ROOT, Worker
+from tests.e2e import tutorial
+from tests.e2e.workers import ROOT, Worker, environment
 from tests.stack import own_connector
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -162,6 +163,20 @@ async def _consumer_has_all_users(settings: Settings) -> None:
             await connection.close()
 
 
+async def _in_a_segment(settings: Settings) -> str:
+    """The reference of a user whose segment has others."""
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    try:
+        return await connection.fetchval(
+            "SELECT e.reference FROM edges a JOIN entities e ON e.id = a.left_entity_id AND e.type = 'user' "
+            "WHERE a.relationship_type = 'in_segment' AND (SELECT count(*) FROM edges b "
+            "WHERE b.right_entity_id = a.right_entity_id AND b.relationship_type = 'in_segment') > 2 "
+            "AND e.properties ?& ARRAY['email', 'full_name'] ORDER BY e.id LIMIT 1"
+        )
+    finally:
+        await connection.close()
+
+
 @pytest.mark.usefixtures("connector", "jobs")
 async def test_source_events_become_answers_and_domain_events(
     settings: Settings, topics: TopicNames, tmp_path: Path, unused_tcp_port: int
@@ -202,4 +217,6 @@ async def test_source_events_become_answers_and_domain_events(
         assert len(keys) == len(set(keys))
 
         await _consumer_has_all_users(settings)
+        own = {"URL": base_url, "KEY": "none-is-asked-for", "CUSTOMER": await _in_a_segment(settings)}
+        assert await asyncio.to_thread(tutorial.differences, tmp_path, environment(settings, **own)) == []
         assert await worker.terminate(within_s=30) == 0
