@@ -137,3 +137,6 @@ audit: venv ## Known weaknesses of the locked packages; ARGS=--strict fails wher
 
 lock: venv ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock
+	grep -E '^[a-z0-9].*==' requirements.lock | sed 's/ *\\$$//' > .cache-constraints
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra otel -c .cache-constraints pyproject.toml -o requirements-image.lock
+	rm .cache-constraints

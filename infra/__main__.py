@@ -22,12 +22,14 @@ _EPILOG = (
 
 def _up(settings: InfraSettings, options: argparse.Namespace) -> None:
     began = time.monotonic()
-    if options.stack == "compose":
+    in_containers = options.stack == "compose"
+    if in_containers:
         names = compose.up(settings, options.services)
     else:
         names = [service.name for service in stack.up(settings, options.services)]
-    if not options.bare:
-        provision.provision(settings, names, in_containers=options.stack == "compose")
+    # The whole system in containers has steps of its own.
+    if not options.bare and (options.services or not in_containers):
+        provision.provision(settings, names, in_containers=in_containers)
     print(f"The stack is up ({time.monotonic() - began:.1f} s): {', '.join(names)}.")
 
 
@@ -58,9 +60,10 @@ def _reset(settings: InfraSettings, options: argparse.Namespace) -> None:
 
 def _deploy(settings: InfraSettings, options: argparse.Namespace) -> None:
     application = provision.app_settings(settings)
-    names = provision.deploy_jobs(
-        settings, application, in_containers=options.stack == "compose", anew=options.anew
-    )
+    if options.stack == "compose":
+        compose.deploy(settings, topic_prefix=application.topic_prefix, anew=options.anew)
+        return
+    names = provision.deploy_jobs(settings, application, anew=options.anew)
     print(f"Deployed: {', '.join(names)}." if names else "All Flink jobs run the SQL of flink/ already.")
 
 

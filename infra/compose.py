@@ -25,11 +25,19 @@ SERVICE_CONTAINERS: Final[Mapping[str, tuple[str, ...]]] = {
     "connect": ("connect",),
     "flink": ("flink-jobmanager", "flink-taskmanager"),
 }
+# What runs on them: steps that end, what keeps the Flink jobs, and the service.
+STEPS: Final = ("migrate", "topics", "connector")
+FLINK_JOBS: Final = "flink-jobs"
+WORKER: Final = "worker"
 TOOLS: Final = ("kafka-ui", "redisinsight")
 
 _SHOWN_OF_ERRORS: Final = 4_000
 _KAFKA_UI_PORT: Final = 8080
 _REDISINSIGHT_PORT: Final = 5540
+
+
+def _password_in_url(settings: InfraSettings) -> str:
+    return quote(settings.postgres_password, safe="")
 
 
 def primary_dsn_inside(settings: InfraSettings) -> str:
@@ -43,6 +51,7 @@ def environment(settings: InfraSettings) -> dict[str, str]:
     return {
         "INFRA_POSTGRES_USER": settings.postgres_user,
         "INFRA_POSTGRES_PASSWORD": settings.postgres_password,
+        "INFRA_POSTGRES_PASSWORD_IN_URL": _password_in_url(settings),
         "INFRA_POSTGRES_DATABASE": settings.postgres_database,
         "INFRA_POSTGRES_MAX_CONNECTIONS": str(settings.postgres_max_connections),
         "INFRA_POSTGRES_SHARED_BUFFERS_MB": str(settings.postgres_shared_buffers_mb),
@@ -58,8 +67,12 @@ def environment(settings: InfraSettings) -> dict[str, str]:
         "INFRA_CONNECT_PORT": str(settings.connect_port),
         "INFRA_CONNECT_HEAP_MB": str(settings.connect_heap_mb),
         "INFRA_FLINK_PORT": str(settings.flink_port),
+        "INFRA_FLINK_JOBMANAGER_HEAP_MB": str(settings.flink_jobmanager_heap_mb),
+        "INFRA_FLINK_TASK_HEAP_MB": str(settings.flink_task_heap_mb),
         "INFRA_FLINK_TASK_SLOTS": str(settings.flink_task_slots),
         "INFRA_FLINK_CHECKPOINT_MS": str(settings.flink_checkpoint_ms),
+        "INFRA_FLINK_ACCOUNT_WAIT_S": str(settings.flink_account_wait_s),
+        "INFRA_FLINK_PHONE_REGION": settings.flink_phone_region,
         "INFRA_UI_PASSWORD": settings.ui_password,
         "INFRA_KAFKA_UI_PORT": str(_KAFKA_UI_PORT + settings.port_offset),
         "INFRA_REDISINSIGHT_PORT": str(_REDISINSIGHT_PORT + settings.port_offset),
@@ -67,15 +80,41 @@ def environment(settings: InfraSettings) -> dict[str, str]:
 
 
 def up(settings: InfraSettings, names: Sequence[str] = ()) -> list[str]:
-    """Build, start and await the named services, all if none is named.
+    """Build, start and await the named services; if none is named, the whole system with the service itself.
 
     The two user interfaces come with COMPOSE_PROFILES=tools.
     """
-    _compose(settings, "up", "--detach", "--build", "--wait", *_containers(names))
-    if "tools" in os.environ.get("COMPOSE_PROFILES", "").split(","):
+    _require_engine()
+    logger.info("Building the images; the first time takes minutes …")
+    _compose(settings, "build", *_containers(names))
+    if not names:
+        # `up --wait` takes a step that has ended for one that failed, unless something waits for its end.
+        _compose(settings, "up", "--detach", "--wait", *_awaited(), *_tools())
+        _compose(settings, "up", "--no-recreate", "connector")
+    else:
+        _compose(settings, "up", "--detach", "--wait", *_containers(names))
+    if _tools():
         logger.info("Kafka UI: http://127.0.0.1:%d, user admin", _KAFKA_UI_PORT + settings.port_offset)
         logger.info("RedisInsight: http://127.0.0.1:%d", _REDISINSIGHT_PORT + settings.port_offset)
-    return [*(names or SERVICE_CONTAINERS)]
+    return [*(names or (*SERVICE_CONTAINERS, WORKER))]
+
+
+def _awaited() -> list[str]:
+    return [*(each for containers in SERVICE_CONTAINERS.values() for each in containers), FLINK_JOBS, WORKER]
+
+
+def _tools() -> Sequence[str]:
+    return TOOLS if "tools" in os.environ.get("COMPOSE_PROFILES", "").split(",") else ()
+
+
+def deploy(settings: InfraSettings, *, topic_prefix: str = "", anew: bool = False) -> None:
+    """Upgrade the running Flink jobs to the SQL of this checkout; what it did is printed."""
+    _compose(settings, "build", FLINK_JOBS)
+    arguments = [f"--topic-prefix={topic_prefix}", "deploy", *(["--anew"] if anew else [])]
+    _compose(settings, "run", "--rm", "--no-deps", FLINK_JOBS, *arguments)
+    _compose(
+        settings, "up", "--detach", "--no-deps", FLINK_JOBS
+    )  # which keeps them by the same SQL from now on
 
 
 def down(settings: InfraSettings, names: Sequence[str] = ()) -> None:
@@ -137,7 +176,8 @@ def project(settings: InfraSettings) -> str:
 
 
 def _command(settings: InfraSettings) -> list[str]:
-    return ["docker", "compose", "--project-name", project(settings), "--file", str(COMPOSE_FILE)]
+    named = ["--env-file", ".env"] if Path(".env").exists() else []
+    return ["docker", "compose", "--project-name", project(settings), *named, "--file", str(COMPOSE_FILE)]
 
 
 def _compose(settings: InfraSettings, *arguments: str) -> None:

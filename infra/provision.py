@@ -33,7 +33,10 @@ def app_settings(settings: InfraSettings) -> Settings:
 
 
 def provision(settings: InfraSettings, services: Collection[str], *, in_containers: bool = False) -> None:
-    """Do the steps whose servers are among `services`, all of which are ready."""
+    """Do the steps whose servers are among `services`, all of which are ready.
+
+    With containers the Flink jobs are another container's task (`flink-jobs`).
+    """
     application = app_settings(settings)
     if "kafka" in services:
         create_topics(application)
@@ -41,8 +44,8 @@ def provision(settings: InfraSettings, services: Collection[str], *, in_containe
         migrate(application)
     if {"postgres", "kafka", "connect"} <= set(services):
         register_connector(settings, application, in_containers=in_containers)
-    if {"kafka", "flink"} <= set(services):
-        submit_jobs(settings, application, in_containers=in_containers)
+    if {"kafka", "flink"} <= set(services) and not in_containers:
+        submit_jobs(settings, application)
 
 
 def create_topics(application: Settings) -> None:
@@ -76,17 +79,15 @@ def register_connector(
     logger.info("The connector %s runs", application.connector_name)
 
 
-def submit_jobs(settings: InfraSettings, application: Settings, *, in_containers: bool = False) -> None:
+def submit_jobs(settings: InfraSettings, application: Settings) -> None:
     """Submit the Flink jobs that do not run."""
     from infra.flink.jobs import submit  # noqa: PLC0415 - see above
 
-    submit(settings, topic_prefix=application.topic_prefix, in_containers=in_containers)
+    submit(settings, topic_prefix=application.topic_prefix)
 
 
-def deploy_jobs(
-    settings: InfraSettings, application: Settings, *, in_containers: bool = False, anew: bool = False
-) -> list[str]:
+def deploy_jobs(settings: InfraSettings, application: Settings, *, anew: bool = False) -> list[str]:
     """Upgrade the running Flink jobs; return the names of what was started."""
     from infra.flink.deploy import deploy  # noqa: PLC0415 - see above
 
-    return deploy(settings, topic_prefix=application.topic_prefix, in_containers=in_containers, anew=anew)
+    return deploy(settings, topic_prefix=application.topic_prefix, anew=anew)

@@ -100,6 +100,10 @@ class InfraSettings(BaseSettings):
         description="the country (ISO 3166) of phone numbers that do not say theirs; empty refuses those",
     )
 
+    in_container: bool = Field(
+        default=False,
+        description="this runs in a container of infra/compose.yaml, where the others bear their names",
+    )
     start_timeout_s: float = Field(default=120.0, gt=0, description="for one service to answer")
     stop_timeout_s: float = Field(default=20.0, gt=0, description="between SIGTERM and SIGKILL")
 
@@ -148,7 +152,7 @@ class InfraSettings(BaseSettings):
 
     @property
     def kafka_broker(self) -> str:
-        return f"127.0.0.1:{self.kafka_port}"
+        return "kafka:19092" if self.in_container else f"127.0.0.1:{self.kafka_port}"
 
     @property
     def redis_nodes(self) -> list[str]:
@@ -160,7 +164,7 @@ class InfraSettings(BaseSettings):
 
     @property
     def flink_url(self) -> str:
-        return f"http://127.0.0.1:{self.flink_port}"
+        return "http://flink-jobmanager:8081" if self.in_container else f"http://127.0.0.1:{self.flink_port}"
 
     def app_environment(self) -> dict[str, str]:
         """`PROFILE_…` variables with which a worker uses this stack."""

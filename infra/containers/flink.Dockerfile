@@ -11,3 +11,7 @@ COPY --from=jars /build/lib/*.jar /opt/flink/lib/
 USER root
 RUN install -d -o flink -g flink /checkpoints
 USER flink
+# The image's sizes of whole processes would contradict those of their parts, which compose.yaml sets.
+RUN bash bin/config-parser-utils.sh conf bin lib \
+    -rmKV jobmanager.memory.process.size=1600m -rmKV taskmanager.memory.process.size=1728m \
+    && ! grep -A3 memory conf/config.yaml | grep -q process

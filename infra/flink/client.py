@@ -1,18 +1,20 @@
 """What submitting jobs needs of a Flink installation: its SQL client, and the checkpoints that it kept.
 
-Natively both are on this machine; in containers they are in the job manager's.
+Natively both are on this machine. In containers they are where this code runs as well: the image `flink-jobs` has the
+SQL client, and shares the volume of the checkpoints with the cluster.
 """
 
-import base64
 import os
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
-from infra import compose
 from infra.errors import InfraError
 from infra.flink.checkpoints import Checkpoint
+from infra.install.functions import JAR, functions_jar
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 
@@ -20,7 +22,10 @@ from infra.settings import InfraSettings
 SUBMIT_TIMEOUT_S: Final = 900
 # The client plans for some seconds and ends: the second compiler would never earn its time.
 _SHORT_LIVED: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-_CONTAINER: Final = "flink-jobmanager"
+# The image `flink-jobs` (Dockerfile) has these.
+_IMAGE_FLINK: Final = Path("/opt/flink")
+_IMAGE_FUNCTIONS: Final = Path("/opt/functions")
+_SCRATCH: Final = Path("/tmp")  # noqa: S108 - of a container, where nothing else may be written to
 
 
 class FlinkClient(Protocol):
@@ -40,8 +45,8 @@ class FlinkClient(Protocol):
         """Run statements with the SQL client and return all that it printed; its exit code says nothing."""
         ...
 
-    def jar(self, path: Path) -> str:
-        """Put a jar where the SQL client finds it, and return its path there; its directory keeps its name."""
+    def functions(self, sources: Path) -> str:
+        """The jar of the functions that the SQL calls, made of `sources`; its directory names its content."""
         ...
 
     def kept(self, directory: str) -> list[Checkpoint]:
@@ -65,22 +70,31 @@ class FlinkClient(Protocol):
         ...
 
 
-class NativeClient:
-    """The installation that the native stack runs."""
+class _LocalClient(ABC):
+    """The SQL client and the checkpoints are this machine's, or this container's."""
 
-    def __init__(self, settings: InfraSettings) -> None:
-        self._service = FlinkService(settings)
-        self.brokers = settings.kafka_broker
-        self.checkpoints = str(self._service.directory / "checkpoints")
+    _options: Sequence[str] = ()
+
+    @property
+    @abstractmethod
+    def _home(self) -> Path: ...
+
+    @property
+    @abstractmethod
+    def _script(self) -> Path:
+        """Where the statements of a run are written to."""
+
+    @property
+    @abstractmethod
+    def _environment(self) -> Mapping[str, str]: ...
 
     def run_sql(self, script: str) -> str:
-        path = self._service.directory / "jobs.sql"
-        path.write_text(script)
-        argv = [str(self._service.home / "bin" / "sql-client.sh"), "-f", str(path)]
+        self._script.write_text(script)
+        argv = [str(self._home / "bin" / "sql-client.sh"), *self._options, "-f", str(self._script)]
         try:
             done = subprocess.run(
                 argv,
-                env={**os.environ, **self._service.environment, "JVM_ARGS": _SHORT_LIVED},
+                env={**os.environ, **self._environment, "JVM_ARGS": _SHORT_LIVED},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -92,9 +106,6 @@ class NativeClient:
                 f"Flink's SQL client did not end within {SUBMIT_TIMEOUT_S} s: see `python -m infra logs flink`."
             ) from error
         return done.stdout.decode(errors="replace")
-
-    def jar(self, path: Path) -> str:
-        return str(path)
 
     def kept(self, directory: str) -> list[Checkpoint]:
         # A checkpoint or savepoint is complete once its _metadata stands there.
@@ -118,49 +129,60 @@ class NativeClient:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-class ContainerClient:
-    """The job manager's container of `compose.yaml`. Not run on a machine without a Docker engine."""
+class NativeClient(_LocalClient):
+    """The installation that the native stack runs."""
 
     def __init__(self, settings: InfraSettings) -> None:
         self._settings = settings
-        self.brokers = "kafka:19092"
+        self._service = FlinkService(settings)
+        self.brokers = settings.kafka_broker
+        self.checkpoints = str(self._service.directory / "checkpoints")
+
+    @property
+    def _home(self) -> Path:
+        return self._service.home
+
+    @property
+    def _script(self) -> Path:
+        return self._service.directory / "jobs.sql"
+
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return self._service.environment
+
+    def functions(self, sources: Path) -> str:
+        return str(functions_jar(self._settings, sources))
+
+
+class ContainerClient(_LocalClient):
+    """The image `flink-jobs`, whose user is that of Flink's image, so that both may write in the volume."""
+
+    def __init__(self, settings: InfraSettings) -> None:
+        self.brokers = settings.kafka_broker
         self.checkpoints = "/checkpoints"
+        host, _, port = settings.flink_url.removeprefix("http://").partition(":")
+        self._options = [f"-Drest.address={host}", f"-Drest.port={port}"]
 
-    def run_sql(self, script: str) -> str:
-        return self._shell(
-            f"cat > /tmp/jobs.sql && JVM_ARGS='{_SHORT_LIVED}' bin/sql-client.sh -f /tmp/jobs.sql 2>&1",
-            script,
-        )
+    @property
+    def _home(self) -> Path:
+        return _IMAGE_FLINK
 
-    def jar(self, path: Path) -> str:
-        # Beside the checkpoints, since an upgrade that is refused goes back to the jar before.
-        there = f"{self.checkpoints}/functions/{path.parent.name}/{path.name}"
-        text = base64.b64encode(path.read_bytes()).decode()
-        self._shell(f"test -s {there} || {{ mkdir -p $(dirname {there}) && base64 -d > {there}; }}", text)
-        return there
+    @property
+    def _script(self) -> Path:
+        return _SCRATCH / "jobs.sql"
 
-    def kept(self, directory: str) -> list[Checkpoint]:
-        # The directory's name is made of our own prefix and fingerprint: it needs no quotes.
-        listed = self._shell(f"stat -c '%Y %n' {directory}/*/*/_metadata 2>/dev/null; true")
-        found = [
-            Checkpoint(path=path.removesuffix("/_metadata"), completed_at=float(seconds))
-            for seconds, _, path in (line.partition(" ") for line in listed.splitlines())
-        ]
-        return sorted(found, key=lambda each: each.completed_at, reverse=True)
+    @property
+    def _environment(self) -> Mapping[str, str]:
+        return {"FLINK_LOG_DIR": str(_SCRATCH)}
 
-    def write(self, path: str, text: str) -> None:
-        self._shell(f"mkdir -p $(dirname {path}) && cat > {path}", text)
-
-    def read(self, path: str) -> str:
-        return self._shell(f"cat {path} 2>/dev/null; true")
-
-    def copy(self, source: str, target: str) -> None:
-        self._shell(f"mkdir -p $(dirname {target}) && cp -a {source} {target}")
-
-    def remove(self, directory: str) -> None:
-        self._shell(f"rm -rf {directory}")
-
-    def _shell(self, command: str, stdin: str = "") -> str:
-        return compose.execute(
-            self._settings, _CONTAINER, ["bash", "-c", command], stdin=stdin, timeout_s=SUBMIT_TIMEOUT_S
-        )
+    def functions(self, sources: Path) -> str:
+        # Built into the image with its own sources. Beside the checkpoints, since an upgrade that is refused goes
+        # back to the jar before, which is another image's.
+        (built,) = _IMAGE_FUNCTIONS.glob(f"*/{JAR}")
+        kept = Path(self.checkpoints, "functions", built.parent.name, JAR)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            scratch = kept.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(built, scratch)
+            scratch.replace(kept)
+        return str(kept)

@@ -35,15 +35,13 @@ logger = logging.getLogger(__name__)
 _POLL_S: Final = 0.3
 
 
-def deploy(
-    settings: InfraSettings, *, topic_prefix: str = "", in_containers: bool = False, anew: bool = False
-) -> list[str]:
+def deploy(settings: InfraSettings, *, topic_prefix: str = "", anew: bool = False) -> list[str]:
     """Bring the running jobs to the SQL as it is now, start those that don't run; return the names of both.
 
     `anew`: changed jobs start from the beginning of their topics instead, with empty state. Raises InfraError when a
     statement is wrong or the state does not fit; the job that was running goes on then.
     """
-    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix, in_containers=in_containers)
+    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix)
     with jobs_lock(settings):
         running = running_ids(settings)
         changed = [
@@ -62,7 +60,7 @@ def deploy(
             else:
                 _upgrade(settings, client, shared, job, old)
             logger.info("Upgraded %s (%s)", job.name, "anew" if anew else "from its savepoint")
-    started = submit(settings, topic_prefix=topic_prefix, in_containers=in_containers)
+    started = submit(settings, topic_prefix=topic_prefix)
     return [job.name for job, _, _ in changed] + started
 
 

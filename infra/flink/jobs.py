@@ -19,7 +19,7 @@ from typing import Any, Final
 from infra.errors import InfraError
 from infra.flink.checkpoints import outlived, resume_point, transaction_timeout_s
 from infra.flink.client import ContainerClient, FlinkClient, NativeClient
-from infra.install.functions import JAR, functions_jar
+from infra.install.functions import JAR
 from infra.locking import file_lock
 from infra.rest import request
 from infra.settings import InfraSettings
@@ -161,28 +161,30 @@ def script(shared: str, jobs: list[tuple[Job, str | None]]) -> str:
     return "\n".join(parts)
 
 
-def client_and_jobs(
-    settings: InfraSettings, *, topic_prefix: str, in_containers: bool
-) -> tuple[FlinkClient, str, list[Job]]:
+def _client(settings: InfraSettings) -> FlinkClient:
+    return ContainerClient(settings) if settings.in_container else NativeClient(settings)
+
+
+def client_and_jobs(settings: InfraSettings, *, topic_prefix: str) -> tuple[FlinkClient, str, list[Job]]:
     """The stack's Flink, the statements that all jobs share, and the jobs as they are to run there."""
-    client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
+    client = _client(settings)
     shared, jobs = rendered_jobs(
         brokers=client.brokers,
         topic_prefix=topic_prefix,
         checkpoints=client.checkpoints,
         account_wait_s=settings.flink_account_wait_s,
-        functions=client.jar(functions_jar(settings, SQL_DIR)),
+        functions=client.functions(SQL_DIR),
         phone_region=settings.flink_phone_region,
     )
     return client, shared, jobs
 
 
-def submit(settings: InfraSettings, *, topic_prefix: str = "", in_containers: bool = False) -> list[str]:
+def submit(settings: InfraSettings, *, topic_prefix: str = "") -> list[str]:
     """Submit the jobs that do not run; return their names when all tasks of all jobs run.
 
     Idempotent; the topics have to exist. Raises InfraError with what Flink says.
     """
-    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix, in_containers=in_containers)
+    client, shared, jobs = client_and_jobs(settings, topic_prefix=topic_prefix)
     # Two submitters at once would both find that a job is missing.
     with jobs_lock(settings):
         running = running_ids(settings)
@@ -232,9 +234,9 @@ def jobs_lock(settings: InfraSettings) -> AbstractContextManager[None]:
     return file_lock(settings.data_root / f"stack-{settings.port_offset}.flink-jobs.lock")
 
 
-def cancel(settings: InfraSettings, *, topic_prefix: str, in_containers: bool = False) -> list[str]:
+def cancel(settings: InfraSettings, *, topic_prefix: str) -> list[str]:
     """Cancel the jobs of a prefix, wait for their end, and remove their checkpoints; return their names."""
-    client: FlinkClient = ContainerClient(settings) if in_containers else NativeClient(settings)
+    client = _client(settings)
     names = [job_name(topic_prefix, job) for job in (*JOBS, *RETIRED)]
     running = {name: ids for name, ids in running_ids(settings).items() if name in names}
     stop_and_wait(settings, [job_id for ids in running.values() for job_id in ids])
@@ -294,6 +296,12 @@ def await_running(settings: InfraSettings, names: list[str], *, restarts_allowed
         if failed or time.monotonic() > deadline:
             raise InfraError(f"These Flink jobs do not run: {'; '.join(waiting)}. {_hint(settings)}")
         time.sleep(_POLL_S)
+
+
+def missing(settings: InfraSettings, *, topic_prefix: str) -> list[str]:
+    """The names of the jobs that the cluster does not have. Raises InfraError where it does not answer."""
+    running = running_ids(settings)
+    return [name for name in (job_name(topic_prefix, job) for job in JOBS) if name not in running]
 
 
 def _not_running(settings: InfraSettings, names: list[str]) -> list[str]:

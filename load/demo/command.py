@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _stop(args: argparse.Namespace) -> int:
-    worker = DemoWorker(RUN_DIR, "")
-    print("The worker has stopped." if await worker.stop() else "The worker did not run.")
+    if args.stack == "native":
+        worker = DemoWorker(RUN_DIR, "")
+        print("The worker has stopped." if await worker.stop() else "The worker did not run.")
     _call("infra", "down", "--stack", args.stack)
     return 0
 
@@ -54,7 +55,11 @@ async def _demo(args: argparse.Namespace) -> int:
     _call("infra", "up", "--stack", args.stack)
 
     console.step("Start the worker: one command for the web, the agents and CDC")
-    await worker.start(console)
+    if args.stack == "compose":
+        console.say("It is a container of the stack: `docker compose logs worker`")
+        await worker.wait_ready()
+    else:
+        await worker.start(console)
 
     console.step(f"Send source events ({args.data}) to the five source topics")
     _call("load", "source-events", "--data", args.data)

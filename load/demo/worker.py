@@ -44,6 +44,10 @@ class DemoWorker:
             console.say(f"It runs already (pid {pid}, log {self._log}).")
         await self._wait_ready()
 
+    async def wait_ready(self) -> None:
+        """Return when /readyz of a worker that somebody else started says ready. Raises DemoError."""
+        await self._wait_ready(ours=False)
+
     def _spawn(self) -> int:
         # Not asyncio's subprocess: its transport would kill the worker when the demo ends.
         with self._log.open("ab") as log:
@@ -61,12 +65,12 @@ class DemoWorker:
         # Of a child just started /proc may not show the command yet.
         return self.running_pid() is None if self._process is None else self._process.poll() is not None
 
-    async def _wait_ready(self) -> None:
+    async def _wait_ready(self, *, ours: bool = True) -> None:
         detail = "no answer yet"
         async with aiohttp.ClientSession() as http, asyncio.timeout(READY_TIMEOUT_S + 5):
             deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
             while asyncio.get_running_loop().time() < deadline:
-                if self._ended():
+                if ours and self._ended():
                     raise DemoError(f"The worker ended. The end of {self._log}:\n{self.log_tail()}")
                 try:
                     async with http.get(f"{self._base_url}/readyz") as response:

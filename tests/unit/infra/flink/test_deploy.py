@@ -44,8 +44,8 @@ class Cluster:
         self.jobs[f"id-{len(self.steps)}"] = directory
         return ""
 
-    def jar(self, path: Path) -> str:
-        return str(path)
+    def functions(self, _: Path) -> str:
+        return jobs.JAR
 
     def write(self, path: str, text: str) -> None:
         self.files[path] = text
@@ -91,7 +91,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
     fake.files["/c/old/submitted.sql"] = OLD_SQL
     monkeypatch.setattr(jobs, "JOBS", ("payments",))
     monkeypatch.setattr(jobs, "NativeClient", lambda _: fake)
-    monkeypatch.setattr(jobs, "functions_jar", lambda *_: Path(jobs.JAR))
     for module in (jobs, deploy):
         monkeypatch.setattr(module, "call", fake.call)
     return fake
