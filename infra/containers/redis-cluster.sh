@@ -6,7 +6,8 @@ read -ra ports <<< "$PORTS"
 for port in "${ports[@]}"; do
     mkdir -p "/data/$port"
     redis-server --port "$port" --cluster-enabled yes --cluster-announce-ip 127.0.0.1 --cluster-node-timeout 5000 \
-        --cluster-preferred-endpoint-type unknown-endpoint --cluster-require-full-coverage no --dir "/data/$port" --save '' \
+        --protected-mode no --cluster-preferred-endpoint-type unknown-endpoint \
+        --cluster-require-full-coverage no --dir "/data/$port" --save '' \
         --maxmemory "${MAX_MEMORY_MB}mb" --maxmemory-policy volatile-lfu &
 done
 trap 'kill -TERM $(jobs -p); wait' TERM INT
