@@ -77,6 +77,9 @@ class InfraSettings(BaseSettings):
         default="poc_password",
         description="of `admin` in Kafka UI; with containers and COMPOSE_PROFILES=tools",
     )
+    postgres_version: int | None = Field(
+        default=None, description="16, 17 or 18, of npm, for tests; unset: the system's. Of the native stack"
+    )
     postgres_max_connections: int = Field(default=200, ge=20)
     postgres_shared_buffers_mb: int = Field(default=128, ge=16)
     redis_max_memory_mb: int = Field(default=256, ge=16, description="of each node; eviction is LFU")

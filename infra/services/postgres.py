@@ -10,8 +10,10 @@ from typing import ClassVar, Final
 
 from infra.errors import InfraError, NotReadyError
 from infra.install.apt import find_postgres_bin, postgres_bin
+from infra.install.postgres_versions import postgres_of_version
 from infra.process import ServerProcess
 from infra.service import Service, run
+from infra.services.running_copy import copy_running
 from infra.templates import render
 
 logger = logging.getLogger(__name__)
@@ -24,11 +26,22 @@ class PostgresService(Service):
 
     name: ClassVar[str] = "postgres"
 
+    @property
+    def directory(self) -> Path:
+        # Versions can't read each other's data.
+        version = self.settings.postgres_version
+        return super().directory if version is None else self.settings.data_dir / f"{self.name}-{version}"
+
     def install(self) -> None:
-        postgres_bin(self.settings)
+        if self.settings.postgres_version is None:
+            postgres_bin(self.settings)
+        else:
+            postgres_of_version(self.settings, self.settings.postgres_version)
 
     @property
     def _bin(self) -> Path:
+        if self.settings.postgres_version is not None:
+            return postgres_of_version(self.settings, self.settings.postgres_version)
         found = find_postgres_bin()
         if found is None:
             raise InfraError("PostgreSQL is not installed: run `python -m infra install postgres`.")
@@ -145,12 +158,22 @@ class PostgresService(Service):
         )
         self._psql(0, query, "postgres", process.name)
         scratch = self._scratch(process.directory)
-        self._run(
-            str(self._bin / "pg_basebackup"),
-            *["-D", str(scratch), "-R", "-X", "stream", "-c", "fast", "-S", process.name, "--no-sync"],
-            *["-d", self.settings.postgres_dsn(database="")],
-            purpose=f"Copying the primary to {process.name}",
-        )
+        if (self._bin / "pg_basebackup").exists():
+            self._run(
+                str(self._bin / "pg_basebackup"),
+                *["-D", str(scratch), "-R", "-X", "stream", "-c", "fast", "-S", process.name, "--no-sync"],
+                *["-d", self.settings.postgres_dsn(database="")],
+                purpose=f"Copying the primary to {process.name}",
+            )
+        else:
+            copy_running(
+                str(self._bin / "psql"),
+                self.settings.postgres_dsn(database="postgres"),
+                source=self._data("primary"),
+                target=scratch,
+                slot=process.name,
+                user=self._user,
+            )
         self._write_config(scratch, _NODES.index(process.name))
         scratch.rename(process.directory)
 
