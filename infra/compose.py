@@ -163,6 +163,11 @@ def execute(
     return done.stdout
 
 
+def worker_key(settings: InfraSettings) -> str:
+    """The API key that the first start of the worker's container made."""
+    return execute(settings, WORKER, ["python", "-m", "app", "keys", "show"]).strip()
+
+
 def _containers(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in SERVICE_CONTAINERS:

@@ -5,11 +5,14 @@ Can be run again: what runs is left running, and events that were sent before ch
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from app.config.settings import Settings
+from infra import compose
+from infra.settings import InfraSettings
 from load.demo import counts, show, verify
 from load.demo.console import Console, DemoError
 from load.demo.purchases import Purchases, expected_purchases
@@ -58,6 +61,8 @@ async def _demo(args: argparse.Namespace) -> int:
     if args.stack == "compose":
         console.say("It is a container of the stack: `docker compose logs worker`")
         await worker.wait_ready()
+        # Of the container's file, which nobody else reads.
+        os.environ.setdefault("PROFILE_API_KEY", compose.worker_key(InfraSettings()))
     else:
         await worker.start(console)
 
