@@ -92,7 +92,7 @@ def _upgrade(settings: InfraSettings, client: FlinkClient, shared: str, job: Job
 
 def _start(settings: InfraSettings, client: FlinkClient, shared: str, job: Job, state: str | None) -> None:
     client.write(f"{job.checkpoints}/{SUBMITTED}", f"{shared}\n{job.sql}")
-    check_output(client.run_sql(script(shared, [(job, state)])))
+    check_output(client.run_sql(script(shared, [(job, state)])), started=1)
     await_running(settings, [job.name], restarts_allowed=False)
 
 

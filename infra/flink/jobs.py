@@ -40,6 +40,7 @@ _OVER: Final = frozenset({"FINISHED", "CANCELED", "FAILED"})
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]*\Z")
 _PLACEHOLDER: Final = re.compile(r"@[A-Z]+@")
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_STARTED: Final = "Job ID:"  # what the SQL client prints of each job
 _POLL_S: Final = 0.3
 
 
@@ -193,7 +194,7 @@ def submit(settings: InfraSettings, *, topic_prefix: str = "") -> list[str]:
         if missing:
             started = time.monotonic()
             resumed = [(job, _resume_point(client, shared, job)) for job in missing]
-            check_output(client.run_sql(script(shared, resumed)))
+            check_output(client.run_sql(script(shared, resumed)), started=len(missing))
             for job in missing:
                 # An upgrade that is refused goes back to this text.
                 client.write(f"{job.checkpoints}/{SUBMITTED}", f"{shared}\n{job.sql}")
@@ -331,8 +332,8 @@ def _hint(settings: InfraSettings) -> str:
     )
 
 
-def check_output(output: str) -> None:
-    """Raise InfraError with the reason if the SQL client printed an error."""
+def check_output(output: str, *, started: int = 0) -> None:
+    """Raise InfraError with the reason if the SQL client printed an error, or did not tell of so many jobs."""
     plain = _COLOURS.sub("", output)
     _, error, reason = plain.partition("[ERROR]")
     if error:
@@ -340,6 +341,10 @@ def check_output(output: str) -> None:
         raise InfraError(
             "Flink refused a statement: " + "\n".join(lines[:4]) + "\nSee `python -m infra logs flink`."
         )
+    if plain.count(_STARTED) < started:
+        # A client that could not begin prints what Java says, and no [ERROR].
+        lines = [line.strip() for line in plain.splitlines() if line.strip() and not line.startswith("\tat ")]
+        raise InfraError("Flink's SQL client started no job: " + "\n".join(lines[-4:] or ["it printed nothing"]))
 
 
 def call(settings: InfraSettings, method: str, path: str, payload: object = None) -> Any:

@@ -42,7 +42,7 @@ class Cluster:
         if state and self.bad_state and self.bad_state in script:
             return "[ERROR] Cannot map state"
         self.jobs[f"id-{len(self.steps)}"] = directory
-        return ""
+        return f"Job ID: id-{len(self.steps)}"
 
     def functions(self, _: Path) -> str:
         return jobs.JAR
@@ -163,3 +163,14 @@ def test_a_start_after_a_long_outage_goes_back_further(
     ]
     assert deploy.deploy(settings) == [jobs.job_name("", "payments")]
     assert cluster.steps == [f"start new from /c/job/{resumed}"]
+
+
+def test_a_client_that_could_not_begin_is_an_error() -> None:
+    """It prints no [ERROR] then, and the jobs would be waited for in vain."""
+    crash = 'Exception in thread "main" java.lang.NoClassDefFoundError: Security\n\tat java.base/Security\n'
+    with pytest.raises(InfraError, match=r"started no job: .*NoClassDefFoundError: Security$"):
+        jobs.check_output(crash, started=1)
+    with pytest.raises(InfraError, match="printed nothing"):
+        jobs.check_output("", started=2)
+    jobs.check_output("Job ID: 1\nJob ID: 2\n", started=2)
+    jobs.check_output("")
