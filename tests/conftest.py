@@ -1,6 +1,7 @@
 """Fixtures for tests on real servers. Unit tests use none of them."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -57,6 +58,8 @@ def flink_stack(test_stack: TestStack) -> InfraSettings:
 @pytest.fixture(scope="session")
 def version_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree of the version before this one, to run its code as processes: `Worker(…, root=version_before)`."""
+    if "TEST_POSTGRES" in os.environ and releases()[-1].version == "0.1.0":
+        pytest.skip("0.1.0 needs pg_partman, which these binaries of PostgreSQL don't have")
     return available(releases()[-1]).unpack(tmp_path_factory.mktemp("version-before"))
 
 
