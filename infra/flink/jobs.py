@@ -344,7 +344,9 @@ def check_output(output: str, *, started: int = 0) -> None:
     if plain.count(_STARTED) < started:
         # A client that could not begin prints what Java says, and no [ERROR].
         lines = [line.strip() for line in plain.splitlines() if line.strip() and not line.startswith("\tat ")]
-        raise InfraError("Flink's SQL client started no job: " + "\n".join(lines[-4:] or ["it printed nothing"]))
+        raise InfraError(
+            "Flink's SQL client started no job: " + "\n".join(lines[-4:] or ["it printed nothing"])
+        )
 
 
 def call(settings: InfraSettings, method: str, path: str, payload: object = None) -> Any:
