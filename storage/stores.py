@@ -29,6 +29,7 @@ from app.ports.graph import (
 )
 from app.ports.health import Probe
 from app.ports.snapshots import GraphSnapshots
+from app.ports.stated import StatedProperties
 from app.ports.writing import PlaceholderMerger, PointExpiry, ProfilePreview, ProfileWriter
 from storage.audit.auditor import CacheAuditor
 from storage.audit.levels import AuditedLevel, MemoryEntries, RedisEntries
@@ -67,6 +68,7 @@ from storage.read.reader import CachedGraphReader
 from storage.read.relationships import PostgresRelationships
 from storage.read.repopulate import Refill
 from storage.read.snapshot import PostgresSnapshots
+from storage.read.stated_properties import PostgresStatedProperties
 from storage.read.tree_cache import KeptTrees
 from storage.redis.cluster import RedisNodes
 from storage.redis.security import RedisSecurity
@@ -102,6 +104,7 @@ class Stores:
     entities: EntityIndex
     relationships: RelationshipReader
     provenance: ProvenanceReader
+    stated: StatedProperties
     placeholders: PlaceholderMerger
     old_points: PointExpiry
     invalidator: CacheInvalidator
@@ -318,6 +321,7 @@ class Stores:
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
         self.slots = PostgresSlots(primary, acquire_timeout_s=acquire_s)
         self.snapshots = PostgresSnapshots(primary, acquire_timeout_s=acquire_s)
+        self.stated = PostgresStatedProperties(primary, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, limits=_entity_limits(settings), acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
         self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)

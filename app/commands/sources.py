@@ -1,4 +1,4 @@
-"""`python -m app sources check FILE`: what would become of events, before anybody sends them.
+"""`python -m app sources …`: what would become of events, before anybody sends them; stored forms (`normal_forms`).
 
 One line on stdout for each event, counts on stderr. Values are printed with --records alone: they may be
 somebody's data.
@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.commands import normal_forms
 from app.core.errors import ProfileError
 from app.core.text import printable
 
@@ -40,6 +41,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     check.add_argument("--source", metavar="TOPIC", help="default: the name of the file without its ending")
     check.add_argument("--records", action="store_true", help="print the normalised records, too")
     check.set_defaults(run=_run_check)
+    normal_forms.add_to(actions)
 
 
 def _run_check(args: argparse.Namespace) -> int:
