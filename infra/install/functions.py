@@ -1,7 +1,8 @@
 """The jar of the functions that Flink's SQL calls (`flink/functions`), with `flink/contracts` in it.
 
-Maven builds it into the download cache, under the hash of all that it is made of: a changed contract is another jar.
-tests are compiled with it, so that they need neither Maven nor a network later.
+It lies in the download cache under the hash of all that it is made of: a changed contract is another jar. Maven builds
+the functions, with their tests, which so need neither Maven nor a network later; another contract alone needs no
+compiler.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from infra.errors import InfraError
 from infra.install.apt import ensure_programs
@@ -37,6 +39,32 @@ def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
     name = f"source-functions-{fingerprint(sources)}"
     if (settings.cache_dir / name / JAR).exists():
         return settings.cache_dir / name / JAR
+    classes = _classes(settings, sources)
+
+    def build(directory: Path) -> None:
+        for part in (TEST_JARS, TEST_CLASSES):
+            shutil.copytree(classes / part, directory / part)
+        _with_contracts(classes / JAR, sources / "contracts", directory / JAR)
+
+    return installed(settings, "source-functions", fingerprint(sources), build) / JAR
+
+
+def _with_contracts(jar: Path, contracts: Path, target: Path) -> None:
+    """The jar with these contracts in place of its own; the same bytes for the same content."""
+    with ZipFile(jar) as old, ZipFile(target, "w", ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            if not entry.filename.startswith("contracts/"):
+                new.writestr(entry, old.read(entry))
+        for path in sorted(contracts.glob("*/*.json")):
+            new.writestr(ZipInfo(f"contracts/{path.relative_to(contracts)}"), path.read_bytes(), ZIP_DEFLATED)
+
+
+def _classes(settings: InfraSettings, sources: Path) -> Path:
+    """The directory of what Maven builds, whatever the contracts are."""
+    of_functions = fingerprint(sources, parts=("functions",))
+    name = f"source-classes-{of_functions}"
+    if (settings.cache_dir / name / JAR).exists():
+        return settings.cache_dir / name
     maven = _maven(settings)
 
     def build(directory: Path) -> None:
@@ -65,7 +93,7 @@ def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
             shutil.copy2(jars[0], directory / JAR)
             shutil.copytree(built / "test-classes", directory / TEST_CLASSES)
 
-    return installed(settings, "source-functions", fingerprint(sources), build) / JAR
+    return installed(settings, "source-classes", of_functions, build)
 
 
 def _maven(settings: InfraSettings) -> Callable[[Path, Path], list[str]]:
@@ -83,10 +111,10 @@ def _maven(settings: InfraSettings) -> Callable[[Path, Path], list[str]]:
     return in_container
 
 
-def fingerprint(sources: Path = SQL_DIR) -> str:
-    """A hash of all that the jar is made of."""
+def fingerprint(sources: Path = SQL_DIR, parts: tuple[str, ...] = ("functions", "contracts")) -> str:
+    """A hash of all that the jar is made of, or of a part of it."""
     found = hashlib.sha256()
-    for part in ("functions", "contracts"):
+    for part in parts:
         for path in sorted((sources / part).rglob("*")):
             relative = path.relative_to(sources)
             if path.is_file() and "target" not in relative.parts and "examples" not in relative.parts:

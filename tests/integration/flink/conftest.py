@@ -65,6 +65,7 @@ class Pipeline:
         self.prefix = prefix
         self.topics = TopicNames(prefix=prefix)
         self.specs = self.topics.specs(partitions=2, source_partitions=source_partitions)
+        self.others: list[str] = []  # topics that `read` reads, too
         self._jobs_broker_port = jobs_broker_port or stack.kafka_port
 
     def submit(self) -> list[str]:
@@ -89,6 +90,7 @@ class Pipeline:
     async def read(self, *, until: Any, timeout_s: float = 180) -> Output:
         """Everything written under this prefix so far, read from the start until `until(output)` holds."""
         names = [*self.topics.normalised, *(self.topics.dead_letters(name) for name in self.topics.sources)]
+        names += self.others
         consumer = AIOKafkaConsumer(
             *names,
             bootstrap_servers=self.stack.kafka_broker,

@@ -3,6 +3,7 @@
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -44,6 +45,31 @@ def test_maven_builds_here_or_in_a_container(
     assert ran[0][: len(begins)] == begins
     assert "-DskipTests" in ran[0]
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]  # nothing that could be taken for it
+
+
+def test_another_contract_needs_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The classes are built once; the jar of each set of contracts is theirs with its contracts in it."""
+    sources, settings = tmp_path / "flink", InfraSettings(cache_dir=tmp_path / "cache")
+    shutil.copytree(functions.SQL_DIR, sources)
+    built = settings.cache_dir / f"source-classes-{functions.fingerprint(sources, parts=('functions',))}"
+    for part in (functions.TEST_CLASSES, functions.TEST_JARS):
+        (built / part).mkdir(parents=True)
+    with ZipFile(built / functions.JAR, "w") as jar:
+        jar.writestr("userprofile/Source.class", b"class")
+        jar.writestr("contracts/old.events/schema.json", b"{}")
+    monkeypatch.setattr(functions, "run", lambda *_, **__: pytest.fail("the compiler ran"))
+    first = functions.functions_jar(settings, sources)
+    shutil.copytree(sources / "contracts" / "crm.events", sources / "contracts" / "support.tickets")
+    second = functions.functions_jar(settings, sources)
+    assert first != second
+    with ZipFile(first) as before, ZipFile(second) as after:
+        assert after.read("userprofile/Source.class") == b"class"
+        more = {f"contracts/support.tickets/{name}.json" for name in ("schema", "mapping")}
+        assert {*after.namelist()} == {*before.namelist()} | more
+        assert "contracts/old.events/schema.json" not in before.namelist()
+    content = second.read_bytes()
+    shutil.rmtree(second.parent)
+    assert functions.functions_jar(settings, sources).read_bytes() == content
 
 
 def test_every_version_of_the_pom_is_pinned() -> None:
