@@ -10,13 +10,17 @@ import yaml
 from infra.observability import dashboard
 
 DIRECTORY = Path(dashboard.__file__).parent
-_SELECTOR = re.compile(r"\b(profile_\w+|up(?=\{))(?:\{([^}]*)\})?")
+_SELECTOR = re.compile(r"\b(profile_\w+|flink_\w+|up(?=\{))(?:\{([^}]*)\})?")
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 _MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"')
 # What Prometheus adds to each sample; and a worker, where it has several processes.
 OF_PROMETHEUS = {"instance", "job", "process"}
 # What Prometheus makes of each scrape.
 BY_PROMETHEUS = {"up"}
+# Of Flink's Prometheus reporter, which an operator turns on: what userprofile.sources.LetterCounts counts.
+OF_FLINK = {
+    "flink_taskmanager_job_task_operator_topic_error_path_dead_letters": frozenset({"topic", "error", "path"})
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from app.config.settings import Settings
 from app.config.topics import TopicNames
 from infra.settings import InfraSettings
 from tests.e2e.workers import Worker
-from tests.observability import BY_PROMETHEUS, OF_PROMETHEUS, queries
+from tests.observability import BY_PROMETHEUS, OF_FLINK, OF_PROMETHEUS, queries
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.infra.test_observability import labels_of
 
@@ -104,7 +104,8 @@ async def test_each_query_finds_its_metrics_and_labels(
     for query in queries():
         known = set(OF_PROMETHEUS)
         for name, matched in query.selectors.items():
-            if name in BY_PROMETHEUS:
+            if name in BY_PROMETHEUS or name in OF_FLINK:
+                known |= OF_FLINK.get(name, frozenset())
                 continue
             assert name in exposed, f"{query.name}: {name} is not exposed"
             labels = exposed[name]

@@ -28,6 +28,10 @@ def _histogram(name: str, labels: str, *, slow: int, fast: int) -> Series:
 
 
 _REQUESTS = "profile_http_request_seconds_count"
+_SOURCE_LETTERS = (
+    'flink_taskmanager_job_task_operator_topic_error_path_dead_letters{tm_id="t",topic="crm.events",'
+    'error="malformed-part-source",path="Customer.Phone"}'
+)
 _LETTERS = 'profile_dead_letters_total{instance="w:1",topic="t",error="invalid"}'
 _STALE = 'profile_audit_stale_total{instance="w:1",kind="fragment"}'
 _RUNS = 'profile_cdc_connector_parts{instance="w:1",part="task",state="running"}'
@@ -127,6 +131,14 @@ CASES = (
         labels={"topic": "t", "error": "invalid"},
         summary="Dead letters of t: invalid.",
         silent=({_LETTERS: "3+0x60"},),  # of long ago
+    ),
+    Case(
+        alert="SourceEventsRefused",
+        at="40m",
+        firing={_SOURCE_LETTERS: "_x35 3+0x10"},
+        labels={"topic": "crm.events", "error": "malformed-part-source", "path": "Customer.Phone"},
+        summary="Dead letters of crm.events: malformed-part-source at Customer.Phone.",
+        silent=({_SOURCE_LETTERS: "3+0x60"},),
     ),
     Case(
         alert="FlushesRetried",

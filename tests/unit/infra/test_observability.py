@@ -11,7 +11,7 @@ import yaml
 from infra.install.promtool import find_promtool
 from infra.observability import dashboard
 from infra.settings import InfraSettings
-from tests.observability import BY_PROMETHEUS, DIRECTORY, OF_PROMETHEUS, Query, alerts, queries
+from tests.observability import BY_PROMETHEUS, DIRECTORY, OF_FLINK, OF_PROMETHEUS, Query, alerts, queries
 from tests.unit.app.observability.test_metrics import documented
 from tests.unit.infra.alert_cases import CASES, Case
 
@@ -29,6 +29,8 @@ def labels_of(name: str) -> set[str]:
     """The labels of a sample's name, as docs/metrics.md has them."""
     if name in BY_PROMETHEUS:
         return set(OF_PROMETHEUS)
+    if name in OF_FLINK:
+        return set(OF_FLINK[name])
     metrics = documented()
     base = re.sub(r"_(bucket|count|sum)$", "", name)
     if name not in metrics and metrics.get(base, ("",))[0] == "histogram":

@@ -18,11 +18,15 @@ final class Letters {
         return part == null ? place : place + "/" + part;
     }
 
+    static String error(Fault fault) {
+        return fault.part() == null ? WHOLE : PART;
+    }
+
     /** The headers of the letter of a fault. */
     static Map<String, byte[]> headers(
         String topic, int partition, long offset, long timestampMs, byte[] key, boolean tombstone, Fault fault) {
-        String error = fault.part() == null ? WHOLE : PART;
-        Map<String, byte[]> out = headers(topic, partition, offset, timestampMs, key, error, fault.place(), fault.inWords());
+        Map<String, byte[]> out =
+            headers(topic, partition, offset, timestampMs, key, error(fault), fault.place(), fault.inWords());
         if (tombstone) {
             out.put("dlq.tombstone", bytes("true"));
         }

@@ -35,11 +35,13 @@ public final class SourceEvent extends TableFunction<RowData> {
 
     private transient Map<String, Source> sources;
     private transient Forms forms;
+    private transient LetterCounts counts;
 
     @Override
     public void open(FunctionContext context) {
         sources = new HashMap<>();
         forms = null;
+        counts = new LetterCounts(context.getMetricGroup());
     }
 
     /** Emits the rows of one record; null for `value` is a tombstone. */
@@ -73,6 +75,7 @@ public final class SourceEvent extends TableFunction<RowData> {
 
     private void letter(
         String topic, int partition, long offset, TimestampData arrived, byte[] key, byte[] value, Fault fault) {
+        counts.add(topic, Letters.error(fault), fault.place());
         String place = Letters.key(topic, partition, offset, fault.part());
         Map<String, byte[]> headers =
             Letters.headers(topic, partition, offset, arrived.getMillisecond(), key, value == null, fault);
