@@ -49,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=100_000,
         help="of each source, with --rate max (default %(default)s)",
     )
+    parser.add_argument("--rounds", type=positive, default=1, help="with --rate max (default %(default)s)")
+    parser.add_argument(
+        "--only", action="append", choices=JOBS, default=[], help="with --rate max; default: both"
+    )
     parser.add_argument("--seconds", type=positive, default=60, help="of load (default %(default)s)")
     parser.add_argument("--timeout", type=positive, default=60, help="seconds for the last (default 60)")
 
@@ -60,7 +64,7 @@ def _rate(text: str) -> int | None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print a Markdown table."""
     if args.rate is None:
-        print(jobs_speed.measure(args.records), flush=True)
+        print(jobs_speed.measure(args.records, rounds=args.rounds, only=args.only or JOBS), flush=True)
         return 0
     stack = InfraSettings()
     prefix = f"bench-{int(time.time())}."

@@ -1,14 +1,15 @@
 """`bench-jobs --rate max`: CPU of Flink's task manager for each record, beside that of a bare consumer and producer.
 
-Each source is measured by itself: a warm-up, then as many records again. A record of `payment.events` gives three sums.
+Each source is measured by itself: a warm-up, then turns of as many records. A payment gives three sums.
 The bare loop (`BareLoop.java`) reads the same topic, parses each record and writes as many records of the same size in
-transactions of a second: what no job can do without. Both are CPU of one process, in turns in one run.
+transactions of a second: what no job can do without. Both are CPU of one process, in turns in one run. What the task
+manager takes when idle is taken off, and both are without the compilers of the JVM.
 """
 
 import asyncio
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,13 +27,15 @@ from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 from load.errors import LoadError
 from load.generate.sending import Message, send
-from load.measure.cpu import process_s
+from load.measure.cpu import threads_s
 from load.measure.readers import delete_topics
 
 _PARTITIONS: Final = 2
 _POLL_S: Final = 0.5
 _IDLE_S: Final = 10
 _SETTLED_S: Final = 3
+_THREADS: Final = 10
+_COMPILER: Final = "CompilerThre"  # of a JVM that is warm they do nothing
 _LOOP: Final = Path(__file__).with_name("BareLoop.java")
 _AT_MS: Final = 1_735_689_600_000  # 2025-01-01
 
@@ -89,54 +92,94 @@ def sources(topics: TopicNames) -> dict[str, Source]:
     }
 
 
-def measure(records: int) -> str:
-    """Run everything under a prefix of its own; returns a Markdown table."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spent:
+    """CPU seconds of the task manager's threads, by their names, and clock seconds, while it took in one batch."""
+
+    threads_s: dict[str, float]
+    clock_s: float
+
+    def us(self, records: int, idle: float) -> float:
+        """Microseconds for each record, without what it takes when idle."""
+        return 1e6 * (sum(self.threads_s.values()) - idle * self.clock_s) / records
+
+
+def measure(records: int, *, rounds: int, only: Sequence[str]) -> str:
+    """Run everything under a prefix of its own; returns Markdown tables."""
     stack = InfraSettings()
     topics = TopicNames(prefix=f"bench-{int(time.time())}.")
     specs = topics.specs(partitions=_PARTITIONS, source_partitions=_PARTITIONS)
     asyncio.run(create_topics([stack.kafka_broker], specs))
-    lines = [
-        f"\n{records:,} records of each source after as many to warm up; CPU of one process\n",
-        "| source | records written of each | Flink µs | bare loop µs | times |",
-        "|---|---|---|---|---|",
-    ]
+    lines, threads = [], []
     try:
         jobs.submit(stack, topic_prefix=topics.prefix)
+        # With empty state: a checkpoint of the heap has all of it, which is a price of what was taken in.
         idle = _idle(stack)
         for name, source in sources(topics).items():
-            flink_us = asyncio.run(_flink(stack, source, records, idle))
-            bare_us = _bare(stack, topics, source, records)
-            lines.append(
-                f"| {name} | {source.outputs} | {flink_us:,.0f} | {bare_us:,.0f} | {flink_us / bare_us:.1f} |"
-            )
-        lines.append(f"\nIdle, the two jobs take {100 * idle:.1f} % of a core of the task manager.")
+            if name not in only:
+                continue
+            asyncio.run(_flink(stack, source, range(records)))
+            for turn in range(1, rounds + 1):
+                spent = asyncio.run(_flink(stack, source, range(turn * records, (turn + 1) * records)))
+                bare_us = _bare(stack, topics, source, records, turn)
+                us, rate = spent.us(records, idle), records / (spent.clock_s - _SETTLED_S)
+                size = _checkpoint_mb(stack, topics, source)
+                lines.append(
+                    f"| {name} | {turn} | {source.outputs} | {us:,.0f} | {bare_us:,.0f} | {us / bare_us:.1f} "
+                    f"| {rate:,.0f} | {size:,.1f} |"
+                )
+            threads.append(f"{name}: {_by_thread(spent, records)}")
     finally:
         jobs.cancel(stack, topic_prefix=topics.prefix)
         asyncio.run(delete_topics([stack.kafka_broker], {spec.name for spec in specs}))
-    return "\n".join(lines)
+    head = (
+        (
+            f"\n{records:,} records of each source a turn, after as many to warm up; CPU of one process, without the "
+            f"compilers of the JVM. Idle, the two jobs take {100 * idle:.1f} % of a core.\n"
+        ),
+        "| source | turn | records written of each | Flink µs | bare loop µs | times | records/s | checkpoint MB |",
+        "|---|---|---|---|---|---|---|---|",
+    )
+    return "\n".join([*head, *lines, "\nµs a record by thread, in the last turn:", *threads])
 
 
-def _cpu_s(stack: InfraSettings) -> float:
+def _by_thread(spent: _Spent, records: int) -> str:
+    most = sorted(spent.threads_s.items(), key=lambda each: -each[1])[:_THREADS]
+    return ", ".join(f"`{label}` {1e6 * seconds / records:.0f}" for label, seconds in most)
+
+
+def _checkpoint_mb(stack: InfraSettings, topics: TopicNames, source: Source) -> float:
+    """The whole state in the newest checkpoint of the job that reads a source."""
+    job = next(name for name in jobs.JOBS if source.group.endswith(name))
+    (job_id,) = jobs.running_ids(stack)[jobs.job_name(topics.prefix, job)]
+    newest = jobs.call(stack, "GET", f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
+    return float(newest["state_size"]) / 1e6
+
+
+def _threads_s(stack: InfraSettings) -> dict[str, float]:
     (pid,) = (each.pid() for each in FlinkService(stack).processes() if each.name == "taskmanager")
     if pid is None:
         raise LoadError("Flink does not run on this machine: `make up` starts it.")
-    return process_s(pid)
+    return {label: used for label, used in threads_s(pid).items() if _COMPILER not in label}
 
 
 def _idle(stack: InfraSettings) -> float:
     """CPU seconds for each second while nothing comes."""
     time.sleep(_IDLE_S)
-    begun, at = _cpu_s(stack), time.monotonic()
+    begun, at = _threads_s(stack), time.monotonic()
     time.sleep(_IDLE_S)
-    return (_cpu_s(stack) - begun) / (time.monotonic() - at)
+    return sum(_since(begun, stack).values()) / (time.monotonic() - at)
 
 
-async def _flink(stack: InfraSettings, source: Source, records: int, idle: float) -> float:
-    """Microseconds for each record after the warm-up, without what the job takes when it is idle."""
-    await _send(stack, source, range(records))
-    begun, at = _cpu_s(stack), time.monotonic()
-    await _send(stack, source, range(records, 2 * records))
-    return 1e6 * (_cpu_s(stack) - begun - idle * (time.monotonic() - at)) / records
+async def _flink(stack: InfraSettings, source: Source, numbers: range) -> _Spent:
+    begun, at = _threads_s(stack), time.monotonic()
+    await _send(stack, source, numbers)
+    return _Spent(threads_s=_since(begun, stack), clock_s=time.monotonic() - at)
+
+
+def _since(begun: dict[str, float], stack: InfraSettings) -> dict[str, float]:
+    # A thread that ended meanwhile took less than nothing.
+    return {label: max(0.0, used - begun.get(label, 0.0)) for label, used in _threads_s(stack).items()}
 
 
 async def _send(stack: InfraSettings, source: Source, numbers: range) -> None:
@@ -173,7 +216,7 @@ async def _until(holds: Callable[[], Awaitable[bool]], timeout_s: float = 1_800)
         await asyncio.sleep(_POLL_S)
 
 
-def _bare(stack: InfraSettings, topics: TopicNames, source: Source, records: int) -> float:
+def _bare(stack: InfraSettings, topics: TopicNames, source: Source, records: int, turn: int) -> float:
     jars = f"{maven_jars(stack, 'kafka')}/*:{functions_jar(stack)}"
     target = topics.entity_properties if source.outputs != 3 else topics.temporal_data
     counts = (records, records, source.outputs, source.output_bytes)
@@ -187,6 +230,7 @@ def _bare(stack: InfraSettings, topics: TopicNames, source: Source, records: int
         source.topic,
         target,
         *map(str, counts),
+        f"{source.topic}-bare-{turn}",
     ]
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=1_800, check=True)
     return float(done.stdout.split()[0])
