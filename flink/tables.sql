@@ -11,6 +11,11 @@ SET 'table.exec.mini-batch.enabled' = 'false';
 SET 'table.optimizer.reuse-optimize-block-with-digest-enabled' = 'true';
 -- Records are not copied between the operators of a chain: none of them changes what it was given, nor do the functions.
 SET 'pipeline.object-reuse' = 'true';
+-- Tasks of each operator, and where state lies: INFRA_FLINK_PARALLELISM, INFRA_FLINK_STATE_BACKEND. A job goes on from its
+-- savepoint with others. A checkpoint of RocksDB has what changed since the one before; one of the heap has all.
+SET 'parallelism.default' = '@PARALLELISM@';
+SET 'state.backend.type' = '@STATE@';
+SET 'execution.checkpointing.incremental' = 'true';
 -- A result becomes visible to read_committed readers at the next checkpoint.
 SET 'execution.checkpointing.interval' = '1 s';
 SET 'execution.checkpointing.min-pause' = '200 ms';
@@ -24,8 +29,10 @@ SET 'restart-strategy.fixed-delay.delay' = '1 s';
 -- source_event: a row for each event with the records to write, and one for each of its dead letters.
 -- source_columns: a row with the event's columns, for SQL that joins and sums; or with the reason why it can't be used.
 -- letter_headers: the headers of a dead letter that SQL makes.
+-- payment_sums: the running sums of payments.
 CREATE TEMPORARY FUNCTION source_event AS 'userprofile.sources.SourceEvent' USING JAR '@FUNCTIONS@';
 CREATE TEMPORARY FUNCTION source_columns AS 'userprofile.sources.SourceColumns' USING JAR '@FUNCTIONS@';
+CREATE TEMPORARY FUNCTION payment_sums AS 'userprofile.sources.PaymentSums' USING JAR '@FUNCTIONS@';
 CREATE TEMPORARY FUNCTION letter_headers AS 'userprofile.sources.LetterHeaders' USING JAR '@FUNCTIONS@';
 
 -- A source topic, read as bytes: nothing is dropped or re-encoded before the checks, and dead letters keep their

@@ -73,6 +73,7 @@ def environment(settings: InfraSettings) -> dict[str, str]:
         "INFRA_FLINK_CHECKPOINT_MS": str(settings.flink_checkpoint_ms),
         "INFRA_FLINK_ACCOUNT_WAIT_S": str(settings.flink_account_wait_s),
         "INFRA_FLINK_PHONE_REGION": settings.flink_phone_region,
+        "INFRA_FLINK_ROCKSDB_MEMORY_MB": str(settings.flink_rocksdb_memory_mb),
         "INFRA_UI_PASSWORD": settings.ui_password,
         "INFRA_KAFKA_UI_PORT": str(_KAFKA_UI_PORT + settings.port_offset),
         "INFRA_REDISINSIGHT_PORT": str(_REDISINSIGHT_PORT + settings.port_offset),

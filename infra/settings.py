@@ -8,7 +8,7 @@ A port that is set by name is taken as it stands.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -96,7 +96,25 @@ class InfraSettings(BaseSettings):
     flink_checkpoint_ms: int = Field(
         default=5_000, ge=500, description="between checkpoints, each of which commits"
     )
-    flink_task_slots: int = Field(default=16, ge=1, description="each set of the two jobs takes two")
+    flink_task_slots: int = Field(
+        default=16,
+        ge=1,
+        description="of each task manager; a set of the two jobs takes twice the parallelism",
+    )
+    flink_task_managers: int = Field(default=1, ge=1, le=16, description="processes of the native stack")
+    flink_parallelism: int = Field(
+        default=1,
+        ge=1,
+        le=128,
+        description="tasks of each operator; jobs go on from a savepoint with another",
+    )
+    flink_state_backend: Literal["hashmap", "rocksdb"] = Field(
+        default="hashmap",
+        description="where jobs keep their state: on the heap, or on the disk of the task managers",
+    )
+    flink_rocksdb_memory_mb: int = Field(
+        default=128, ge=32, description="of a task manager, beside its heap, where jobs use RocksDB"
+    )
     flink_phone_region: str = Field(
         default="BR",
         pattern="^([A-Z]{2})?$",

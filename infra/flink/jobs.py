@@ -30,8 +30,6 @@ SQL_DIR: Final = Path(__file__).parents[2] / "flink"
 JOBS: Final = ("payments", "events")
 # Jobs of earlier releases: what runs of them is stopped, since the jobs above read their topics.
 RETIRED: Final = ("accounts", "crm", "cdp", "metrics")
-SLOTS_NEEDED: Final = len(JOBS)  # at parallelism 1; the cluster offers `flink_task_slots`
-
 SUBMITTED: Final = "submitted.sql"  # beside the checkpoints of a job: what it was submitted with
 
 _PAYMENTS: Final = "payment.events"
@@ -66,6 +64,8 @@ def render(
     account_wait_s: int = 3600,
     functions: str = JAR,
     phone_region: str = "",
+    parallelism: int = 1,
+    state_backend: str = "hashmap",
 ) -> str:
     """Fill in the placeholders. Raises InfraError for one that is unknown, or a prefix that is no topic's."""
     if not _PREFIX.match(topic_prefix):
@@ -79,6 +79,8 @@ def render(
         "@EVENTS@": ";".join(events),
         "@WRITTEN@": ";".join(written),
         "@REGION@": phone_region,
+        "@PARALLELISM@": str(parallelism),
+        "@STATE@": state_backend,
         "@PREFIX@": topic_prefix,
         "@WAIT@": str(account_wait_s),
         "@TWICE@": str(2 * account_wait_s),
@@ -121,6 +123,8 @@ def rendered_jobs(
     account_wait_s: int = 3600,
     functions: str = JAR,
     phone_region: str = "",
+    parallelism: int = 1,
+    state_backend: str = "hashmap",
 ) -> tuple[str, list[Job]]:
     """The statements that all jobs share, and the jobs. `functions`: the jar, as the cluster names it."""
 
@@ -132,6 +136,8 @@ def rendered_jobs(
             account_wait_s=account_wait_s,
             functions=functions,
             phone_region=phone_region,
+            parallelism=parallelism,
+            state_backend=state_backend,
         )
 
     shared = fill(SQL_DIR / "tables.sql")
@@ -176,6 +182,8 @@ def client_and_jobs(settings: InfraSettings, *, topic_prefix: str) -> tuple[Flin
         account_wait_s=settings.flink_account_wait_s,
         functions=client.functions(SQL_DIR),
         phone_region=settings.flink_phone_region,
+        parallelism=settings.flink_parallelism,
+        state_backend=settings.flink_state_backend,
     )
     return client, shared, jobs
 
@@ -327,8 +335,9 @@ def cause(settings: InfraSettings, job_id: str) -> str:
 
 def _hint(settings: InfraSettings) -> str:
     return (
-        f"The jobs need {SLOTS_NEEDED} task slots of INFRA_FLINK_TASK_SLOTS={settings.flink_task_slots}, "
-        f"and their topics. See {settings.flink_url} and `python -m infra logs flink`."
+        f"The jobs need {len(JOBS) * settings.flink_parallelism} task slots of "
+        f"INFRA_FLINK_TASK_SLOTS={settings.flink_task_slots} times INFRA_FLINK_TASK_MANAGERS="
+        f"{settings.flink_task_managers}, and their topics. See {settings.flink_url} and `python -m infra logs flink`."
     )
 
 

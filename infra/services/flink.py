@@ -1,4 +1,4 @@
-"""A Flink session cluster: one job manager and one task manager."""
+"""A Flink session cluster: one job manager, and task managers."""
 
 import os
 import shutil
@@ -78,28 +78,45 @@ class FlinkService(Service):
             task_heap_mb=settings.flink_task_heap_mb,
             checkpoint_ms=settings.flink_checkpoint_ms,
             slots=settings.flink_task_slots,
+            rocksdb_memory_mb=settings.flink_rocksdb_memory_mb,
         )
         (self.conf_dir / "config.yaml").write_text(text)
 
     def processes(self) -> list[ServerProcess]:
-        return [
-            ServerProcess(name="jobmanager", directory=self.conf_dir, port=self.settings.flink_port),
-            ServerProcess(name="taskmanager", directory=self.conf_dir, port=self.settings.flink_rpc_port),
-        ]
+        wanted = self._wanted()
+        names = {each.name for each in wanted}
+        # Those that an earlier start with more task managers has left end with the others.
+        found = sorted(path.stem for path in self.directory.glob("taskmanager-*.pid"))
+        left = [self._task_manager(name) for name in found if name not in names]
+        return [*wanted, *(each for each in left if each.pid() is not None)]
+
+    def _wanted(self) -> list[ServerProcess]:
+        manager = ServerProcess(name="jobmanager", directory=self.conf_dir, port=self.settings.flink_port)
+        others = (f"taskmanager-{number}" for number in range(2, self.settings.flink_task_managers + 1))
+        return [manager, *map(self._task_manager, ("taskmanager", *others))]
+
+    def _task_manager(self, name: str) -> ServerProcess:
+        return ServerProcess(name=name, directory=self.conf_dir, port=self.settings.flink_rpc_port)
 
     def start(self) -> None:
         environment = {**os.environ, **self.environment}
-        for process in self.processes():
-            process.start([str(self.home / "bin" / f"{process.name}.sh"), "start-foreground"], environment)
+        for process in self._wanted():
+            script = f"{process.name.partition('-')[0]}.sh"
+            process.start([str(self.home / "bin" / script), "start-foreground"], environment)
 
     def ready(self) -> None:
-        """The REST interface answers, and the task manager has offered its slots."""
+        """The REST interface answers, and the task managers have offered their slots."""
         try:
             code, overview = request("GET", f"{self.settings.flink_url}/overview", timeout_s=5)
         except InfraError as error:
             raise NotReadyError(str(error)) from error
-        if code != HTTPStatus.OK or not isinstance(overview, dict) or not overview.get("taskmanagers"):
-            raise NotReadyError("no task manager has registered yet")
+        registered = (
+            overview.get("taskmanagers", 0) if code == HTTPStatus.OK and isinstance(overview, dict) else 0
+        )
+        if registered < self.settings.flink_task_managers:
+            raise NotReadyError(
+                f"{registered} of {self.settings.flink_task_managers} task managers have registered"
+            )
 
 
 def _link_or_copy(source: str | Path, target: str | Path) -> None:

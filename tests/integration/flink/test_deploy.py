@@ -1,4 +1,7 @@
-"""`make flink-deploy`: a running job goes on with other SQL from a savepoint, or goes on as it was."""
+"""`make flink-deploy`: a running job goes on with other SQL from a savepoint, or goes on as it was.
+
+What goes on in CI too stands in `test_scale.py`.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -24,12 +27,12 @@ def job(flink_stack: InfraSettings, sql: Path) -> Iterator[Pipeline]:
         yield pipeline
 
 
-async def _sums(pipeline: Pipeline, count: int) -> list[tuple[str, int, int]]:
-    """(property, version, cents) of the one month, in the order of arrival."""
+async def _sums(pipeline: Pipeline, count: int) -> list[tuple[int, int]]:
+    """(version, cents) of the one month, in the order of arrival."""
     topic = pipeline.topics.temporal_data
     output = await pipeline.read(until=lambda o: len(o.bodies(topic, "u-deploy")) >= 3 * count)
     return [
-        (body["property_type"], body["property_version"] - REVISION, body["property_value"]["amount_cents"])
+        (body["property_version"] - REVISION, body["property_value"]["amount_cents"])
         for body in output.bodies(topic, "u-deploy")
         if body["property_granularity"] == "month"
     ]
@@ -37,19 +40,6 @@ async def _sums(pipeline: Pipeline, count: int) -> list[tuple[str, int, int]]:
 
 async def _deploy(pipeline: Pipeline, *, anew: bool = False) -> list[str]:
     return await asyncio.to_thread(deploy.deploy, pipeline.stack, topic_prefix=pipeline.prefix, anew=anew)
-
-
-async def test_an_upgrade_goes_on_from_a_savepoint(job: Pipeline, sql: Path) -> None:
-    """Nothing is lost or written twice: what was counted before it, what came while it went on, and what came after."""
-    source, name = job.topics.sources[0], jobs.job_name(job.prefix, "payments")
-    await job.send(source, [ONE])
-    assert await _sums(job, 1) == [("payments", 1, 1)]
-    assert await _deploy(job) == []  # the same SQL
-    assert await _upgrade(job, sql) == [name]
-    await job.send(source, [ONE, payment("de-3", "u-deploy", 300, DAY)])
-    sums = await _sums(job, 3)
-    assert [each[1:] for each in sums] == [(1, 1), (2, 21), (3, 321)]
-    assert sums[2][0] == "paid"
 
 
 @pytest.mark.chaos
@@ -63,7 +53,7 @@ async def test_an_upgrade_that_does_not_fit_leaves_what_runs_unless_it_starts_an
     await _upgrade(job, sql)  # so that what is gone back to is not what was submitted first
 
     # What can't be planned touches nothing.
-    upgraded = _change(sql, {"SUM(quantity) OVER w": "SUM(no_such_column) OVER w"})
+    upgraded = _change(sql, {"src_time\nFROM payments_distinct": "no_such_column\nFROM payments_distinct"})
     running = jobs.running_ids(job.stack)[name]
     with pytest.raises(InfraError, match="no_such_column"):
         await _deploy(job)
@@ -84,18 +74,17 @@ async def test_an_upgrade_that_does_not_fit_leaves_what_runs_unless_it_starts_an
         await _deploy(job)
     await job.send(source, [TWO, payment("de-4", "u-deploy", 4000, DAY)])
     sums = await _sums(job, 3)
-    assert [each[1:] for each in sums] == [(1, 1), (2, 21), (3, 4021)]
-    assert sums[2][0] == "paid"
+    assert sums == [(1, 1), (2, 20_001), (3, 4_020_001)]
 
-    # Anew it may have another shape: the same sums come once more, under the same versions.
+    # Anew it may have another shape: the sums of the new SQL come, under the same versions.
     assert await _deploy(job, anew=True) == [name]
     sums = await _sums(job, 6)
-    assert sums[3:] == [("paid", 1, 1), ("paid", 2, 21), ("paid", 3, 4021)]
+    assert sums[3:] == [(1, 1_000), (2, 21_000), (3, 4_021_000)]
 
 
 async def _upgrade(pipeline: Pipeline, sql: Path) -> list[str]:
     """To another expression, so the same shape, which keeps the state; a payment comes while it lasts."""
-    _change(sql, {"KEY 'property_type' VALUE 'payments'": "KEY 'property_type' VALUE 'paid'"})
+    _change(sql, {"payment_year, amount_cents,": "payment_year, 1000 * amount_cents AS amount_cents,"})
     await pipeline.send(pipeline.topics.sources[0], [TWO])
     return await _deploy(pipeline)
 

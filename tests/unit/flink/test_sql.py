@@ -166,6 +166,19 @@ def test_another_jar_has_other_checkpoints_and_another_cache_has_not() -> None:
     assert not {*here} & {*changed}
 
 
+def test_tasks_and_state_are_those_of_the_settings_and_make_another_job() -> None:
+    """So that an upgrade finds the difference, and goes on from a savepoint."""
+    shared, before = rendered_jobs(brokers="b:1", topic_prefix="", checkpoints="/c")
+    assert "SET 'parallelism.default' = '1';" in shared
+    assert "SET 'state.backend.type' = 'hashmap';" in shared
+    shared, after = rendered_jobs(
+        brokers="b:1", topic_prefix="", checkpoints="/c", parallelism=4, state_backend="rocksdb"
+    )
+    assert "SET 'parallelism.default' = '4';" in shared
+    assert "SET 'state.backend.type' = 'rocksdb';" in shared
+    assert not {job.checkpoints for job in before} & {job.checkpoints for job in after}
+
+
 def test_each_source_has_a_contract() -> None:
     assert {*source_topics()} == {*TopicNames().sources}
 

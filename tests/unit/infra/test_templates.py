@@ -43,6 +43,24 @@ def test_each_redis_node_has_a_bus_port_of_its_own(tmp_path: Path) -> None:
     assert "bind 127.0.0.1\n" in text
 
 
+def test_task_managers_that_are_no_longer_wanted_end_with_the_others(tmp_path: Path) -> None:
+    settings = InfraSettings(data_root=tmp_path)
+    service = FlinkService(settings)
+    assert [each.name for each in service.processes()] == ["jobmanager", "taskmanager"]
+    service.conf_dir.mkdir(parents=True)
+    (service.directory / "taskmanager-3.pid").write_text("{}")  # of one that has ended
+    more = FlinkService(settings.model_copy(update={"flink_task_managers": 2}))
+    assert [each.name for each in more.processes()] == ["jobmanager", "taskmanager", "taskmanager-2"]
+    second = more.processes()[-1]
+    second.start(["sleep", "60"])
+    try:
+        assert [each.name for each in service.processes()][-1] == "taskmanager-2"
+    finally:
+        assert service.stop()
+    assert second.pid() is None
+    assert [each.name for each in service.processes()] == ["jobmanager", "taskmanager"]
+
+
 def test_flink_gets_yaml_with_the_ports_and_without_a_bind_port() -> None:
     text = render(
         "flink.yaml",
@@ -53,11 +71,13 @@ def test_flink_gets_yaml_with_the_ports_and_without_a_bind_port() -> None:
         task_heap_mb=320,
         checkpoint_ms=2_500,
         slots=8,
+        rocksdb_memory_mb=96,
     )
     config = yaml.safe_load(text)
     assert config["rest"] == {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": 28_081}
     assert config["jobmanager"]["rpc"]["port"] == 26_123
     assert config["taskmanager"]["numberOfTaskSlots"] == 8
+    assert config["state"]["backend"]["rocksdb"]["memory"]["fixed-per-tm"] == "96m"
     assert config["execution"]["checkpointing"]["interval"] == "2500ms"
     assert "java.util.concurrent.atomic" in config["env"]["java"]["opts"]["all"]
     assert [process.name for process in FlinkService(InfraSettings()).processes()] == [
