@@ -17,6 +17,11 @@ final class LetterCounts {
         this.group = group;
     }
 
+    /** Counts a record of a source that was removed. */
+    void passedOver(String topic) {
+        counters.computeIfAbsent(topic, unused -> group.addGroup("topic", topic).counter("records_without_contract")).inc();
+    }
+
     /** `path`: empty or null where nothing of the record is named. */
     void add(String topic, String error, String path) {
         String place = path == null || path.isEmpty() ? "-" : path;

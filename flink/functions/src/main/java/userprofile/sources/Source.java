@@ -33,6 +33,11 @@ final class Source {
         this(new Contract(resource(topic, "schema.json"), forms), new Mapping(resource(topic, "mapping.json")));
     }
 
+    /** Whether the jar has a contract of this topic, which is without a prefix. */
+    static boolean hasContract(String topic) {
+        return Source.class.getResource("/contracts/" + topic + "/schema.json") != null;
+    }
+
     Source(Contract contract, Mapping mapping) {
         this.contract = contract;
         this.mapping = mapping;

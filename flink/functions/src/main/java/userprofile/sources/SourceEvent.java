@@ -2,8 +2,10 @@ package userprofile.sources;
 
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.apache.flink.table.annotation.DataTypeHint;
 import org.apache.flink.table.annotation.FunctionHint;
 import org.apache.flink.table.data.GenericArrayData;
@@ -21,6 +23,9 @@ import org.apache.flink.table.functions.TableFunction;
  *
  * One row with the normalised records under the identity of the event, by which its duplicates are found; one for each dead
  * letter under an identity of its own. `region`: the country of phone numbers that do not say theirs.
+ *
+ * A topic without a contract is one of a source that was removed: the state of the job still names its partitions, so it is
+ * read until it is deleted. Its records are passed over, and counted; they stay in their topic.
  */
 @FunctionHint(
     input = {
@@ -34,12 +39,14 @@ public final class SourceEvent extends TableFunction<RowData> {
     private static final long serialVersionUID = 1L;
 
     private transient Map<String, Source> sources;
+    private transient Set<String> removed;
     private transient Forms forms;
     private transient LetterCounts counts;
 
     @Override
     public void open(FunctionContext context) {
         sources = new HashMap<>();
+        removed = new HashSet<>();
         forms = null;
         counts = new LetterCounts(context.getMetricGroup());
     }
@@ -52,7 +59,13 @@ public final class SourceEvent extends TableFunction<RowData> {
         }
         Source source = sources.get(topic);
         if (source == null) {
-            source = new Source(topic.substring(prefix.length()), forms);
+            String name = topic.substring(prefix.length());
+            if (removed.contains(topic) || !Source.hasContract(name)) {
+                removed.add(topic);
+                counts.passedOver(topic);
+                return;
+            }
+            source = new Source(name, forms);
             sources.put(topic, source);
         }
         Source.Reading reading = source.read(value, arrived.getMillisecond(), true);

@@ -1,6 +1,7 @@
 package userprofile.sources;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -59,6 +60,12 @@ class SourceTest {
         Source.Reading reading = read("cdp.events", value);
         assertNull(reading.event());
         assertTrue(words(reading).contains(reason), words(reading));
+    }
+
+    @Test
+    void aTopicWithoutAContractIsKnownAsOne() {
+        assertTrue(Source.hasContract("crm.events"));
+        assertFalse(Source.hasContract("removed.events"));
     }
 
     @Test
