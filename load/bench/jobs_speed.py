@@ -113,11 +113,12 @@ def measure(records: int, *, rounds: int, only: Sequence[str]) -> str:
     lines, threads = [], []
     try:
         jobs.submit(stack, topic_prefix=topics.prefix)
-        # With empty state: a checkpoint of the heap has all of it, which is a price of what was taken in.
-        idle = _idle(stack)
         for name, source in sources(topics).items():
             if name not in only:
                 continue
+            # With empty state of this job: a checkpoint of the heap has all of it, which is a price of what is taken
+            # in. What the other job has by now belongs to what is taken off.
+            idle = _idle(stack)
             asyncio.run(_flink(stack, source, range(records)))
             for turn in range(1, rounds + 1):
                 spent = asyncio.run(_flink(stack, source, range(turn * records, (turn + 1) * records)))
@@ -128,14 +129,16 @@ def measure(records: int, *, rounds: int, only: Sequence[str]) -> str:
                     f"| {name} | {turn} | {source.outputs} | {us:,.0f} | {bare_us:,.0f} | {us / bare_us:.1f} "
                     f"| {rate:,.0f} | {size:,.1f} |"
                 )
-            threads.append(f"{name}: {_by_thread(spent, records)}")
+            threads.append(
+                f"{name}: {_by_thread(spent, records)}; idle before it, the two jobs took {100 * idle:.1f} % of a core"
+            )
     finally:
         jobs.cancel(stack, topic_prefix=topics.prefix)
         asyncio.run(delete_topics([stack.kafka_broker], {spec.name for spec in specs}))
     head = (
         (
             f"\n{records:,} records of each source a turn, after as many to warm up; CPU of one process, without the "
-            f"compilers of the JVM. Idle, the two jobs take {100 * idle:.1f} % of a core.\n"
+            "compilers of the JVM\n"
         ),
         "| source | turn | records written of each | Flink µs | bare loop µs | times | records/s | checkpoint MB |",
         "|---|---|---|---|---|---|---|---|",
