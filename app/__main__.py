@@ -21,6 +21,7 @@ from app.commands import (
     keys,
     placeholders,
     points,
+    roles,
     sources,
 )
 from app.config.settings import Settings, problems_of
@@ -59,7 +60,19 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the schema up to date").set_defaults(run=_migrate)
     commands.add_parser("topics", help="create the topics that are missing").set_defaults(run=_topics)
 
-    named = (connector, events, dead_letters, audit, placeholders, points, keys, erasures, doctor, sources)
+    named = (
+        connector,
+        events,
+        dead_letters,
+        audit,
+        placeholders,
+        points,
+        keys,
+        roles,
+        erasures,
+        doctor,
+        sources,
+    )
     for command in named:
         command.add_to(commands)
     return parser

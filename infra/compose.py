@@ -52,6 +52,7 @@ def environment(settings: InfraSettings) -> dict[str, str]:
         "INFRA_POSTGRES_USER": settings.postgres_user,
         "INFRA_POSTGRES_PASSWORD": settings.postgres_password,
         "INFRA_POSTGRES_PASSWORD_IN_URL": _password_in_url(settings),
+        "INFRA_POSTGRES_CDC_PASSWORD": settings.postgres_login("cdc")[1],
         "INFRA_POSTGRES_DATABASE": settings.postgres_database,
         "INFRA_POSTGRES_MAX_CONNECTIONS": str(settings.postgres_max_connections),
         "INFRA_POSTGRES_SHARED_BUFFERS_MB": str(settings.postgres_shared_buffers_mb),

@@ -42,6 +42,7 @@ def provision(settings: InfraSettings, services: Collection[str], *, in_containe
         create_topics(application)
     if "postgres" in services:
         migrate(application)
+        make_logins(settings, application)
     if {"postgres", "kafka", "connect"} <= set(services):
         register_connector(settings, application, in_containers=in_containers)
     if {"kafka", "flink"} <= set(services) and not in_containers:
@@ -63,6 +64,22 @@ def migrate(application: Settings) -> None:
 
     applied = asyncio.run(apply(application.postgres_dsn.get_secret_value()))
     logger.info("The schema is up to date (%d migrations applied now)", len(applied))
+
+
+def make_logins(settings: InfraSettings, application: Settings) -> None:
+    """A login for each of the database's roles that workers and Debezium use."""
+    from storage.postgres.roles import DatabaseRole, Login, make_login  # noqa: PLC0415 - see above
+
+    roles = {"reader": DatabaseRole.READER, "writer": DatabaseRole.WRITER, "cdc": DatabaseRole.CDC}
+
+    async def make() -> None:
+        for name, role in roles.items():
+            user, password = settings.postgres_login(name)
+            login = Login(name=user, password=password)
+            await make_login(application.postgres_dsn.get_secret_value(), login, role)
+
+    asyncio.run(make())
+    logger.info("The logins of %s are there", ", ".join(roles.values()))
 
 
 def register_connector(

@@ -5,6 +5,8 @@ and the data directory with them, so that a second stack (the tests', for one) r
 A port that is set by name is taken as it stands.
 """
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -165,10 +167,21 @@ class InfraSettings(BaseSettings):
         return self.data_root / f"stack-{self.port_offset}"
 
     # --- where clients connect
-    def postgres_dsn(self, node: int = 0, *, database: str | None = None) -> str:
-        """The DSN of a node: 0 is the primary, 1 and 2 are the replicas."""
+    def postgres_login(self, role: str | None = None) -> tuple[str, str]:
+        """User and password of `reader`, `writer` or `cdc`; without a role the administrator's.
+
+        The others' passwords follow from the administrator's, which none of them tells.
+        """
+        if role is None:
+            return self.postgres_user, self.postgres_password
+        name = f"profile_{role}"
+        key = self.postgres_password.encode()
+        return name, hmac.new(key, name.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def postgres_dsn(self, node: int = 0, *, database: str | None = None, role: str | None = None) -> str:
+        """The DSN of a node: 0 is the primary, 1 and 2 are the replicas; `role` as above."""
         name = self.postgres_database if database is None else database
-        user, password = (quote(part, safe="") for part in (self.postgres_user, self.postgres_password))
+        user, password = (quote(part, safe="") for part in self.postgres_login(role))
         return f"postgresql://{user}:{password}@127.0.0.1:{self.postgres_ports[node]}/{name}"
 
     @property
@@ -192,7 +205,11 @@ class InfraSettings(BaseSettings):
         return {
             "PROFILE_KAFKA_BROKERS": self.kafka_broker,
             "PROFILE_POSTGRES_DSN": self.postgres_dsn(),
-            "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(self.postgres_dsn(node) for node in (1, 2)),
+            "PROFILE_POSTGRES_READ_DSN": self.postgres_dsn(role="reader"),
+            "PROFILE_POSTGRES_WRITE_DSN": self.postgres_dsn(role="writer"),
+            "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
+                self.postgres_dsn(node, role="reader") for node in (1, 2)
+            ),
             "PROFILE_REDIS_NODES": ",".join(self.redis_nodes),
             "PROFILE_CONNECT_URL": self.connect_url,
         }

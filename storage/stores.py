@@ -154,7 +154,10 @@ class Stores:
         self.invalidations = pending = PendingInvalidations(invalidator)
         close(pending.close)
 
-        self._ask(settings, primary, ledger, acquire_s)
+        self._ask(settings, primary, acquire_s)
+        self.keys = PostgresKeys(primary, writer=writer, acquire_timeout_s=acquire_s)
+        self._note(writer, ledger, acquire_s)
+        self.publish_fence = PostgresPublishFence(primary, ledger, acquire_timeout_s=acquire_s)
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         queue = ReadQueue(
             at_once=2 * settings.postgres_pool_size * max(1, len(replicas)),
@@ -312,10 +315,8 @@ class Stores:
             levels, self._source, keyspace, self.invalidator, budget=budget, trees=trees
         )
 
-    def _ask(
-        self, settings: Settings, primary: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float
-    ) -> None:
-        """What asks the primary alone, and writes nothing but notes in the ledger."""
+    def _ask(self, settings: Settings, primary: asyncpg.Pool, acquire_s: float) -> None:
+        """What reads from the primary alone. `slots` makes and drops them in commands of operators alone."""
         self._server_clock = partial(primary_clock, primary, acquire_timeout_s=acquire_s, of="server_clock")
         self.directory = PostgresDirectory(primary, acquire_timeout_s=acquire_s)
         self.commit_log = PostgresCommitLog(primary, acquire_timeout_s=acquire_s)
@@ -324,11 +325,12 @@ class Stores:
         self.stated = PostgresStatedProperties(primary, acquire_timeout_s=acquire_s)
         self.preview = PostgresPreview(primary, limits=_entity_limits(settings), acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
-        self.keys = PostgresKeys(primary, acquire_timeout_s=acquire_s)
-        self.erasures = PostgresErasureRegister(primary, ledger, acquire_timeout_s=acquire_s)
-        self.log_notes = PostgresLogNotes(primary, acquire_timeout_s=acquire_s)
-        self.publish_fence = PostgresPublishFence(primary, ledger, acquire_timeout_s=acquire_s)
-        self.published_notes = PostgresNoteRegister(primary, acquire_timeout_s=acquire_s)
+
+    def _note(self, writer: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
+        """What asks the ledger, and writes notes beside it."""
+        self.erasures = PostgresErasureRegister(writer, ledger, acquire_timeout_s=acquire_s)
+        self.log_notes = PostgresLogNotes(writer, acquire_timeout_s=acquire_s)
+        self.published_notes = PostgresNoteRegister(writer, acquire_timeout_s=acquire_s)
 
     async def _open_pools(
         self, settings: Settings, clock: Clock
@@ -337,7 +339,7 @@ class Stores:
         close = self._resources.push_async_callback
         writer = await open_writer(settings, self._lineage.check)
         close(_close_pool, writer)
-        dsn = settings.postgres_dsn.get_secret_value()
+        dsn = settings.read_dsn.get_secret_value()
         primary = await open_reader(
             dsn, settings, self._lineage.check, name="primary", size=settings.postgres_primary_pool_size
         )
@@ -360,9 +362,8 @@ class Stores:
 
     async def _open_reads(self, settings: Settings) -> asyncpg.Pool:
         """Of reads of the graph on the primary, whose statements end earlier than those of all others."""
-        dsn = settings.postgres_dsn.get_secret_value()
         pool = await open_reader(
-            dsn,
+            settings.read_dsn.get_secret_value(),
             settings,
             self._lineage.check,
             name="primary-graph",

@@ -13,13 +13,15 @@ engine answers. This path was not run on a machine without one.
 
 import hashlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
 from testcontainers.compose import DockerCompose
 
 from app.config.settings import Settings
@@ -98,7 +100,8 @@ async def migrated_template(settings: InfraSettings) -> str:
     """The name of a database with the schema of the migrations as they are now; made once, then copied."""
     from storage.postgres.migrator import migrate  # noqa: PLC0415 - only tests with a database need the migrator
 
-    content = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.sql")))
+    files = [*sorted(MIGRATIONS.glob("*.sql")), MIGRATIONS.parent / "sql" / "roles.sql"]
+    content = b"".join(path.read_bytes() for path in files)
     name = f"template_{hashlib.sha256(content).hexdigest()[:12]}"
     with file_lock(settings.data_root / f"stack-{settings.port_offset}.template.lock"):
         connection = await asyncpg.connect(settings.postgres_dsn(database="postgres"))
@@ -109,12 +112,28 @@ async def migrated_template(settings: InfraSettings) -> str:
             await connection.execute(f"DROP DATABASE IF EXISTS {scratch} WITH (FORCE)")
             await connection.execute(f"CREATE DATABASE {scratch}")
             await migrate(settings.postgres_dsn(database=scratch))
+            await _make_logins(settings)
             # Nobody may be connected to a template while it is copied.
             await connection.execute(f"ALTER DATABASE {scratch} ALLOW_CONNECTIONS false")
             await connection.execute(f"ALTER DATABASE {scratch} RENAME TO {name}")
         finally:
             await connection.close()
     return name
+
+
+async def _make_logins(settings: InfraSettings) -> None:
+    """Those with which the code under test connects: each may what its role may, and no more."""
+    from storage.postgres.roles import DatabaseRole, Login, make_login  # noqa: PLC0415 - see above
+
+    for name, role in (
+        ("reader", DatabaseRole.READER),
+        ("writer", DatabaseRole.WRITER),
+        ("cdc", DatabaseRole.CDC),
+    ):
+        user, password = settings.postgres_login(name)
+        await make_login(
+            settings.postgres_dsn(database="postgres"), Login(name=user, password=password), role
+        )
 
 
 async def create_database(settings: InfraSettings, name: str) -> None:
@@ -140,13 +159,34 @@ def application_settings(
             "topic_partitions": 2,
             "source_topic_partitions": 2,
             "postgres_dsn": servers.postgres_dsn(database=database),
-            "postgres_replica_dsns": [servers.postgres_dsn(node, database=database) for node in (1, 2)],
+            "postgres_read_dsn": servers.postgres_dsn(database=database, role="reader"),
+            "postgres_write_dsn": servers.postgres_dsn(database=database, role="writer"),
+            "postgres_replica_dsns": [
+                servers.postgres_dsn(node, database=database, role="reader") for node in (1, 2)
+            ],
             "redis_nodes": servers.redis_nodes,
             "cache_prefix": cache_prefix,
             "web_port": 0,
             "connect_url": servers.connect_url,
+            "connect_credentials": "dsn",  # Debezium's own login is that of tests/integration/security
         }
     )
+
+
+def with_primary(settings: Settings, change: Callable[[str], str]) -> Settings:
+    """The settings with each DSN of the primary changed: to another database, port or host."""
+    names = ("postgres_dsn", "postgres_read_dsn", "postgres_write_dsn")
+    held: dict[str, SecretStr | None] = {name: getattr(settings, name) for name in names}
+    return settings.model_copy(
+        update={
+            name: SecretStr(change(dsn.get_secret_value())) for name, dsn in held.items() if dsn is not None
+        }
+    )
+
+
+def to_database(name: str) -> Callable[[str], str]:
+    """A change for `with_primary`."""
+    return lambda dsn: urlsplit(dsn)._replace(path=f"/{name}").geturl()
 
 
 @asynccontextmanager

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from storage.stores import Stores
 
 
+def as_operator(settings: Settings) -> Settings:
+    """An operator may more than a worker: all goes by PROFILE_POSTGRES_DSN."""
+    return settings.model_copy(update={"postgres_read_dsn": None, "postgres_write_dsn": None})
+
+
 @asynccontextmanager
 async def open_stores(settings: Settings) -> AsyncIterator["Stores"]:
     """The stores without a role, so that they listen to no notifications and keep nothing in memory.
@@ -18,7 +23,7 @@ async def open_stores(settings: Settings) -> AsyncIterator["Stores"]:
     """
     from storage.stores import Stores  # noqa: PLC0415 - commands that need no stores don't import them
 
-    stores = await Stores.open(settings.model_copy(update={"roles": []}))
+    stores = await Stores.open(as_operator(settings).model_copy(update={"roles": []}))
     try:
         yield stores
     finally:

@@ -60,6 +60,12 @@ class KafkaSettings(BaseModel):
     connect_postgres_dsn: SecretStr | None = Field(
         default=None, description="the primary as Connect reaches it; unset: as PROFILE_POSTGRES_DSN"
     )
+    connect_credentials: str = Field(
+        default="env:USER_PROFILE_CDC",
+        pattern=r"^(dsn|env:[A-Za-z_]\w*|file:/[^${}:]+)$",
+        description="where Connect takes Debezium's `user` and `password` from: `file:/PATH` on its machine (provider "
+        "`file`), `env:X` its variables X_USER and X_PASSWORD (provider `env`), `dsn` the DSN: REST then shows them",
+    )
     cdc_slot: str = Field(
         default="user_profile_cdc", pattern=r"^[a-z0-9_]{1,63}$", description="replication slot of Debezium"
     )

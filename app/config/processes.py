@@ -65,6 +65,14 @@ def processes_of(settings: Settings) -> list[Process]:
                     for limit, size in connections[kind].items()
                 },
             }
+            if settings.postgres_read_dsn is not None:
+                # What only operators and Debezium need is in the memory of no process that answers strangers.
+                own = settings.read_dsn.get_secret_value()
+                variables |= {
+                    "PROFILE_POSTGRES_DSN": own,
+                    "PROFILE_CONNECT_POSTGRES_DSN": own,
+                    "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
+                }
             if kind is Kind.WEB:
                 variables |= _limits_of_web(settings, among)
             if (kind, number) != (first_writer, 1):

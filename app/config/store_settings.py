@@ -16,7 +16,17 @@ class StoreSettings(BaseModel):
 
     postgres_dsn: SecretStr = Field(
         default=SecretStr("postgresql://poc_user:poc_password@127.0.0.1:5432/user_profile_db"),
-        description="of the primary: writes, and reads that no replica can answer yet",
+        description="of the primary: migrations and commands of operators, and of workers whatever the next two leave",
+    )
+    postgres_read_dsn: SecretStr | None = Field(
+        default=None,
+        description="of the primary, for reads of workers: a login of user_profile_reader; unset: as "
+        "PROFILE_POSTGRES_DSN",
+    )
+    postgres_write_dsn: SecretStr | None = Field(
+        default=None,
+        description="of the primary, for writes of workers: a login of user_profile_writer; unset: as "
+        "PROFILE_POSTGRES_DSN",
     )
     postgres_replica_dsns: Annotated[list[SecretStr], NoDecode, BeforeValidator(split)] = Field(
         default=[
@@ -110,3 +120,13 @@ class StoreSettings(BaseModel):
         ge=1,
         description="of such pieces: each row is two changes that go through the CDC topic",
     )
+
+    @property
+    def read_dsn(self) -> SecretStr:
+        """With which a worker reads from the primary."""
+        return self.postgres_read_dsn or self.postgres_dsn
+
+    @property
+    def write_dsn(self) -> SecretStr:
+        """With which a worker writes to the primary."""
+        return self.postgres_write_dsn or self.postgres_dsn

@@ -47,6 +47,17 @@ def settings_findings(settings: Settings) -> list[Finding]:
         ),
     ]
     found.append(_processes(settings))
+    if Role.CDC in settings.roles:
+        found.append(
+            judged(
+                "settings.connect_credentials",
+                well=settings.connect_credentials != "dsn",
+                what=settings.connect_credentials,
+                mend="give Connect a config provider and set PROFILE_CONNECT_CREDENTIALS (docs/operations.md, Roles of "
+                "the database): whoever reaches Connect's REST reads Debezium's password",
+                level=Level.WARN,
+            )
+        )
     if settings.otel_endpoint is not None:
         missing = _missing_of_otel()
         found.append(

@@ -40,6 +40,15 @@ def _connections(settings: Settings) -> Iterator[tuple[str, list[str], bool, str
     mode = "add `?sslmode=verify-full&sslrootcert=…` to {}"
     dsn = settings.postgres_dsn.get_secret_value()
     yield "postgres", _of_dsn(dsn), _encrypts(dsn), mode.format("PROFILE_POSTGRES_DSN")
+    for name, own in (("read", settings.postgres_read_dsn), ("write", settings.postgres_write_dsn)):
+        if own is not None:
+            dsn = own.get_secret_value()
+            yield (
+                f"postgres-{name}",
+                _of_dsn(dsn),
+                _encrypts(dsn),
+                mode.format(f"PROFILE_POSTGRES_{name.upper()}_DSN"),
+            )
     for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
         dsn = secret.get_secret_value()
         mend = mode.format("each of PROFILE_POSTGRES_REPLICA_DSNS")

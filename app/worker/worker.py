@@ -151,7 +151,7 @@ class Worker:
         if self._others is not None:
             await self._others.start()
             self._resources.push_async_callback(self._others.close)
-        await wait_for("PostgreSQL", lambda: require_current(settings.postgres_dsn.get_secret_value()))
+        await wait_for("PostgreSQL", lambda: require_current(settings.read_dsn.get_secret_value()))
         self._stores = await wait_for("PostgreSQL", lambda: Stores.open(settings, hooks=self._hooks))
         self._resources.push_async_callback(self._stores.close)
         metrics.STORES.figures = self._stores.figures

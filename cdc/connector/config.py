@@ -2,7 +2,7 @@
 
 import re
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from app.config.settings import Settings
 
@@ -16,7 +16,7 @@ HEARTBEAT_QUERY: Final = (
 
 
 def config_of(settings: Settings) -> dict[str, str]:
-    """The configuration of the settings' connector, with the password of PROFILE_POSTGRES_DSN in it."""
+    """The configuration of the settings' connector: with a password in it by PROFILE_CONNECT_CREDENTIALS=dsn alone."""
     return connector_config(
         database_dsn=(settings.connect_postgres_dsn or settings.postgres_dsn).get_secret_value(),
         cdc_topic=settings.topics.cdc,
@@ -24,6 +24,7 @@ def config_of(settings: Settings) -> dict[str, str]:
         topic_prefix=settings.topic_prefix,
         heartbeat_interval_ms=settings.cdc_heartbeat_ms,
         snapshot=settings.cdc_publish_snapshot,
+        credentials=settings.connect_credentials,
     )
 
 
@@ -36,6 +37,7 @@ def connector_config(
     topic_prefix: str = "",
     heartbeat_interval_ms: int = 3_000,
     snapshot: bool = False,
+    credentials: str = "dsn",
 ) -> dict[str, str]:
     """The configuration of one connector that publishes every change of one database to `cdc_topic`.
 
@@ -45,7 +47,7 @@ def connector_config(
     a snapshot that is interrupted begins anew at a later position, and what was committed in between comes as `r`
     too, or not at all if it was deleted: so it is for a database that nobody writes to. Without, the stream begins
     where the slot does, whatever was killed since. Dates are ISO 8601 strings in UTC, decimals strings; a delete
-    has no tombstone.
+    has no tombstone. `credentials` is as PROFILE_CONNECT_CREDENTIALS.
     """
     dsn = urlsplit(database_dsn)
     logical_name = f"{topic_prefix}user-profile"
@@ -55,8 +57,7 @@ def connector_config(
         "tasks.max": "1",
         "database.hostname": dsn.hostname or "127.0.0.1",
         "database.port": str(dsn.port or 5432),
-        "database.user": unquote(dsn.username or ""),
-        "database.password": unquote(dsn.password or ""),
+        **_login(dsn, credentials),
         "database.dbname": dsn.path.lstrip("/"),
         **_tls(dsn.query),
         "topic.prefix": logical_name,
@@ -111,6 +112,17 @@ def connector_config(
         "errors.log.enable": "true",
         "errors.log.include.messages": "false",
     }
+
+
+def _login(dsn: SplitResult, credentials: str) -> dict[str, str]:
+    """Who connects; else than from the DSN, as references that Connect resolves when a task starts."""
+    provider, _, place = credentials.partition(":")
+    user, password = {
+        "dsn": (unquote(dsn.username or ""), unquote(dsn.password or "")),
+        "env": (f"${{env:{place}_USER}}", f"${{env:{place}_PASSWORD}}"),
+        "file": (f"${{file:{place}:user}}", f"${{file:{place}:password}}"),
+    }[provider]
+    return {"database.user": user, "database.password": password}
 
 
 def _tls(query: str) -> dict[str, str]:

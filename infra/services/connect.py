@@ -1,5 +1,6 @@
 """A Kafka Connect worker with Debezium's PostgreSQL connector."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import ClassVar
@@ -61,8 +62,11 @@ class ConnectService(Service):
             classpath,
         ]
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
+        # Read by the config provider `env` of the worker, so that REST shows references in place of a password.
+        user, password = self.settings.postgres_login("cdc")
+        environment = {**os.environ, "USER_PROFILE_CDC_USER": user, "USER_PROFILE_CDC_PASSWORD": password}
         for process in self.processes():
-            process.start([*argv, main, str(self._conf / "worker.properties")])
+            process.start([*argv, main, str(self._conf / "worker.properties")], environment)
 
     def ready(self) -> None:
         """Lists its connectors, which it can only after it has read its own topics."""

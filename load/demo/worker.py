@@ -9,6 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
+from app.config.settings import Settings
+from infra.settings import InfraSettings
 from load.demo.console import Console, DemoError
 
 READY_TIMEOUT_S = 90.0
@@ -57,6 +59,7 @@ class DemoWorker:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                env=os.environ | _own_logins(),
             )
         self._pid.write_text(str(self._process.pid))
         return self._process.pid
@@ -105,3 +108,13 @@ class DemoWorker:
             await asyncio.sleep(0.1)
         self._pid.unlink(missing_ok=True)
         return True
+
+
+def _own_logins() -> dict[str, str]:
+    """Those of the local stack's roles, where the worker would use its administrator's for all."""
+    settings, stack = Settings(), InfraSettings()
+    told = settings.postgres_read_dsn or settings.postgres_write_dsn
+    if told is not None or settings.postgres_dsn.get_secret_value() != stack.postgres_dsn():
+        return {}
+    names = ("PROFILE_POSTGRES_READ_DSN", "PROFILE_POSTGRES_WRITE_DSN")
+    return {name: value for name, value in stack.app_environment().items() if name in names}

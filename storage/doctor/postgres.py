@@ -12,6 +12,7 @@ from app.core.api_keys import ApiKey
 from app.core.check_results import Finding, Level, failed, judged, unreachable
 from app.core.errors import FatalError, ProfileError, TransientError
 from app.ports.capture import ReplicationSlots
+from storage.doctor.rights import rights_findings
 from storage.postgres.api_keys import PostgresKeys
 from storage.postgres.errors import translated
 from storage.postgres.migrator import require_current
@@ -41,6 +42,13 @@ async def postgres_findings(settings: Settings, publication: str) -> list[Findin
             found += await check(settings, publication)
         except ProfileError as error:
             found.append(unreachable("postgres.schema", error, "PROFILE_POSTGRES_DSN"))
+    if any(finding.name == "postgres.schema" and finding.level is Level.OK for finding in found):
+        try:
+            found += await rights_findings(settings)
+        except ProfileError as error:
+            found.append(
+                unreachable("postgres.rights", error, "PROFILE_POSTGRES_READ_DSN, PROFILE_POSTGRES_WRITE_DSN")
+            )
     for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
         name = f"postgres.replica-{number}"
         try:

@@ -14,10 +14,16 @@ _KNOWN: Final = frozenset(map(str, Scope))
 
 
 class PostgresKeys:
-    """Implements app.core.api_keys.KeyStore on the primary, where a revocation counts at once."""
+    """Implements app.core.api_keys.KeyStore on the primary, where a revocation counts at once.
 
-    def __init__(self, pool: asyncpg.Pool, *, acquire_timeout_s: float) -> None:
+    `writer` makes and revokes keys; without it, `pool` does.
+    """
+
+    def __init__(
+        self, pool: asyncpg.Pool, *, acquire_timeout_s: float, writer: asyncpg.Pool | None = None
+    ) -> None:
         self._pool = pool
+        self._writer = writer or pool
         self._acquire_timeout_s = acquire_timeout_s
 
     async def all(self) -> Sequence[ApiKey]:
@@ -36,7 +42,7 @@ class PostgresKeys:
         rate: Rate | None,
     ) -> None:
         with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._writer.acquire(timeout=self._acquire_timeout_s) as connection:
                 await connection.execute(
                     query("add_api_key"),
                     key_id,
@@ -50,7 +56,7 @@ class PostgresKeys:
 
     async def revoke(self, key_id: str) -> bool:
         with translated():
-            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+            async with self._writer.acquire(timeout=self._acquire_timeout_s) as connection:
                 return await connection.fetchval(query("revoke_api_key"), key_id) is not None
 
 

@@ -29,6 +29,7 @@ _DISK_FULL: Final = "53100"
 # No row of ours breaks a CHECK. A row in the default partition meets the partition that is being made for it, whichever
 # of the two commits first.
 _PARTITIONING: Final = frozenset({"23514"})
+_NO_RIGHT: Final = "42501"
 
 _SENTENCES: Final = {
     "22003": "a number is out of PostgreSQL's range",
@@ -115,6 +116,11 @@ def _fatal(state: str, group: str, error: asyncpg.PostgresError) -> FatalError |
     if group == "3D":
         return FatalError(
             "The database of PROFILE_POSTGRES_DSN does not exist: create it, then `python -m app migrate`."
+        )
+    if state == _NO_RIGHT:
+        return FatalError(
+            f"A login of PostgreSQL lacks a right (SQLSTATE {state}): run `python -m app roles` as the owner of the "
+            "schema, and see `python -m app doctor`."
         )
     if group in ("42", "3F"):
         return FatalError(

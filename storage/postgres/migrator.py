@@ -9,6 +9,7 @@ Starters take turns by a polled advisory lock: a blocking one deadlocks with CRE
 
 import asyncio
 import hashlib
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +20,10 @@ import asyncpg
 
 from app.core.errors import FatalError, TransientError
 from storage.postgres.errors import translated
+from storage.postgres.roles import grant_rights
 from storage.postgres.without_partman import FIRST, without_partman
+
+logger = logging.getLogger(__name__)
 
 DIRECTORY: Final = Path(__file__).parents[1] / "migrations"
 _LOCK: Final = 0x7570_6D69_6772
@@ -88,6 +92,8 @@ def migrations(directory: Path = DIRECTORY) -> list[Migration]:
 async def migrate(dsn: str, directory: Path = DIRECTORY) -> list[str]:
     """Apply what is missing and return its names. Safe to call from several processes at once.
 
+    Then the roles get the rights that they lack. A right that this login may not grant is a warning in the log, since
+    all runs by one login as well.
     Raises TransientError (not reachable) or FatalError (an applied file was changed; SQL failed).
     """
     with translated():
@@ -110,9 +116,26 @@ async def migrate(dsn: str, directory: Path = DIRECTORY) -> list[str]:
                 continue
             await _apply(connection, migration)
             done.append(migration.name)
+        with translated():
+            for sentence in await grant_rights(connection):
+                logger.warning("%s", sentence)
         return done
     finally:
         await connection.close()
+
+
+async def grant(dsn: str) -> list[str]:
+    """Give the database's roles the rights that they lack; a sentence for each that this login may not grant.
+
+    Raises TransientError (not reachable).
+    """
+    with translated():
+        connection = await asyncpg.connect(dsn, timeout=10)
+        try:
+            await _lock(connection)
+            return await grant_rights(connection)
+        finally:
+            await connection.close()
 
 
 async def require_current(dsn: str) -> None:

@@ -108,9 +108,8 @@ async def open_writer(settings: Settings, *checks: Prepare) -> asyncpg.Pool:
 
     `checks` see each new connection before it is used, and refuse it by an error.
     """
-    dsn = settings.postgres_dsn.get_secret_value()
     return await _open(
-        dsn,
+        settings.write_dsn.get_secret_value(),
         settings,
         "writer",
         _WRITER,

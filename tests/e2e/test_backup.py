@@ -10,14 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import OffsetAndMetadata
-from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.config.topics import TopicNames
@@ -28,7 +26,7 @@ from storage.postgres.migrator import require_current
 from storage.stores import Stores
 from tests.e2e.ingestion import SMALL_WINDOWS, fill, ingesting, trickle
 from tests.e2e.workers import ROOT, Worker, environment, fingerprint, offsets
-from tests.stack import drop_database
+from tests.stack import drop_database, to_database, with_primary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -47,13 +45,7 @@ def tool(name: str, *arguments: str) -> None:
 
 def on(settings: Settings, database: str) -> Settings:
     """The settings on another database of the same server."""
-    dsn = urlsplit(settings.postgres_dsn.get_secret_value())
-    return settings.model_copy(
-        update={
-            "postgres_dsn": SecretStr(dsn._replace(path=f"/{database}").geturl()),
-            "postgres_replica_dsns": [],
-        }
-    )
+    return with_primary(settings, to_database(database)).model_copy(update={"postgres_replica_dsns": []})
 
 
 async def set_offsets(settings: Settings, noted: dict[TopicPartition, int]) -> None:

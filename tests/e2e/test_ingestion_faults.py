@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.core.process import EX_SOFTWARE
@@ -22,6 +21,7 @@ from tests.e2e.ingestion import (
 )
 from tests.e2e.workers import Worker, until_logged
 from tests.proxy import Mode, Proxy, proxied
+from tests.stack import with_primary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(180)]
 
@@ -44,10 +44,9 @@ async def proxy(postgres_stack: InfraSettings) -> AsyncIterator[Proxy]:
 @pytest.fixture
 def behind(direct: Settings, proxy: Proxy, postgres_stack: InfraSettings) -> Settings:
     """The same as `direct`, through the proxy."""
-    dsn = direct.postgres_dsn.get_secret_value()
-    moved = dsn.replace(f":{postgres_stack.postgres_ports[0]}/", f":{proxy.port}/")
-    assert moved != dsn
-    return direct.model_copy(update={"postgres_dsn": SecretStr(moved)})
+    port = f":{postgres_stack.postgres_ports[0]}/"
+    assert port in direct.postgres_dsn.get_secret_value()
+    return with_primary(direct, lambda dsn: dsn.replace(port, f":{proxy.port}/"))
 
 
 def require_one_line(worker: Worker, *causes: str) -> None:
@@ -180,7 +179,7 @@ async def test_deadlocks_and_serialization_failures_are_repeated(
     await db.execute(
         f"""
         CREATE SEQUENCE statements;
-        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE number bigint := nextval('statements');
         BEGIN
             IF number IN (3, 9, 15) THEN

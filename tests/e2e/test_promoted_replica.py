@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 from app.config.settings import Role, Settings
 from app.core.consistency_token import Tokens
@@ -20,7 +19,7 @@ from storage.stores import Stores
 from tests.e2e.own_stack import OwnStack
 from tests.proxy import Proxy, proxied
 from tests.rows import prop, user
-from tests.stack import application_settings, create_database
+from tests.stack import application_settings, create_database, with_primary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos, pytest.mark.timeout(120)]
 
@@ -44,10 +43,9 @@ async def at_that_address(own_stack: OwnStack, primary: Proxy, run_id: str) -> S
     settings = application_settings(
         servers, database=name, topic_prefix=f"t-{run_id}.", cache_prefix=f"t-{run_id}"
     )
-    dsn = settings.postgres_dsn.get_secret_value().replace(
-        f":{servers.postgres_ports[0]}/", f":{primary.port}/"
-    )
-    return settings.model_copy(update={"postgres_dsn": SecretStr(dsn), "roles": [Role.WEB]})
+    port = f":{servers.postgres_ports[0]}/"
+    there = with_primary(settings, lambda dsn: dsn.replace(port, f":{primary.port}/"))
+    return there.model_copy(update={"roles": [Role.WEB]})
 
 
 async def read(stores: Stores, token: int = 0) -> Answer:

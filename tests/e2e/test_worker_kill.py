@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from load.generate.sending import Message, send
 from tests.e2e.ingestion import fill, has_written, ingesting
 from tests.e2e.workers import Worker, committed, fingerprint, read_all
-from tests.stack import TestStack, create_database, drop_database
+from tests.stack import TestStack, create_database, drop_database, to_database, with_primary
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -31,12 +32,12 @@ async def elsewhere(ingestion: Settings, test_stack: TestStack, run_id: str) -> 
     servers = test_stack.settings
     name = f"test_{run_id}_calm"
     await create_database(servers, name)
-    dsn = type(ingestion.postgres_dsn)
-    yield ingestion.model_copy(
+    change = to_database(name)
+    replicas = [change(dsn.get_secret_value()) for dsn in ingestion.postgres_replica_dsns]
+    yield with_primary(ingestion, change).model_copy(
         update={
             "app_id": f"{ingestion.app_id}-calm",
-            "postgres_dsn": dsn(servers.postgres_dsn(database=name)),
-            "postgres_replica_dsns": [dsn(servers.postgres_dsn(n, database=name)) for n in (1, 2)],
+            "postgres_replica_dsns": [SecretStr(dsn) for dsn in replicas],
             "cache_prefix": f"{ingestion.cache_prefix}-calm",
         }
     )
@@ -130,8 +131,7 @@ async def test_poison_is_dead_lettered_beside_its_neighbours(
 
 
 async def test_old_schema_ends_with_one_line(settings: Settings, tmp_path: Path) -> None:
-    empty = settings.postgres_dsn.get_secret_value().rsplit("/", 1)[0] + "/postgres"
-    with Worker(settings, tmp_path / "worker.log", PROFILE_POSTGRES_DSN=empty) as worker:
+    with Worker(with_primary(settings, to_database("postgres")), tmp_path / "worker.log") as worker:
         assert await worker.exit_code(within_s=30) != 0
     assert "python -m app migrate" in worker.log
     assert "Traceback" not in worker.log

@@ -33,6 +33,8 @@ def environment(settings: Settings, **overrides: str) -> dict[str, str]:
             "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
             "PROFILE_TOPIC_PARTITIONS": str(settings.topic_partitions),
             "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_READ_DSN": settings.read_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
             "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
                 dsn.get_secret_value() for dsn in settings.postgres_replica_dsns
             ),

@@ -12,6 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import TopicPartition
 
+from app.commands.command_stores import as_operator
 from app.config.settings import Role, Settings
 from app.config.topics import TopicNames
 from app.core.clock import SystemClock
@@ -248,7 +249,8 @@ def fold(view: View, kind: str, data: dict[str, Any]) -> None:
 async def capture(
     cdc_settings: Settings, topics: TopicNames, db: Connection, tmp_path: Path
 ) -> AsyncIterator[Capture]:
-    stores = await Stores.open(cdc_settings)
+    # It makes slots, as `connector recover` does.
+    stores = await Stores.open(as_operator(cdc_settings))
     overrides = {
         "PROFILE_CONNECTOR_NAME": cdc_settings.connector_name,
         "PROFILE_CDC_SLOT": cdc_settings.cdc_slot,

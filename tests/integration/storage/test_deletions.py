@@ -116,7 +116,7 @@ async def test_no_transaction_changes_more_rows_than_a_piece_has(stores: Stores,
     await db.execute(
         """
         CREATE TABLE gone (xid xid8, kind text);
-        CREATE FUNCTION note_gone() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION note_gone() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN INSERT INTO gone VALUES (pg_current_xact_id(), TG_OP || ' ' || TG_ARGV[0]); RETURN NULL; END $$;
         CREATE TRIGGER note_gone AFTER UPDATE OR DELETE ON edges FOR EACH ROW EXECUTE FUNCTION note_gone('edge');
         CREATE TRIGGER note_gone AFTER UPDATE OR DELETE ON temporal_properties

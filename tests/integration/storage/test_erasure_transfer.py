@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 
 import storage.erasure.transfer
 from app.config.settings import Settings
@@ -25,7 +24,7 @@ from storage.stores import Stores
 from tests.e2e.workers import ROOT, environment
 from tests.integration.storage.test_erasure import after, count, everything, references
 from tests.rows import edge, entity, prop, user
-from tests.stack import drop_database
+from tests.stack import drop_database, to_database, with_primary
 
 pytestmark = pytest.mark.integration
 
@@ -79,12 +78,7 @@ async def worlds(settings: Settings, postgres_stack: InfraSettings, run_id: str)
     server = await asyncpg.connect(postgres_stack.postgres_dsn(database="postgres"))
     await server.execute(f"CREATE DATABASE {name} TEMPLATE {dsn.path[1:]}")
     await server.close()
-    there = here.model_copy(
-        update={
-            "postgres_dsn": SecretStr(dsn._replace(path=f"/{name}").geturl()),
-            "cache_prefix": f"{here.cache_prefix}r",
-        }
-    )
+    there = with_primary(here, to_database(name)).model_copy(update={"cache_prefix": f"{here.cache_prefix}r"})
     lost, restored = await Stores.open(here), await Stores.open(there)
     db = await asyncpg.connect(there.postgres_dsn.get_secret_value())
     yield Worlds(lost=lost, restored=restored, of_lost=here, of_restored=there, db=db)

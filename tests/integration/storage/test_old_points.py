@@ -1,11 +1,14 @@
 """Points that are older than they are kept leave: without events, from the caches too, and never ahead of the slots."""
 
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
 
+from app.commands.command_stores import as_operator
+from app.config.settings import Settings
 from app.core.errors import TransientError
 from app.core.models import Batch
 from storage.stores import Stores
@@ -19,6 +22,14 @@ BOUND: Final = datetime(2024, 1, 1, tzinfo=UTC)
 OLD: Final = [datetime(2023, month, 5, tzinfo=UTC) for month in range(1, 13)]
 NEW: Final = [datetime(2024, month, 5, tzinfo=UTC) for month in range(1, 7)]
 USERS: Final = [f"u{n}" for n in range(30)]
+
+
+@pytest.fixture
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    """Those of the command, since a worker may not change what is published."""
+    opened = await Stores.open(as_operator(settings))
+    yield opened
+    await opened.close()
 
 
 def told(dates: list[datetime], value: str = "1") -> Batch:

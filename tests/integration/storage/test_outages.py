@@ -20,6 +20,7 @@ from infra.settings import InfraSettings
 from storage.stores import Stores
 from tests.proxy import Proxy, proxied
 from tests.rows import prop, user
+from tests.stack import with_primary
 
 pytestmark = pytest.mark.integration
 
@@ -166,12 +167,9 @@ async def stores(
 ) -> AsyncIterator[Stores]:
     first, *_ = settings.postgres_replica_dsns
     opened = await Stores.open(
-        settings.model_copy(
-            update={
-                "postgres_dsn": through(settings.postgres_dsn, postgres_stack, 0, primary),
-                "postgres_replica_dsns": [through(first, postgres_stack, 1, replica)],
-            }
-        )
+        with_primary(
+            settings, lambda dsn: through(SecretStr(dsn), postgres_stack, 0, primary).get_secret_value()
+        ).model_copy(update={"postgres_replica_dsns": [through(first, postgres_stack, 1, replica)]})
     )
     yield opened
     await opened.close()

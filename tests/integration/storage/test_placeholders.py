@@ -203,7 +203,7 @@ async def test_a_large_one_is_merged_in_pieces_to_the_same_result(
     await db.execute(
         """
         CREATE TABLE moved (xid xid8);
-        CREATE FUNCTION note_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+        CREATE FUNCTION note_moved() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN INSERT INTO moved VALUES (pg_current_xact_id()); RETURN NULL; END $$;
         CREATE TRIGGER note_moved AFTER DELETE ON edges FOR EACH ROW EXECUTE FUNCTION note_moved();
         """

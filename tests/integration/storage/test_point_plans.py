@@ -12,11 +12,13 @@ from typing import Any, Final
 import orjson
 import pytest
 
+from app.commands.command_stores import as_operator
 from app.config.settings import Settings
 from app.core.models import Batch, TemporalRow
 from load.measure.plans import ExplainedPool, PlanLog
 from storage.postgres.pools import open_reader, open_writer
 from storage.postgres.queries import query
+from storage.postgres.roles import grant_rights
 from storage.read import graph_queries
 from storage.read.budget import Budget
 from storage.write.candidates import candidates, temporal_columns
@@ -72,6 +74,7 @@ async def layout(request: pytest.FixtureRequest, db: Any) -> str:
                 f"CREATE TABLE temporal_properties_{start:%Y%m} PARTITION OF temporal_properties "
                 f"FOR VALUES FROM ('{start:%Y-%m-%d}Z') TO ('{end:%Y-%m-%d}Z')"
             )
+        assert await grant_rights(db) == []
     return str(request.param)
 
 
@@ -90,7 +93,7 @@ STATISTICS: Final = {
 async def pools(settings: Settings) -> AsyncIterator[tuple[ExplainedPool, ExplainedPool, Leaves]]:
     """The writer's and the reader's, with new sessions, and what they did."""
     log = Leaves()
-    writer = await open_writer(settings)
+    writer = await open_writer(as_operator(settings))  # auto_explain is for superusers
     reader = await open_reader(settings.postgres_dsn.get_secret_value(), settings, name="plans")
     yield ExplainedPool(writer, log), ExplainedPool(reader, log), log
     await writer.close()

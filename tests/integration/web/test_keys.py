@@ -130,6 +130,8 @@ async def test_a_worker_asks_for_keys(settings: Settings) -> None:
     assert code == 0
     environment = {
         "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_READ_DSN": settings.read_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
         "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
             d.get_secret_value() for d in settings.postgres_replica_dsns
         ),

@@ -73,3 +73,23 @@ def test_tls_of_the_dsn_is_the_connectors_too() -> None:
     assert config["database.sslrootcert"] == "/etc/ca.crt"
     assert config["database.dbname"] == "d"
     assert not any(name.startswith("database.application") for name in config)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "user", "password"),
+    [
+        ("dsn", "u", "p"),
+        ("env:X", "${env:X_USER}", "${env:X_PASSWORD}"),
+        ("file:/etc/c.properties", "${file:/etc/c.properties:user}", "${file:/etc/c.properties:password}"),
+    ],
+)
+def test_a_password_stands_in_the_configuration_on_demand_alone(
+    credentials: str, user: str, password: str
+) -> None:
+    settings = Settings.model_validate(
+        {"postgres_dsn": "postgresql://u:p@db/d", "connect_credentials": credentials}
+    )
+    config = config_of(settings)
+    assert (config["database.user"], config["database.password"]) == (user, password)
+    by_default = config_of(Settings.model_validate({"postgres_dsn": "postgresql://u:p@db/d"}))
+    assert "p" not in by_default.values()
