@@ -11,6 +11,7 @@ import msgspec
 
 from app.core.errors import InvalidError
 from app.core.models import EntityKey
+from app.core.oversized import refuse_oversized
 
 Operation = Literal["c", "u", "d", "r"]
 SkipReason = Literal["tombstone", "truncate", "message", "foreign-table"]
@@ -160,6 +161,7 @@ def decode(value: bytes | None) -> Change | Skipped:
     """Read the value of a record of the CDC topic. Raises InvalidError where it is no envelope of ours."""
     if value is None:
         return Skipped("tombstone")
+    refuse_oversized(value)
     try:
         return _decode(value)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

@@ -34,6 +34,11 @@ class IngestSettings(BaseModel):
     fetch_max_records: int = Field(
         default=2_000, ge=1, description="unpacked of one answer of a broker at a time"
     )
+    fetch_max_unpacked_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="of one compressed batch of records; one that is larger is a dead letter which names its offsets",
+    )
     commit_interval_s: float = Field(
         default=1.0, gt=0, description="between commits of offsets; what a crash repeats at most"
     )

@@ -13,6 +13,7 @@ from app.core.errors import InvalidError
 from app.core.field_paths import join
 from app.core.json_shapes import Shape, shape_of
 from app.core.models import RecordSource
+from app.core.oversized import refuse_oversized
 from app.core.records import Record
 
 T = TypeVar("T")
@@ -26,11 +27,13 @@ _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<name>.*)`\Z", 
 def decode_record(record: Record, decoder: msgspec.json.Decoder[T]) -> T:
     """Decode a record's value. Members that the schema does not have are ignored.
 
-    Raises InvalidError: no value, not UTF-8, not JSON, not of the schema, or one of its members twice.
+    Raises InvalidError: no value, of a batch that is too large, not UTF-8, not JSON, not of the schema, or one of its
+    members twice.
     """
     value = record.value
     if value is None:
         raise InvalidError("The record has no value (a tombstone).", code="tombstone")
+    refuse_oversized(value)
     try:
         value.decode()
     except UnicodeDecodeError as error:

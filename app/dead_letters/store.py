@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from app.config.topics import DLQ_SUFFIX
 from app.core.errors import FatalError, InvalidError, TransientError
+from app.core.oversized import CODE
 from app.core.records import StoredLetter, id_of
 from app.dead_letters.filter import LetterFilter
 from app.dead_letters.letter import read_letter
@@ -134,13 +135,19 @@ class DeadLetterStore:
         Value, key and timestamp are the original's (source topics stamp what they append), and the header
         `dlq.replayed-from` names the letter. A letter
         is removed after the broker has acknowledged its record: what fails between is sent again by the next
-        replay. A tombstone, and what the broker refuses, stays. Raises TransientError; what was yielded is done.
+        replay. A tombstone, a batch that was too large, and what the broker refuses, stay. Raises TransientError; what
+        was yielded is done.
         """
         batch: list[StoredLetter] = []
         size = 0
         async for letter in self.read(selection):
             if letter.value is None:
                 yield Replayed(letter_id=letter.id, stays="its record had no value (a tombstone): drop it")
+                continue
+            if letter.error == CODE:
+                yield Replayed(
+                    letter_id=letter.id, stays=f"it stands for records that were not read. {letter.reason}"
+                )
                 continue
             batch.append(letter)
             size += len(letter.value)

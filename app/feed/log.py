@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 from app.core.domain_event import DomainEvent, read_event
 from app.core.errors import FatalError, TransientError
+from app.core.oversized import OversizedBatch
 from app.kafka.client import (
     AIOKafkaConsumer,
     KafkaError,
@@ -126,5 +127,10 @@ class KafkaEventLog:
             raise unreachable(self._brokers, error) from error
         if len(self._consumer.partitions_for_topic(self._topic) or self._partitions) != len(self._partitions):
             raise TransientError("The topic of domain events has other partitions than before.")
-        events = [read_event(record) for records in fetched.values() for record in records]
+        events = [
+            read_event(record)
+            for records in fetched.values()
+            for record in records
+            if type(record.value) is not OversizedBatch  # nobody publishes such events
+        ]
         return Fetched([event for event in events if event is not None], positions)

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 
 from app.config.kafka import PLAINTEXT, Brokers
 from app.core.errors import TransientError
+from app.kafka.unpacking import bound_unpacking
 
 __all__ = [
     "AIOKafkaAdminClient",
@@ -41,6 +42,9 @@ __all__ = [
     "client_options",
     "unreachable",
 ]
+
+
+bound_unpacking()  # before any consumer reads; a worker sets the limit of its settings
 
 
 def unreachable(brokers: Sequence[str], error: BaseException) -> TransientError:

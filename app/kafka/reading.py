@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from app.core.errors import FatalError, TransientError
+from app.core.oversized import OversizedBatch
 from app.kafka.client import client_options, unreachable
 
 _POLL_MS = 1_000
@@ -21,7 +22,8 @@ async def read_to_end(
 
     `after`: of these partitions not those before these offsets, which are not before what the topic holds.
 
-    Raises TransientError where Kafka does not answer or nothing comes for 30 s, FatalError where there is no topic.
+    Raises TransientError where Kafka does not answer or nothing comes for 30 s, FatalError where there is no topic, or
+    a batch that is too large to be unpacked.
     """
     consumer = AIOKafkaConsumer(
         **client_options(brokers), auto_offset_reset="earliest", isolation_level="read_committed"
@@ -40,6 +42,9 @@ async def read_to_end(
         while left:
             fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=5_000)
             for partition, records in fetched.items():
+                for record in records:
+                    if type(record.value) is OversizedBatch:
+                        raise FatalError(f"{topic}, partition {record.partition}: {record.value.reason}")
                 yield [record for record in records if record.offset < ends[partition]]
             # Markers of transactions have offsets and no records.
             left = {partition for partition in left if await consumer.position(partition) < ends[partition]}

@@ -22,6 +22,7 @@ from app.config.settings import Settings
 from app.core.errors import ProfileError
 from app.core.log_events import LogEvent
 from app.core.process import EX_CONFIG, EX_SOFTWARE
+from app.kafka.unpacking import bound_unpacking
 from app.observability import logs
 from app.worker.bulk_transport import BulkTransport
 
@@ -141,6 +142,7 @@ def web_address(app: ProfileApp, settings: Settings) -> tuple[str, int]:
 
 def build(settings: Settings, *, process: str | None = None) -> ProfileApp:
     """The app of one set of roles: its id is the consumer group. `process` is the name that its log gives."""
+    bound_unpacking(settings.fetch_max_unpacked_bytes)
     app = ProfileApp(
         settings.group_id,
         broker=";".join(f"kafka://{broker}" for broker in settings.kafka_brokers),
