@@ -15,6 +15,7 @@ from app.core.clock import Clock, SystemClock
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.observability.store_state import StoreFigures
 from app.ports.api_keys import KeyStore
+from app.ports.attempts import AttemptLog
 from app.ports.caching import Auditor, CommitLog
 from app.ports.capture import ReplicationSlots
 from app.ports.erasure import ErasureTransfer, LetterRegister, LogNotes, PublishFence
@@ -48,6 +49,7 @@ from storage.erasure.log_notes import PostgresLogNotes
 from storage.erasure.register import PostgresErasureRegister
 from storage.erasure.transfer import PostgresErasureTransfer
 from storage.postgres.api_keys import PostgresKeys
+from storage.postgres.attempts import PostgresAttempts
 from storage.postgres.entity_directory import PostgresCommitLog, PostgresDirectory
 from storage.postgres.errors import translated
 from storage.postgres.pools import open_reader, open_writer, primary_clock
@@ -95,6 +97,7 @@ class Stores:
     publish_fence: PublishFence
     published_notes: NoteRegister
     log_notes: LogNotes
+    attempts: AttemptLog
     erasure_transfer: ErasureTransfer
     exporter: ProfileExporter
     keys: KeyStore
@@ -156,7 +159,7 @@ class Stores:
 
         self._ask(settings, primary, acquire_s)
         self.keys = PostgresKeys(primary, writer=writer, acquire_timeout_s=acquire_s)
-        self._note(writer, ledger, acquire_s)
+        self._note(settings, writer, ledger, acquire_s)
         self.publish_fence = PostgresPublishFence(primary, ledger, acquire_timeout_s=acquire_s)
         self._write(settings, writer, pending, ledger, clock=clock, hooks=hooks)
         queue = ReadQueue(
@@ -326,10 +329,13 @@ class Stores:
         self.preview = PostgresPreview(primary, limits=_entity_limits(settings), acquire_timeout_s=acquire_s)
         self.exporter = PostgresExporter(primary, acquire_timeout_s=acquire_s)
 
-    def _note(self, writer: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float) -> None:
+    def _note(
+        self, settings: Settings, writer: asyncpg.Pool, ledger: ErasureLedger, acquire_s: float
+    ) -> None:
         """What asks the ledger, and writes notes beside it."""
         self.erasures = PostgresErasureRegister(writer, ledger, acquire_timeout_s=acquire_s)
         self.log_notes = PostgresLogNotes(writer, acquire_timeout_s=acquire_s)
+        self.attempts = PostgresAttempts(writer, settings.group_id)
         self.published_notes = PostgresNoteRegister(writer, acquire_timeout_s=acquire_s)
 
     async def _open_pools(

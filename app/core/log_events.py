@@ -18,6 +18,8 @@ class LogEvent(StrEnum):
     PROCESS_GIVEN_UP = "process.given_up"
     STREAM_ENDED = "stream.ended"
     ATTEMPT_FAILED = "attempt.failed"
+    PARTITION_SUSPECTED = "partition.suspected"
+    RECORD_SET_ASIDE = "record.set_aside"
     CACHE_STALE = "cache.stale"
     CACHE_UNAVAILABLE = "cache.unavailable"
     CACHE_EMPTYING = "cache.emptying"

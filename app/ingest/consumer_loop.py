@@ -8,17 +8,19 @@ import asyncio
 import logging
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final, NoReturn, Protocol
 
 from app.core.clock import Clock
-from app.core.errors import FatalError, TooMuchAtOnceError, TransientError
+from app.core.errors import FatalError, ProfileError, TooMuchAtOnceError, TransientError
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE, Terminate
 from app.core.records import Record, size_of
 from app.core.retry import RetryPolicy
+from app.ingest.suspects import Suspects, Suspicion
 from app.ingest.window import Cause, TumblingWindow, WindowLimits
 from app.observability import tracing
 from app.observability.metrics import (
@@ -68,8 +70,10 @@ class ConsumerLoop:
         window_limit_s: float = _WINDOW_LIMIT_S,
         progress_timeout_s: float = 60.0,
         flushes: int = 1,
+        suspects: Suspects | None = None,
         hooks: Hooks = NO_HOOKS,
     ) -> None:
+        """Without `suspects`, a record that kills the process kills the next one, too."""
         self._window_limit_s = max(window_limit_s, flush_timeout_s)
         self._progress_timeout_s = progress_timeout_s
         self._name = name
@@ -82,6 +86,7 @@ class ConsumerLoop:
         self._lock = asyncio.Lock()
         self._opened = asyncio.Event()
         self._flushes = flushes
+        self._suspects = suspects
         self._hooks = hooks
         self._in_flight: dict[asyncio.Task[None], float] = {}  # with when their first record came
         self._timer: asyncio.Task[None] | None = None
@@ -97,6 +102,11 @@ class ConsumerLoop:
         """Take a fetch; flush when the window is full."""
         async with self._lock:
             records = fetch.value
+            if self._suspects is not None and (found := await self._suspects.of(records)) is not None:
+                await self._close("stop")
+                await self._at_most(0)
+                await self._one_by_one(fetch, found, self._suspects)
+                return
             self._window.add(fetch, records=len(records), size_bytes=sum(map(size_of, records)))
             self._opened.set()
             cause = "stop" if self._stopping else self._window.closed_by()
@@ -144,28 +154,69 @@ class ConsumerLoop:
 
     async def _flush(self, fetches: Sequence[Fetch], cause: Cause) -> None:
         records = [record for fetch in fetches for record in fetch.value]
-        started = self._clock.monotonic()
+        async with nullcontext() if self._suspects is None else self._suspects.turns.flush():
+            started = self._clock.monotonic()
+            await self._or_leave(self._write(fetches, records), len(records))
+        FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
+        WINDOWS.labels(self._name, cause).inc()
+        RECORDS.labels(records[0].topic).inc(len(records))
+
+    async def _write(self, fetches: Sequence[Fetch], records: Sequence[Record]) -> None:
+        async with asyncio.timeout(self._window_limit_s) as limit:
+            with tracing.flush(self._name, records):
+                await self._process(records, limit)
+        await self._hooks.reach("before-ack")
+        for fetch in fetches:
+            fetch.ack()
+
+    async def _or_leave(self, work: Coroutine[None, None, None], records: int) -> None:
+        """Do the work to its end, or end the process without committing."""
         try:
-            async with asyncio.timeout(self._window_limit_s) as limit:
-                with tracing.flush(self._name, records):
-                    await self._process(records, limit)
-            await self._hooks.reach("before-ack")
-            for fetch in fetches:
-                fetch.ack()
+            await work
         except FatalError as error:
             self._leave(str(error))
         except TimeoutError:
             self._leave(
-                f"{len(records)} records were not durable after {self._window_limit_s:g} s of attempts; see what "
+                f"{records} records were not durable after {self._window_limit_s:g} s of attempts; see what "
                 "the warnings above say of PostgreSQL or Kafka."
             )
         except Exception as error:  # noqa: BLE001 - Faust would acknowledge them
             # Where it happened and never its message, which may quote a record.
             where = "".join(traceback.format_tb(error.__traceback__))
             self._leave(f"unexpected {type(error).__name__}; this is a bug, which happened here:\n{where}")
-        FLUSH_SECONDS.labels(self._name).observe(self._clock.monotonic() - started)
-        WINDOWS.labels(self._name, cause).inc()
-        RECORDS.labels(records[0].topic).inc(len(records))
+
+    async def _one_by_one(self, fetch: Fetch, suspicion: Suspicion, suspects: Suspects) -> None:
+        """Process a fetch so that, should the process die, the next one knows of which record."""
+        records = [record for record in fetch.value if not suspicion.is_past(record)]
+        outlived = [record for record in records if suspicion.was_outlived(record)]
+        async with suspects.turns.suspected():
+            if outlived:
+                async with suspects.turns.alone():
+                    await self._or_leave(self._limited(outlived), len(outlived))
+            for record in records[len(outlived) :]:
+                async with suspects.turns.alone():
+                    await self._or_leave(self._by_itself(record, suspicion, suspects), 1)
+        fetch.ack()
+        RECORDS.labels(fetch.value[0].topic).inc(len(fetch.value))
+
+    async def _by_itself(self, record: Record, suspicion: Suspicion, suspects: Suspects) -> None:
+        what = f"Noting the record in hand of {self._name}"
+        if suspicion.condemns(record):
+            await self._retries.run(what, partial(suspects.set_aside, record))
+            return
+        await self._retries.run(what, partial(suspects.take, record))
+        try:
+            await self._limited([record])
+        except Exception:
+            # This process lives: it leaves for a reason that it can tell, which is not the record's doing.
+            with suppress(ProfileError):
+                await suspects.outlived(record)
+            raise
+        await self._retries.run(what, partial(suspects.outlived, record))
+
+    async def _limited(self, records: Sequence[Record]) -> None:
+        async with asyncio.timeout(self._window_limit_s) as limit:
+            await self._process(records, limit)
 
     async def _process(self, records: Sequence[Record], limit: asyncio.Timeout) -> None:
         """Process the window, in parts where it is too much at once. Each part that is done renews the limit."""

@@ -35,6 +35,7 @@ from app.feed.log import KafkaEventLog
 from app.ingest.consumer_loop import ConsumerLoop
 from app.ingest.processor import IngestProcessor
 from app.ingest.progress import ProgressWatch
+from app.ingest.suspects import Suspects, Turns
 from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
 from app.kafka.broker_clock import BrokerClock
@@ -95,6 +96,7 @@ class Worker:
             self._resources.callback(stop)
         self._stores: Stores | None = None
         self._loops: dict[Role, ConsumerLoop] = {}
+        self._turns = Turns()
         self._progress: ProgressWatch | None = None
         self._clocks: ClockWatch | None = None
         self._cdc: CdcParts | None = None
@@ -231,6 +233,12 @@ class Worker:
             progress_timeout_s=settings.progress_timeout_s,
             # Domain events have an order; what is written to PostgreSQL needs none.
             flushes=1 if role is Role.CDC else settings.flushes_in_flight,
+            suspects=Suspects(
+                self.stores.attempts,
+                dead_letters,
+                self._turns,
+                span=settings.window_max_records * (settings.flushes_in_flight + 1),
+            ),
             hooks=self._hooks,
         )
 

@@ -27,6 +27,7 @@ _MAX_SKEW_S: Final = 1.0
 _MAX_LAG_BYTES: Final = 64 * 1024 * 1024
 _MAX_STILL_S: Final = 600.0
 _TIMEOUT_S: Final = 10.0
+_MANY_STARTS: Final = 3
 
 
 async def postgres_findings(settings: Settings, publication: str) -> list[Finding]:
@@ -202,6 +203,7 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
                 row = await connection.fetchrow(query("doctor_schema"), publication)
                 (deletions,) = await connection.fetch(query("deletions_under_way"))
                 has_room = await connection.fetchval(query("slot_has_room"), settings.cdc_slot)
+                suspected = await connection.fetch(query("suspected_partitions"), _MANY_STARTS)
                 try:
                     await ErasureLedger(settings.erasure_key.get_secret_value()).require_key(connection)
                 except FatalError as error:
@@ -231,7 +233,23 @@ async def _schema(settings: Settings, publication: str) -> list[Finding]:
             mend="`ALTER TABLE … REPLICA IDENTITY FULL` on each: events lack their old values",
         ),
         _deletions(deletions, has_room=has_room),
+        _attempts(suspected),
     ]
+
+
+def _attempts(rows: Sequence[asyncpg.Record]) -> Finding:
+    named = ", ".join(
+        f"{row['topic']}/{row['partition']} at {row['first_offset']} ({row['starts']} times)" for row in rows
+    )
+    return judged(
+        "postgres.attempts",
+        well=not rows,
+        what=f"workers began without getting on: {named}"
+        if rows
+        else "no worker begins at one record again and again",
+        mend="see what their logs end with; a record that kills is set aside (docs/operations.md, Dead letters)",
+        level=Level.WARN,
+    )
 
 
 def _deletions(row: asyncpg.Record, *, has_room: bool) -> Finding:
