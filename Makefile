@@ -8,7 +8,7 @@ STACK ?= native
 DATA ?= cdnow
 ARGS ?=
 
-.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-group test-unit test-integration test-e2e test-chaos test-k6 docs-tools lint lint-quick types audit \
+.PHONY: help venv up down status reset flink-deploy demo demo-down ui test-ui screenshots test test-group test-unit test-integration test-e2e test-chaos test-k6 docs-tools lint lint-quick types audit sbom \
   run-server run-worker run-entities-edges-consumer run-entity-properties-consumer run-temporal-data-consumer \
   run-cdc-transformer run-datagen-postgres run-datagen-kafka-entities-edges run-datagen-entity-properties \
   run-datagen-temporal-data run-datagen-source-events entities-csv load lock
@@ -134,6 +134,9 @@ types: venv ## mypy strict
 
 audit: venv ## Known weaknesses of the locked packages; ARGS=--strict fails where no advisory service answers
 	@$(PY) -m infra.audit $(ARGS)
+
+sbom: venv ## What the lock files name, as CycloneDX 1.5 in JSON: sbom.json
+	@$(PY) -m infra sbom > sbom.json
 
 lock: venv ## Resolve pyproject.toml again into requirements.lock (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras pyproject.toml -o requirements.lock

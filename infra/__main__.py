@@ -1,16 +1,21 @@
-"""`python -m infra up|down|status|logs|reset|deploy|install|env [service…]`: the local stack."""
+"""`python -m infra up|down|status|logs|reset|deploy|install|env|sbom|lock-jars [service…]`: the local stack."""
 
 import argparse
 import logging
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from infra import compose, provision, stack
 from infra.errors import InfraError
+from infra.install.artifacts import PROFILES, maven_jars
+from infra.install.functions import TEST_JARS, functions_jar
+from infra.install.jars import lock_jars
 from infra.install.promtool import promtool
+from infra.sbom import sbom
 from infra.services import SERVICES, select
 from infra.settings import InfraSettings
 
@@ -95,6 +100,16 @@ def _env(settings: InfraSettings, _: argparse.Namespace) -> None:
         print(f"export {name}='{value}'")
 
 
+def _sbom(*_: object) -> None:
+    print(sbom(), end="")
+
+
+def _lock_jars(settings: InfraSettings, _: argparse.Namespace) -> None:
+    directories = {profile: maven_jars(settings, profile, verified=False) for profile in PROFILES}
+    directories["functions"] = functions_jar(settings, verified=False).parent / TEST_JARS
+    print(f"{lock_jars(directories, Path.home() / '.m2' / 'repository')} jars are locked.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra", description="The local stack.", epilog=_EPILOG)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
@@ -106,6 +121,8 @@ def _parser() -> argparse.ArgumentParser:
         ("reset", _reset, "stop and remove the data"),
         ("deploy", _deploy, "upgrade the running Flink jobs to the SQL of flink/, each from a savepoint"),
         ("install", _install, "put the programs on this machine, without starting them"),
+        ("sbom", _sbom, "what the lock files name, as CycloneDX 1.5 in JSON, to stdout"),
+        ("lock-jars", _lock_jars, "after a change of a pom: write infra/install/jars.lock again"),
         ("env", _env, "the PROFILE_… variables with which a worker uses this stack"),
     ):
         command = commands.add_parser(name, help=text, epilog=_EPILOG)

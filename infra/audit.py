@@ -1,4 +1,4 @@
-"""`python -m infra.audit`: known weaknesses of the locked packages, as the advisory services of PyPI and npm tell.
+"""`python -m infra.audit`: known weaknesses of what is locked, as the advisory services of PyPI, npm and OSV tell.
 
 The exit code is 1 where one is known, or where a lock file can't be read. A service that can't be asked is a loud line
 and no failure, or no build would pass without it; with `--strict` it is one too.
@@ -9,15 +9,21 @@ import datetime
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from infra.errors import InfraError
+from infra.install.jars import Jar, locked
+
 _ROOT: Final = Path(__file__).parents[1]
 _LIMIT_S: Final = 60.0
-_NPM_PROJECTS: Final = ("load/k6", "web/ui")
+_NPM_PROJECTS: Final = ("load/k6", "web/ui", "docs")
+_PYTHON_LOCKS: Final = ("requirements.lock", "infra/flink-requirements.txt")
+_OSV: Final = "https://api.osv.dev/v1/querybatch"  # advisories about Maven's artifacts, GitHub's among them
 # What pip-audit's words or traces have where its service did not answer; all else is its own failure.
 _AWAY: Final = ("requests.exceptions.", "urllib3.exceptions.", "network may be blocking", "ServiceError")
 # As npm's error codes: these are faults of the project, all others of the way to the registry.
@@ -94,6 +100,42 @@ def of_npm_audit(of: str, done: "subprocess.CompletedProcess[str]") -> Report:
     return Report(of=of, broken=told) if error.get("code") in _OURS else Report(of=of, unasked=told)
 
 
+def of_osv(of: str, jars: Sequence[Jar], answer: Mapping[str, Any]) -> Report:
+    """Of OSV's `querybatch`, with one query for each jar."""
+    results = answer.get("results")
+    if not isinstance(results, list) or len(results) != len(jars):
+        return Report(of=of, unasked="the answer is no result for each jar")
+    known = tuple(
+        Known(
+            package=jar.coordinates,
+            ids=tuple(str(each["id"]) for each in result["vulns"]),
+            way_out="see osv.dev for a version",
+        )
+        for jar, result in zip(jars, results, strict=True)
+        if result.get("vulns")
+    )
+    return Report(of=of, known=known, judged=len(jars))
+
+
+def _java() -> Report:
+    of = "infra/install/jars.lock"
+    try:
+        jars = list({jar.coordinates: jar for jar in locked()}.values())
+    except (InfraError, OSError) as error:
+        return Report(of=of, broken=str(error))
+    queries = [
+        {"package": {"ecosystem": "Maven", "name": f"{jar.group}:{jar.artifact}"}, "version": jar.version}
+        for jar in jars
+    ]
+    body = json.dumps({"queries": queries}).encode()
+    request = urllib.request.Request(_OSV, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=_LIMIT_S) as response:  # noqa: S310 - a constant
+            return of_osv(of, jars, json.load(response))
+    except (OSError, ValueError) as error:
+        return Report(of=of, unasked=str(error) or type(error).__name__)
+
+
 def _of_npm(found: Mapping[str, Any]) -> Known:
     # `via` holds advisories, and names of packages whose own entry has theirs.
     urls = [str(each["url"]) for each in found["via"] if isinstance(each, dict) and "url" in each]
@@ -146,16 +188,17 @@ def _asked(of: str, argv: Sequence[str], directory: Path) -> "subprocess.Complet
 def reports() -> list[Report]:
     """Of all lock files, side by side and bounded in time."""
     pip_audit = [str(Path(sys.executable).with_name("pip-audit")), "--disable-pip", "--require-hashes"]
-    pip_audit += ["-r", "requirements.lock", "-f", "json", "--progress-spinner", "off"]
-    asked = [("requirements.lock", pip_audit, _ROOT, of_pip_audit)]
+    pip_audit += ["-f", "json", "--progress-spinner", "off", "-r"]
+    asked = [(lock, [*pip_audit, lock], _ROOT, of_pip_audit) for lock in _PYTHON_LOCKS]
     npm = ["npm", "audit", "--omit=optional", "--json"]
     asked += [(name, npm, _ROOT / name, of_npm_audit) for name in _NPM_PROJECTS]
-    with ThreadPoolExecutor(len(asked)) as threads:
+    with ThreadPoolExecutor(len(asked) + 1) as threads:
+        java = threads.submit(_java)
         answers = list(threads.map(lambda each: _asked(*each[:3]), asked))
     return [
         Report(of=of, unasked=answer) if isinstance(answer, str) else read(of, answer)
         for (of, _, _, read), answer in zip(asked, answers, strict=True)
-    ]
+    ] + [java.result()]
 
 
 def _json(text: str) -> dict[str, Any] | None:

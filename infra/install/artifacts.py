@@ -16,6 +16,7 @@ from pathlib import Path
 
 from infra.errors import InfraError
 from infra.install.apt import ensure_programs
+from infra.install.jars import verify
 from infra.locking import file_lock
 from infra.service import run
 from infra.settings import InfraSettings
@@ -23,6 +24,7 @@ from infra.settings import InfraSettings
 logger = logging.getLogger(__name__)
 
 POM = Path(__file__).parents[1] / "pom.xml"
+PROFILES = ("kafka", "connect", "debezium", "flink-connector", "flink-gateway")
 _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 
 
@@ -47,21 +49,43 @@ def installed(settings: InfraSettings, name: str, fingerprint: str, build: Calla
     return target
 
 
-def maven_jars(settings: InfraSettings, profile: str) -> Path:
-    """The jars of one profile of the pinned pom, with everything that they need at run time."""
-    fingerprint = hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+def pom_fingerprint() -> str:
+    """What the names of jars' directories end with."""
+    return hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
+
+
+def maven_jars(settings: InfraSettings, profile: str, *, verified: bool = True) -> Path:
+    """The jars of one profile of the pinned pom, with everything that they need at run time.
+
+    They are those of the lock file, byte for byte; `verified` false is for who makes that file.
+    """
+    fingerprint = pom_fingerprint()
     target = settings.cache_dir / f"{profile}-jars-{fingerprint}"
     if target.is_dir():
         return target
     ensure_programs(settings, {"java": "openjdk-17-jdk-headless", "mvn": "maven"})
 
     def build(directory: Path) -> None:
-        argv = ["mvn", "-B", "-ntp", "-q", "-f", str(POM), "-P", profile, _COPY, "-DincludeScope=runtime"]
+        argv = [
+            "mvn",
+            "-B",
+            "-C",
+            "-ntp",
+            "-q",
+            "-f",
+            str(POM),
+            "-P",
+            profile,
+            _COPY,
+            "-DincludeScope=runtime",
+        ]
         # Maven's local repository is not safe for two writers.
         with file_lock(settings.cache_dir / "maven.lock"):
             run([*argv, f"-DoutputDirectory={directory}"], purpose=f"Downloading the jars of {profile}")
         if not any(directory.glob("*.jar")):
             raise InfraError(f"Maven copied no jar for {profile}: is the profile missing from {POM.name}?")
+        if verified:
+            verify(directory, profile)
 
     return installed(settings, f"{profile}-jars", fingerprint, build)
 

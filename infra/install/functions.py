@@ -17,6 +17,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from infra.errors import InfraError
 from infra.install.apt import ensure_programs
 from infra.install.artifacts import installed
+from infra.install.jars import verify
 from infra.locking import file_lock
 from infra.service import run
 from infra.settings import InfraSettings
@@ -31,10 +32,11 @@ _COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depe
 JDK: Final = {"javac": "openjdk-17-jdk-headless", "mvn": "maven"}
 
 
-def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR) -> Path:
+def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR, *, verified: bool = True) -> Path:
     """The jar, built if it is not there yet. `sources`: the directory of `functions` and `contracts`.
 
-    Raises InfraError with what the compiler says.
+    Its dependencies are those of the lock file, byte for byte; `verified` false is for who makes that file. Raises
+    InfraError with what the compiler says.
     """
     name = f"source-functions-{fingerprint(sources)}"
     if (settings.cache_dir / name / JAR).exists():
@@ -75,6 +77,7 @@ def _classes(settings: InfraSettings, sources: Path) -> Path:
             argv = [
                 *maven(Path(scratch), directory),
                 "-B",
+                "-C",
                 "-ntp",
                 "-q",
                 "-f",
@@ -90,6 +93,8 @@ def _classes(settings: InfraSettings, sources: Path) -> Path:
             jars = [jar for jar in built.glob("source-functions-*.jar") if "original" not in jar.name]
             if len(jars) != 1:
                 raise InfraError(f"Maven built {len(jars)} jars of flink/functions: expected one.")
+            if verified:
+                verify(directory / TEST_JARS, "functions")
             shutil.copy2(jars[0], directory / JAR)
             shutil.copytree(built / "test-classes", directory / TEST_CLASSES)
 

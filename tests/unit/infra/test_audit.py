@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infra import audit
-from infra.audit import Accepted, Report, not_audited, of_npm_audit, of_pip_audit, verdict
+from infra.audit import Accepted, Report, not_audited, of_npm_audit, of_osv, of_pip_audit, verdict
+from infra.install.jars import Jar
 from tests.run.parts import CI
 
 TODAY = date(2026, 1, 31)
@@ -148,3 +149,27 @@ def test_ci_asks_after_the_tests() -> None:
     asked = [stage for stage in CI if any(part.name == "audit" for part in stage.parts)]
     assert asked == [CI[-1]]
     assert "infra.audit" in (audit._ROOT / "Makefile").read_text()
+
+
+def test_jars_are_judged_by_their_coordinates() -> None:
+    jars = [
+        Jar(folder="kafka", group="g", artifact=name, version="1", classifier="", sha256="0" * 64)
+        for name in "ab"
+    ]
+    report = of_osv("jars", jars, {"results": [{}, {"vulns": [{"id": "GHSA-y"}]}]})
+    assert report.judged == 2
+    assert failures(report) == ["FAIL  jars: g:b:1: GHSA-y; see osv.dev for a version"]
+    assert not_audited([of_osv("jars", jars, {"results": [{}]})]) is not None
+
+
+def test_every_lock_file_is_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "_asked", lambda *_: "no network")
+    monkeypatch.setattr(audit, "_OSV", "https://127.0.0.1:1/")
+    assert {report.of for report in audit.reports()} == {
+        "requirements.lock",
+        "infra/flink-requirements.txt",
+        "load/k6",
+        "web/ui",
+        "docs",
+        "infra/install/jars.lock",
+    }
