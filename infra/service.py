@@ -1,5 +1,6 @@
 """The interface that every server of the stack has, and the waiting for an answer."""
 
+import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -24,6 +25,23 @@ class Service(ABC):
     @property
     def directory(self) -> Path:
         return self.settings.data_dir / self.name
+
+    @property
+    def user(self) -> str | None:
+        """Whom the servers run as; None: whoever starts them."""
+        return None
+
+    def own_directory(self) -> None:
+        """Make the directory, which nobody but the servers' user, and root, may look into.
+
+        What lies there is handed over once, since a version before may have left it to root.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.settings.data_dir.chmod(0o711)  # others pass through, and see no names
+        self.directory.chmod(0o700)
+        if self.user is not None and self.directory.owner() != self.user:
+            for path in (*self.directory.rglob("*"), self.directory):
+                shutil.chown(path, self.user, self.user)
 
     @abstractmethod
     def install(self) -> None:

@@ -66,6 +66,7 @@ def _bring_up(service: Service, required: Sequence[Future[None]]) -> None:
             if future.exception() is not None:
                 return  # its own error tells why
         began = time.monotonic()
+        service.own_directory()
         service.configure()
         service.start()
     service.wait_ready()

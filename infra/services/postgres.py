@@ -48,7 +48,7 @@ class PostgresService(Service):
         return found
 
     @property
-    def _user(self) -> str | None:
+    def user(self) -> str | None:
         # initdb and postgres refuse to run as root.
         return "postgres" if os.geteuid() == 0 else None
 
@@ -56,9 +56,7 @@ class PostgresService(Service):
         return self.directory / node
 
     def configure(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if self._user is not None:
-            shutil.chown(self.directory, self._user, self._user)
+        self.own_directory()
         primary = self._data("primary")
         if not primary.exists():
             self._init(primary)
@@ -71,8 +69,8 @@ class PostgresService(Service):
         password = self.directory / ".password"
         password.write_text(self.settings.postgres_password)
         password.chmod(0o600)
-        if self._user is not None:
-            shutil.chown(password, self._user, self._user)
+        if self.user is not None:
+            shutil.chown(password, self.user, self.user)
         try:
             self._run(
                 str(self._bin / "initdb"),
@@ -108,7 +106,7 @@ class PostgresService(Service):
                 name=node,
                 directory=self._data(node),
                 port=self.settings.postgres_ports[index],
-                user=self._user,
+                user=self.user,
                 # "Fast": sessions are ended; SIGTERM would wait for every client to leave.
                 stop_signal=signal.SIGINT,
             )
@@ -162,7 +160,7 @@ class PostgresService(Service):
             self._run(
                 str(self._bin / "pg_basebackup"),
                 *["-D", str(scratch), "-R", "-X", "stream", "-c", "fast", "-S", process.name, "--no-sync"],
-                *["-d", self.settings.postgres_dsn(database="")],
+                *self._server(0),
                 purpose=f"Copying the primary to {process.name}",
             )
         else:
@@ -172,7 +170,7 @@ class PostgresService(Service):
                 source=self._data("primary"),
                 target=scratch,
                 slot=process.name,
-                user=self._user,
+                user=self.user,
             )
         self._write_config(scratch, _NODES.index(process.name))
         scratch.rename(process.directory)
@@ -188,11 +186,26 @@ class PostgresService(Service):
     def _psql(self, node: int, query: str, database: str, name: str = "") -> str:
         """The single value that a query gives, as text; `:'name'` and `:"name"` stand for `name`."""
         argv = [str(self._bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", f"name={name}", "-f", "-"]
-        dsn = self.settings.postgres_dsn(node, database=database)
+        server = [*self._server(node), f"--dbname={database}"]
         try:
-            return run([*argv, dsn], purpose=f"Asking {_NODES[node]}", timeout_s=30, stdin=query).strip()
+            return run(
+                [*argv, *server],
+                purpose=f"Asking {_NODES[node]}",
+                timeout_s=30,
+                stdin=query,
+                environment=self._environment,
+            ).strip()
         except InfraError as error:
             raise NotReadyError(str(error)) from error
 
+    def _server(self, node: int) -> list[str]:
+        """Arguments of PostgreSQL's programs; the password is in `_environment`, which no other user sees."""
+        port = self.settings.postgres_ports[node]
+        return ["--host=127.0.0.1", f"--port={port}", f"--username={self.settings.postgres_user}"]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PGPASSWORD": self.settings.postgres_password}
+
     def _run(self, *argv: str, purpose: str) -> None:
-        run(argv, purpose=purpose, user=self._user, cwd=self.directory)
+        run(argv, purpose=purpose, user=self.user, cwd=self.directory, environment=self._environment)

@@ -1,5 +1,7 @@
 """A Redis Cluster of three primaries without replicas."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -20,6 +22,11 @@ class RedisService(Service):
     def install(self) -> None:
         ensure_programs(self.settings, {"redis-server": "redis-server", "redis-cli": "redis-tools"})
 
+    @property
+    def user(self) -> str | None:
+        # Debian's package makes it.
+        return "redis" if os.geteuid() == 0 else None
+
     def _node(self, port: int) -> Path:
         return self.directory / f"node-{port}"
 
@@ -27,6 +34,8 @@ class RedisService(Service):
         for port, bus_port in zip(self.settings.redis_ports, self.settings.redis_bus_ports, strict=True):
             directory = self._node(port)
             directory.mkdir(parents=True, exist_ok=True)
+            if self.user is not None:
+                shutil.chown(directory, self.user, self.user)
             text = render(
                 "redis.conf",
                 port=port,
@@ -38,7 +47,7 @@ class RedisService(Service):
 
     def processes(self) -> list[ServerProcess]:
         return [
-            ServerProcess(name=f"node-{port}", directory=self._node(port), port=port)
+            ServerProcess(name=f"node-{port}", directory=self._node(port), port=port, user=self.user)
             for port in self.settings.redis_ports
         ]
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from infra.connector import ConnectClient, connector_config
+from infra.rest import request
 from infra.settings import InfraSettings
 
 pytestmark = pytest.mark.integration
@@ -30,6 +31,7 @@ class Cdc:
             cdc_topic=settings.topics.cdc,
             slot=name,
             topic_prefix=settings.topic_prefix,
+            credentials="env:USER_PROFILE_CDC",  # its own login, by Connect's config provider
         )
         self.consumer = AIOKafkaConsumer(
             settings.topics.cdc,
@@ -92,6 +94,26 @@ async def _edge_and_point(connection: "asyncpg.Connection[asyncpg.Record]", enti
 def _summary(record: "ConsumerRecord[bytes, bytes]") -> tuple[str, str, Any]:
     envelope = json.loads(record.value)
     return envelope["op"], envelope["source"]["table"], envelope
+
+
+async def test_rest_shows_no_password(
+    cdc: Cdc, connect_stack: InfraSettings, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await cdc.register()
+    await _entity(connection, "u")
+    assert len(await cdc.read(1)) == 1
+    name, password = connect_stack.postgres_login("cdc")
+    url = f"{connect_stack.connect_url}/connectors/{cdc.name}"
+    for path in ("", "/config", "/status", "/tasks"):
+        _, answer = await asyncio.to_thread(request, "GET", url + path)
+        assert password not in json.dumps(answer)
+        assert connect_stack.postgres_password not in json.dumps(answer)
+    user = await connection.fetchval(
+        "SELECT usename FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid "
+        "WHERE slot_name = $1",
+        cdc.name,
+    )
+    assert user == name
 
 
 async def test_rows_of_one_entity_share_key_and_partition_in_order(

@@ -1,8 +1,11 @@
 """A stack of its own, taken up, down, killed and reset."""
 
 import asyncio
+import pwd
+import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -62,11 +65,25 @@ async def _assert_kept(settings: InfraSettings) -> None:
         assert (await consumer.getone()).value == b"42"
 
 
+def _assert_closed_to_others(settings: InfraSettings, services: list[Service]) -> None:
+    """Directories are their servers' alone, and neither a command line nor a log has a password."""
+    for service in services:
+        assert service.directory.stat().st_mode & 0o777 == 0o700, service.name
+        for process in service.processes():
+            status = Path(f"/proc/{process.pid()}/status").read_text()
+            (uid,) = re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE)
+            assert service.user is None or pwd.getpwuid(int(uid)).pw_name == service.user
+            told = Path(f"/proc/{process.pid()}/cmdline").read_text() + process.log_file.read_text()
+            assert settings.postgres_password not in told
+    assert settings.data_dir.stat().st_mode & 0o777 == 0o711
+
+
 async def test_data_survives_down_and_a_second_up_is_harmless(settings: InfraSettings) -> None:
     services = await asyncio.to_thread(stack.up, settings, SERVICES)
     await _write(settings)
     pids = _pids(services)
     assert None not in pids
+    _assert_closed_to_others(settings, services)
 
     await asyncio.to_thread(stack.up, settings, SERVICES)
     assert _pids(services) == pids, "the second up started nothing"

@@ -75,6 +75,11 @@ def test_flink_gets_yaml_with_the_ports_and_without_a_bind_port() -> None:
     )
     config = yaml.safe_load(text)
     assert config["rest"] == {"address": "127.0.0.1", "bind-address": "127.0.0.1", "port": 28_081}
+    # Nobody uploads a jar, and no page of another origin reads answers.
+    assert config["web"] == {
+        "access-control-allow-origin": "http://127.0.0.1:28081",
+        "submit": {"enable": "false"},
+    }
     assert config["jobmanager"]["rpc"]["port"] == 26_123
     assert config["taskmanager"]["numberOfTaskSlots"] == 8
     assert config["state"]["backend"]["rocksdb"]["memory"]["fixed-per-tm"] == "96m"
