@@ -127,3 +127,27 @@ def test_parts_add_up(total: int, weights: dict[str, int]) -> None:
     assert sum(parts.values()) == total
     whole = sum(weights.values())
     assert all(abs(parts[name] - total * weight / whole) < 1 for name, weight in weights.items())
+
+
+def test_no_process_of_a_worker_has_the_owners_password() -> None:
+    settings = Settings.model_validate(
+        {
+            "postgres_dsn": "postgresql://owner:hidden@db/d",
+            "postgres_read_dsn": "postgresql://reader:p@db/d",
+            "postgres_write_dsn": "postgresql://writer:x@db/d",
+            "connect_postgres_dsn": "postgresql://debezium:hidden@inside/d",
+        }
+    )
+    processes = processes_of(settings)
+    assert len(processes) == 3
+    for process in processes:
+        assert not any("hidden" in value for value in process.settings.values())
+        # These are in the environment of the command itself: a process has to be given others.
+        assert process.settings["PROFILE_POSTGRES_DSN"] == "postgresql://reader:p@db/d"
+        assert process.settings["PROFILE_CONNECT_POSTGRES_DSN"] == "postgresql://reader:p@db/d"
+        assert process.settings["PROFILE_POSTGRES_WRITE_DSN"] == "postgresql://writer:x@db/d"
+
+
+def test_with_one_login_processes_have_that_one() -> None:
+    settings = Settings.model_validate({"postgres_dsn": "postgresql://u:p@db/d"})
+    assert not any("PROFILE_POSTGRES_DSN" in process.settings for process in processes_of(settings))
