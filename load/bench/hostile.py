@@ -68,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         ids = asyncio.run(_filled(settings))
         environment = {
             "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_READ_DSN": settings.read_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
             "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
                 dsn.get_secret_value() for dsn in settings.postgres_replica_dsns
             ),

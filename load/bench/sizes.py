@@ -104,6 +104,8 @@ def measure(entities: int, months: int, seed: int) -> Sizes:
         known, count, megabytes = asyncio.run(_filled(settings, entities, months, seed))
         environment = {
             "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_READ_DSN": settings.read_dsn.get_secret_value(),
+            "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
             "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(
                 dsn.get_secret_value() for dsn in settings.postgres_replica_dsns
             ),
@@ -129,6 +131,8 @@ def of_database(settings: Settings, database: str) -> Settings:
     return settings.model_copy(
         update={
             "postgres_dsn": named(settings.postgres_dsn),
+            "postgres_read_dsn": named(settings.read_dsn),
+            "postgres_write_dsn": named(settings.write_dsn),
             "postgres_replica_dsns": [named(dsn) for dsn in settings.postgres_replica_dsns],
         }
     )

@@ -13,10 +13,9 @@ SELECT make_profile_roles() AS sentence;
 -- the schema has. A table that no line names is nobody's but the owner's.
 WITH told (role, privileges, tables) AS (VALUES
     ('user_profile_reader', '{SELECT}', '{entities,edges,temporal_properties,merged_entities,source_topics,
-        entity_deletions,erasures,erasure_notes,erased_letters,swept_letters,removals,noted_log_ends,writers_clock,partition_attempts,
-        points_published_from,published_notes,api_keys,schema_migrations}'),
+        entity_deletions,erasures,erasure_notes,removals,writers_clock,api_keys,signing_key,schema_migrations}'),
     ('user_profile_writer', '{SELECT}', '{points_published_from,schema_migrations}'),
-    ('user_profile_writer', '{SELECT,INSERT}', '{source_topics,api_keys}'),
+    ('user_profile_writer', '{SELECT,INSERT}', '{source_topics,api_keys,signing_key}'),
     ('user_profile_writer', '{SELECT,INSERT,UPDATE}', '{erasures,erasure_notes,swept_letters,writers_clock,
         published_notes,partition_attempts}'),
     ('user_profile_writer', '{SELECT,INSERT,UPDATE,DELETE}', '{entities,edges,temporal_properties,merged_entities,

@@ -2,17 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
-from app.config.kafka import Brokers, KafkaSecurity
+from app.config.kafka import Brokers
 from app.config.settings import Role, Settings
 from app.config.topics import TopicSpec
 from app.core.check_results import Level
@@ -23,107 +21,18 @@ from app.kafka.client import client_options
 from app.kafka.producer import DurableProducer, Outgoing
 from app.kafka.reading import read_to_end
 from app.worker import faust_app
-from infra.errors import NotReadyError
-from infra.services.kafka import KafkaService
-from infra.settings import InfraSettings
 from tests.e2e.workers import Worker
-from tests.integration.security.conftest import Certificates, free_port
+from tests.integration.security.certificates import Certificates
+from tests.integration.security.servers import security
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-_USERS = 'username="broker" password="b" user_broker="b" user_profile="a-password";'
-
-
-class SaslKafka(KafkaService):
-    """The stack's broker with two listeners that ask who comes."""
-
-    def __init__(self, settings: InfraSettings, certificates: Certificates, tls_port: int) -> None:
-        super().__init__(settings)
-        self._certificates = certificates
-        self._tls_port = tls_port
-
-    def configure(self) -> None:
-        super().configure()
-        found = self._certificates
-        store = self._config.parent / "server.pem"
-        store.write_text(found.key("server").read_text() + found.certificate("server").read_text())
-        plain = f"SASL_PLAINTEXT://127.0.0.1:{self.settings.kafka_port}"
-        tls = f"SASL_SSL://127.0.0.1:{self._tls_port}"
-        controller = f"CONTROLLER://127.0.0.1:{self.settings.kafka_controller_port}"
-        changed = {
-            "listeners": f"{plain},{tls},{controller}",
-            "advertised.listeners": f"{plain},{tls},{controller}",
-            "inter.broker.listener.name": "SASL_PLAINTEXT",
-            "listener.security.protocol.map": (
-                "CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"
-            ),
-        }
-        lines = [
-            line for line in self._config.read_text().splitlines() if line.partition("=")[0] not in changed
-        ]
-        lines += [f"{name}={value}" for name, value in changed.items()]
-        lines += [
-            "sasl.enabled.mechanisms=PLAIN",
-            "sasl.mechanism.inter.broker.protocol=PLAIN",
-            f"listener.name.sasl_plaintext.plain.sasl.jaas.config={_LOGIN} {_USERS}",
-            f"listener.name.sasl_ssl.plain.sasl.jaas.config={_LOGIN} {_USERS}",
-            "ssl.keystore.type=PEM",
-            f"ssl.keystore.location={store}",
-        ]
-        self._config.write_text("\n".join(lines) + "\n")
-
-    async def _describe(self) -> None:
-        brokers = Brokers([self.settings.kafka_broker], security("SASL_PLAINTEXT"))
-        client = AIOKafkaAdminClient(**client_options(brokers), request_timeout_ms=5_000)
-        try:
-            await client.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise NotReadyError(str(error)) from error
-        finally:
-            await client.close()
-
-
-def security(
-    protocol: str, certificates: Certificates | None = None, password: str = "a-password"
-) -> KafkaSecurity:
-    settings = Settings.model_validate(
-        {
-            "kafka_security_protocol": protocol,
-            "kafka_sasl_username": "profile",
-            "kafka_sasl_password": password,
-            "kafka_ca_file": None if certificates is None else certificates.ca,
-        }
-    )
-    return settings.kafka.security
-
-
-@pytest.fixture(scope="module")
-def ports(scratch: Path, certificates: Certificates) -> Iterator[tuple[int, int]]:
-    """Of SASL in the clear, and over TLS."""
-    settings = InfraSettings(
-        data_root=scratch / "kafka",
-        kafka_port=free_port(),
-        kafka_controller_port=free_port(),
-        kafka_heap_mb=256,
-    )
-    tls_port = free_port()
-    service = SaslKafka(settings, certificates, tls_port)
-    service.install()
-    service.configure()
-    service.start()
-    try:
-        service.wait_ready()
-        yield settings.kafka_port, tls_port
-    finally:
-        service.stop()
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
 async def test_every_client_comes_with_its_password(
-    ports: tuple[int, int], certificates: Certificates, protocol: str
+    kafka_ports: tuple[int, int], certificates: Certificates, protocol: str
 ) -> None:
-    port = ports[protocol == "SASL_SSL"]
+    port = kafka_ports[protocol == "SASL_SSL"]
     brokers = Brokers([f"127.0.0.1:{port}"], security(protocol, certificates))
     topic = f"t-{protocol}"
     assert await create_topics(brokers, [TopicSpec(name=topic, partitions=1)]) == [topic]
@@ -136,10 +45,12 @@ async def test_every_client_comes_with_its_password(
     assert found == [b"v"]
 
 
-async def test_fausts_transport_is_told_the_same(ports: tuple[int, int], certificates: Certificates) -> None:
+async def test_fausts_transport_is_told_the_same(
+    kafka_ports: tuple[int, int], certificates: Certificates
+) -> None:
     settings = Settings.model_validate(
         {
-            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_brokers": [f"127.0.0.1:{kafka_ports[1]}"],
             "kafka_security_protocol": "SASL_SSL",
             "kafka_sasl_username": "profile",
             "kafka_sasl_password": "a-password",
@@ -158,13 +69,13 @@ async def test_fausts_transport_is_told_the_same(ports: tuple[int, int], certifi
 
 
 async def test_a_worker_consumes_and_commits_with_its_password(
-    ports: tuple[int, int], certificates: Certificates, settings: Settings, db: Any, tmp_path: Path
+    kafka_ports: tuple[int, int], certificates: Certificates, settings: Settings, db: Any, tmp_path: Path
 ) -> None:
     """Faust's own consumer: a record in, its row committed, and its offset."""
     mine = settings.model_copy(
         update={
             "roles": [Role.ENTITY_PROPERTIES],
-            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_brokers": [f"127.0.0.1:{kafka_ports[1]}"],
             "kafka_security_protocol": "SASL_SSL",
             "kafka_sasl_username": "profile",
             "kafka_sasl_password": SecretStr("a-password"),
@@ -222,11 +133,11 @@ async def committed(settings: Settings) -> int:
 
 
 async def test_doctor_comes_with_its_password(
-    ports: tuple[int, int], certificates: Certificates, settings: Settings
+    kafka_ports: tuple[int, int], certificates: Certificates, settings: Settings
 ) -> None:
     mine = settings.model_copy(
         update={
-            "kafka_brokers": [f"127.0.0.1:{ports[1]}"],
+            "kafka_brokers": [f"127.0.0.1:{kafka_ports[1]}"],
             "kafka_security_protocol": "SASL_SSL",
             "kafka_sasl_username": "profile",
             "kafka_sasl_password": SecretStr("a-password"),
@@ -242,9 +153,9 @@ async def test_doctor_comes_with_its_password(
     [("PLAINTEXT", "", True), ("SASL_PLAINTEXT", "wrong", True), ("SASL_SSL", "a-password", False)],
 )
 async def test_what_is_not_as_it_should_be_is_refused(
-    ports: tuple[int, int], certificates: Certificates, protocol: str, password: str, *, trusts: bool
+    kafka_ports: tuple[int, int], certificates: Certificates, protocol: str, password: str, *, trusts: bool
 ) -> None:
-    port = ports[protocol == "SASL_SSL"]
+    port = kafka_ports[protocol == "SASL_SSL"]
     known = security(protocol, certificates if trusts else None, password)
     with pytest.raises(ProfileError) as refused:
         async with asyncio.timeout(60):

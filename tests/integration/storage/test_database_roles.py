@@ -31,6 +31,7 @@ REFUSED: Final = {
         "UPDATE api_keys SET revoked_at = NULL",
         "DELETE FROM erasures",
         "SELECT * FROM dbz_heartbeat",
+        "SELECT * FROM erased_letters",
         "CREATE TABLE mine (id int)",
         "TRUNCATE entities",
         "ALTER PUBLICATION user_profile_cdc DROP TABLE entities",
