@@ -16,6 +16,9 @@ from tests.databases import Databases
 from tests.releases import available, releases
 from tests.stack import TestStack, application_settings, infra_settings, own_topics
 
+# Most tests ask without a key; those about keys set `required`, and a worker without this setting is tested, too.
+os.environ["PROFILE_AUTH"] = "off"
+
 
 @pytest.fixture(scope="session")
 def test_stack() -> Iterator[TestStack]:

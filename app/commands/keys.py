@@ -1,4 +1,4 @@
-"""`python -m app keys create|list|revoke`: API keys.
+"""`python -m app keys create|list|revoke|show|link|renew|generate`: API keys.
 
 A new key is a line on stdout, once; nothing keeps its text. What is done goes to the logger `audit`, on stderr.
 """
@@ -9,17 +9,30 @@ import logging
 import logging.config
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 from app.commands.command_stores import open_stores
 from app.commands.common import account
+from app.config.key_file import KeyFile, local_key
 from app.config.settings import Settings
-from app.core.api_keys import ApiKey, Rate, Scope, digest_of, id_of, new_text
+from app.core.api_keys import (
+    FIRST_KEY_NAME,
+    FIRST_KEY_RATE,
+    FIRST_KEY_SCOPES,
+    ApiKey,
+    Rate,
+    Scope,
+    digest_of,
+    id_of,
+    new_text,
+)
 from app.core.dates import parse, to_text
-from app.core.errors import InvalidError
+from app.core.errors import FatalError, InvalidError
 from app.core.log_events import LogEvent
+from app.core.network import is_loopback
 from app.core.text import printable
 from app.observability import logs
 from app.ports.api_keys import KeyStore
@@ -29,7 +42,19 @@ audit = logging.getLogger("audit")
 _MAX_NAME: Final = 200
 _CREATE: Final = """\
 Makes a key and prints it once. Send it as `Authorization: Bearer <key>`. Workers accept it at once, or within seconds.
-The first key closes every server of PROFILE_AUTH=auto to requests without one, within PROFILE_AUTH_REFRESH_S.
+"""
+_SHOW: Final = """\
+Prints the key that the first start of a worker made, or that PROFILE_FIRST_KEY gives. It is read from a file of this
+machine (PROFILE_KEY_FILE) without asking a server:
+curl -H "Authorization: Bearer $(python -m app keys show)" http://127.0.0.1:8888/v1/entities
+"""
+_LINK: Final = """\
+Prints the address of the page with this machine's key in its fragment, which no browser sends to a server. The page
+keeps the key for its tab.
+"""
+_RENEW: Final = """\
+For a lost, leaked or revoked file: makes a new key with all scopes, stores it in the file, and revokes the key that the
+file held before.
 """
 
 
@@ -50,6 +75,18 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     create.set_defaults(run=_run_create, usage_error=create.error)
 
     actions.add_parser("list", help="tell which there are, without their texts").set_defaults(run=_run_list)
+
+    actions.add_parser("show", help="print this machine's key", description=_SHOW).set_defaults(run=_run_show)
+    actions.add_parser("link", help="print the page's address with it", description=_LINK).set_defaults(
+        run=_run_link
+    )
+    actions.add_parser("renew", help="replace this machine's key", description=_RENEW).set_defaults(
+        run=_run_renew
+    )
+    generate = actions.add_parser(
+        "generate", help="print a new key for PROFILE_FIRST_KEY; it is stored nowhere"
+    )
+    generate.set_defaults(run=_run_generate)
 
     revoke = actions.add_parser("revoke", help="have one refused, within seconds and for good")
     revoke.add_argument("id", help="as `list` tells it, the second part of the key")
@@ -128,6 +165,58 @@ async def _create(name: str, scopes: frozenset[Scope], expires_at: datetime | No
     return text
 
 
+def _run_show(_: argparse.Namespace) -> int:
+    print(_own_key(Settings()))
+    return 0
+
+
+def _run_link(_: argparse.Namespace) -> int:
+    settings = Settings()
+    host = settings.web_host if is_loopback(settings.web_host) else "127.0.0.1"
+    print(f"http://{f'[{host}]' if ':' in host else host}:{settings.web_port}/#key={_own_key(settings)}")
+    return 0
+
+
+def _own_key(settings: Settings) -> str:
+    text = local_key(settings)
+    if text is None:
+        raise InvalidError(
+            f"There is no {KeyFile.of(settings).path}. The first start of a worker makes it where no key was ever "
+            "made; otherwise `python -m app keys renew` makes a new one."
+        )
+    return text
+
+
+def _run_generate(_: argparse.Namespace) -> int:
+    print(new_text())
+    return 0
+
+
+def _run_renew(_: argparse.Namespace) -> int:
+    settings = Settings()
+    if settings.first_key is not None:
+        raise InvalidError(
+            "This machine's key is given by PROFILE_FIRST_KEY, so that no file is used: make another one by `python "
+            "-m app keys create`, and revoke the old one by its id."
+        )
+    path = asyncio.run(_renew(KeyFile.of(settings)))
+    print(f"A new key lies in {path}: `python -m app keys show` prints it.")
+    return 0
+
+
+async def _renew(file: KeyFile) -> Path:
+    try:
+        before = file.read()
+    except FatalError:  # it holds something else, which is replaced
+        before = None
+    # The file last: a key that is stored nowhere does no harm, and a file with an unknown one would mislead.
+    text = await _create(FIRST_KEY_NAME, FIRST_KEY_SCOPES, None, FIRST_KEY_RATE)
+    file.replace(text)
+    if before is not None and (key_id := id_of(before)) is not None:
+        await _revoke(key_id)
+    return file.path
+
+
 def _run_list(_: argparse.Namespace) -> int:
     found = asyncio.run(_all())
     now = datetime.now(UTC)
@@ -158,10 +247,21 @@ def line_of(key: ApiKey, now: datetime) -> str:
 
 
 def _run_revoke(args: argparse.Namespace) -> int:
-    if not asyncio.run(_revoke(args.id)):
+    found = asyncio.run(_revoke(args.id))
+    _forget(args.id)
+    if not found:
         raise InvalidError(f"There is no key {args.id!r}: `python -m app keys list` shows which there are.")
     print(f"{args.id} is revoked; workers refuse it within {Settings().auth_refresh_s:g} s.")
     return 0
+
+
+def _forget(key_id: str) -> None:
+    """Remove this machine's file where it holds the revoked key."""
+    file = KeyFile.of(Settings())
+    with suppress(FatalError):
+        text = file.read()
+        if text is not None and id_of(text) == key_id:
+            file.remove()
 
 
 async def _revoke(key_id: str) -> bool:

@@ -1,18 +1,24 @@
 """Settings of the HTTP surface."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_validator
 
 from app.config.comma_lists import CommaList
+from app.core.api_keys import id_of
+
+
+def _auth(value: object) -> object:
+    return (
+        "required" if value == "auto" else value
+    )  # the default of version 0.1.0, which was open before the first key
 
 
 class WebSettings(BaseModel):
     """Where it listens, whom it answers, and how much."""
 
-    web_host: str = Field(
-        default="127.0.0.1", description="where the web listens; beyond loopback it asks for API keys"
-    )
+    web_host: str = Field(default="127.0.0.1", description="where the web listens")
     web_port: int = Field(default=8888, ge=0, le=65535, description="0: any that is free")
     web_reuse_port: bool = Field(
         default=False, description="several processes may listen on one port; the kernel spreads connections"
@@ -31,9 +37,20 @@ class WebSettings(BaseModel):
         description="addresses of proxies whose requests are answered where no key is asked for; whoever gets through "
         "them may do everything. Commas between them",
     )
-    auth: Literal["off", "required", "auto"] = Field(
-        default="auto",
-        description="API keys: `auto` asks for them where one was ever made, and on other hosts than loopback",
+    auth: Annotated[Literal["required", "off"], BeforeValidator(_auth)] = Field(
+        default="required",
+        description="`required`: each request needs an API key; `off`: the service is open to everybody who reaches it",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="where the first API key is kept, for this machine's commands; the first start makes it (mode "
+        "0600) where no key was ever made. Unset: a file named after the database in `$XDG_STATE_HOME/user-profile` "
+        "(`~/.local/state/user-profile`)",
+    )
+    first_key: SecretStr | None = Field(
+        default=None,
+        description="the first API key itself, for machines that keep no file, as containers: `python -m app keys "
+        "generate` prints one. It is accepted where no key was ever made",
     )
     auth_refresh_s: float = Field(
         default=0.5, gt=0, description="between readings of the keys: how long a revocation takes"
@@ -109,3 +126,10 @@ class WebSettings(BaseModel):
     graph_points_of_entity: int = Field(
         default=10_000, ge=1, description="that are read of one entity: the latest ones"
     )
+
+    @field_validator("first_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and id_of(value.get_secret_value()) is None:
+            raise ValueError("this is not an API key; `python -m app keys generate` prints one")
+        return value

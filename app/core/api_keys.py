@@ -48,6 +48,11 @@ class Rate:
     burst: int
 
 
+FIRST_KEY_NAME: Final = "first key"
+FIRST_KEY_SCOPES: Final = frozenset(Scope)
+FIRST_KEY_RATE: Final = Rate(per_s=100_000, burst=100_000)  # its holder runs load tests, too
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A key as it is stored. `rate` None takes the server's."""

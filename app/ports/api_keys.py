@@ -29,6 +29,12 @@ class KeyStore(KeySource, Protocol):
         rate: Rate | None,
     ) -> None: ...
 
+    async def add_first(
+        self, *, key_id: str, digest: bytes, name: str, scopes: frozenset[Scope], rate: Rate
+    ) -> bool:
+        """Add a key only where none was ever made; whether it was added. Of several callers at once one succeeds."""
+        ...
+
     async def revoke(self, key_id: str) -> bool:
         """Whether there is such a key; the date of the first revocation stays."""
         ...

@@ -48,6 +48,7 @@ from app.worker.background import AuditWatch, PlaceholderWatch
 from app.worker.clock_watch import ClockWatch
 from app.worker.deletion_watch import watch_deletions
 from app.worker.faust_app import ProfileApp, build, terminate
+from app.worker.first_key import make_first_key
 from app.worker.loop_watch import LoopWatch
 from app.worker.processes.participant import Participant
 from app.worker.starting import wait_for
@@ -369,6 +370,7 @@ class Worker:
         from web.auth.api_key_cache import KeyRing  # noqa: PLC0415 — a role imports its own parts alone
 
         settings = self.settings
+        await wait_for("PostgreSQL", lambda: make_first_key(self.stores.keys, settings))
         per_s = settings.web_rate_per_s
         ring = KeyRing(
             self.stores.keys,

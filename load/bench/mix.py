@@ -22,6 +22,7 @@ from load.measure.fetching import fetch
 from load.measure.k6_run import is_installed, run_k6
 from load.measure.thresholds import judge
 from load.measure.wrk_run import MixResult, ensure_wrk, run_wrk
+from load.own_key import use_own_key
 
 _URLS_SCRIPT: Final = Path(__file__).parents[1] / "k6" / "urls.js"
 _BASELINE_SECONDS: Final = 10
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Drive the load and print the figures; 1 where a threshold does not hold."""
     base_url = require_loopback(args.url)
+    use_own_key()
     if not args.csv.exists():
         raise LoadError(f"There is no {args.csv}; `python -m load entities-csv` exports it.")
     fetch(f"{base_url}/healthz")

@@ -17,6 +17,7 @@ from load.demo import counts, show, verify
 from load.demo.console import Console, DemoError
 from load.demo.purchases import Purchases, expected_purchases
 from load.demo.worker import DemoWorker
+from load.own_key import use_own_key
 
 RUN_DIR = Path(".run")
 ARRIVAL_TIMEOUT_S = 240.0
@@ -65,6 +66,7 @@ async def _demo(args: argparse.Namespace) -> int:
         os.environ.setdefault("PROFILE_API_KEY", compose.worker_key(InfraSettings()))
     else:
         await worker.start(console)
+        use_own_key()
 
     console.step(f"Send source events ({args.data}) to the five source topics")
     _call("load", "source-events", "--data", args.data)
@@ -121,7 +123,7 @@ async def _wait_for_arrival(console: Console, settings: Settings, purchases: Pur
             raise DemoError(
                 f"Only {rows.payments:,} of {purchases.total.transaction_count:,} purchases arrived, "
                 f"and nothing has moved for {now - moved_at:.0f} s. Look at {RUN_DIR / 'worker.log'}, "
-                f"`python -m infra logs flink` and {base_readyz(settings)}."
+                "`python -m infra logs flink` and `python -m app doctor`."
             )
         await asyncio.sleep(0.5)
     await _settle(console, settings)
@@ -142,11 +144,6 @@ async def _settle(console: Console, settings: Settings) -> None:
     console.say(f"{before[topics.domain_events]:,} domain events")
 
 
-def base_readyz(settings: Settings) -> str:
-    """The URL that tells the true state of each dependency."""
-    return f"http://127.0.0.1:{settings.web_port}/readyz"
-
-
 async def _show(console: Console, settings: Settings, base_url: str, purchases: Purchases) -> None:
     reference = purchases.references[0]
     await show.graph_answer(console, base_url, reference)
@@ -162,7 +159,7 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
     if event is None:
         raise DemoError(
             f"{topics.domain_events} holds no event about {key.decode()}. Look at `python -m infra status` and "
-            f"{base_readyz(settings)}."
+            "`python -m app doctor`."
         )
     show.domain_event(console, *event)
 
@@ -187,7 +184,10 @@ async def _show(console: Console, settings: Settings, base_url: str, purchases: 
 def _where_to_go_on(console: Console, base_url: str) -> None:
     console.say("")
     console.say("It goes on running. Try:")
-    console.say(f"  curl '{base_url}/v1/graph/by-property/email/value/joao@email.com?depth=2'")
-    console.say(f"  curl {base_url}/readyz          curl {base_url}/metrics")
+    console.say("  KEY=$(.venv/bin/python -m app keys show)     this machine's API key, which requests need")
+    console.say(
+        f"  curl -H \"Authorization: Bearer $KEY\" '{base_url}/v1/graph/by-property/email/value/joao@email.com'"
+    )
+    console.say("  .venv/bin/python -m app keys link            the address of the page with it")
     console.say("  make load     two minutes of load        make status    what runs")
     console.say("  make demo-down   stop it; the data stays     make reset     remove the data")

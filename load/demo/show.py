@@ -7,6 +7,7 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
+from load import own_key
 from load.demo.console import Console, DemoError
 
 _WIDTH: Final = 110
@@ -15,7 +16,7 @@ _WIDTH: Final = 110
 async def graph_answer(console: Console, base_url: str, reference: str) -> int:
     """Print the tree of a user twice, fresh and cached; return the user's id."""
     lookup = f"{base_url}/v1/graph/by-reference/user/{quote(reference, safe='')}?depth=1"
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(headers=own_key.headers()) as http:
         async with http.get(lookup) as response:
             if response.status != 200:
                 raise DemoError(f"GET {lookup} answered {response.status}: {(await response.text())[:300]}")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
+from load import own_key
 from load.demo.console import DemoError
 from load.generate.purchases import Totals, UserPeriod, overall
 
@@ -32,7 +33,7 @@ async def monthly_sums(base_url: str, references: Iterable[str]) -> dict[UserPer
                 month = (reference, point["reference_date"][:7])
                 found[month] = Totals(value["amount_cents"], value["quantity"], value["transaction_count"])
 
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(headers=own_key.headers()) as http:
         await asyncio.gather(*(read(http, reference) for reference in references))
     return found
 

@@ -4,6 +4,7 @@ Needs Chromium on PATH. Pictures are WebP where cwebp is on PATH, else PNG.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,7 @@ from playwright.sync_api import Error as BrowserError
 
 from app.config.settings import Settings
 from app.feed import cursor
+from load import own_key
 from load.errors import LoadError
 
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu")
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     browser_path = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if browser_path is None:
         raise LoadError("The pictures need Chromium: apt-get install chromium.")
+    own_key.use_own_key()
     args.out.mkdir(parents=True, exist_ok=True)
     try:
         with sync_playwright() as playwright:
@@ -87,7 +90,8 @@ def _shots(email: str) -> list[_Shot]:
 def _from_earlier(page: Page, url: str) -> None:
     """Let the page's feed begin with the last events that there were, since nobody writes now."""
     topic = Settings().topics.domain_events
-    with urllib.request.urlopen(f"{url}/v1/events", timeout=_PATIENCE_MS / 1000) as stream:  # noqa: S310 - http: who calls says where the worker is
+    request = urllib.request.Request(f"{url}/v1/events", headers=own_key.headers())  # noqa: S310 - see below
+    with urllib.request.urlopen(request, timeout=_PATIENCE_MS / 1000) as stream:  # noqa: S310 - http: who calls says where the worker is
         now = next(line[4:].strip() for line in stream if line.startswith(b"id: "))
     ends = cursor.decode(topic, now.decode())
     earlier = cursor.encode(topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
@@ -111,6 +115,8 @@ def _take(browser: Browser, url: str, shot: _Shot, out: Path) -> Path:
     context.set_default_timeout(_PATIENCE_MS)
     page = context.new_page()
     shot.before(page, url)
+    if own_key.VARIABLE in os.environ:
+        page.goto(f"{url}/#key={os.environ[own_key.VARIABLE]}")  # the page keeps it for its tab
     page.goto(url + shot.path)
     page.locator(shot.ready).first.wait_for(state="attached")
     shot.prepare(page)

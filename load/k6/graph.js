@@ -3,7 +3,7 @@
  *
  *   k6 run -e CSV=../../.run/entities.csv -e BASE_URL=http://127.0.0.1:8888 load/k6/graph.js
  *
- * CSV is relative to this file. EMAIL_PATH names the property that holds the address; without it, the one is taken by
+ * The API key of PROFILE_API_KEY is sent, where there is one. CSV is relative to this file. EMAIL_PATH names the property that holds the address; without it, the one is taken by
  * which the service finds the first user.
  */
 import { check } from "k6";
@@ -20,6 +20,7 @@ import { STAGES, THRESHOLDS } from "./lib/profile.js";
 import { describe } from "./lib/summary.js";
 
 const BASE_URL = __ENV.BASE_URL || "http://127.0.0.1:8888";
+const HEADERS = __ENV.PROFILE_API_KEY ? { Authorization: `Bearer ${__ENV.PROFILE_API_KEY}` } : {};
 const CSV = __ENV.CSV || "../../.run/entities.csv";
 
 /** @type {import("k6/options").Options} */
@@ -37,7 +38,7 @@ const responseTime = new Trend("response_time", true);
 const entities = new SharedArray("entities", () => parseEntities(open(CSV)));
 
 export function setup() {
-  return { emailPath: __ENV.EMAIL_PATH || findEmailPath(entities, (path) => String(http.get(BASE_URL + path).body)) };
+  return { emailPath: __ENV.EMAIL_PATH || findEmailPath(entities, (path) => String(http.get(BASE_URL + path, { headers: HEADERS }).body)) };
 }
 
 /** @param {{ emailPath: string }} found */
@@ -48,7 +49,7 @@ export default function ({ emailPath }) {
     now: new Date(),
   });
   // One name for each kind, or every URL would be a time series of its own.
-  const response = http.get(BASE_URL + path, { tags: { name: `graph by ${kind}` } });
+  const response = http.get(BASE_URL + path, { headers: HEADERS, tags: { name: `graph by ${kind}` } });
   const outcome = {
     kind,
     status: response.status,

@@ -23,6 +23,7 @@ def web_worker(environment: Mapping[str, str], *, core: int | None = None) -> It
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "app", "worker", "-l", "warn"]
     own = {"PROFILE_ROLES": "web", "PROFILE_WEB_PORT": str(port), "PROFILE_WEB_HOST": "127.0.0.1"}
+    own["PROFILE_AUTH"] = "off"  # what is measured asks without a key
     settings = {**os.environ, **own, **environment}
     # What Faust prints of itself; its log goes to stderr.
     with started(command, environment=settings, core=core, stdout=subprocess.DEVNULL) as process:

@@ -2,6 +2,7 @@
 --
 --   wrk -s load/wrk/mix.lua http://127.0.0.1:8888 -- <file of paths> <threads> [plain]
 --
+-- The API key of the environment's PROFILE_API_KEY is sent, where there is one.
 -- With `plain` answers are not looked at, which spares wrk most of its work: hits, wrong and answers are then 0.
 -- Threads start at different places of the list. The last line of the output is RESULT and JSON: times in
 -- microseconds, counts over all threads. Checks are those of load/k6/lib/checks.js, but for which of the two
@@ -29,6 +30,10 @@ function init(args)
   end
   for line in io.lines(args[1]) do
     paths[#paths + 1] = line
+  end
+  local key = os.getenv("PROFILE_API_KEY")
+  if key then
+    wrk.headers["Authorization"] = "Bearer " .. key
   end
   position = math.floor(#paths * number / tonumber(args[2]))
 end

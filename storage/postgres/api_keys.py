@@ -54,6 +54,21 @@ class PostgresKeys:
                     None if rate is None else rate.burst,
                 )
 
+    async def add_first(
+        self, *, key_id: str, digest: bytes, name: str, scopes: frozenset[Scope], rate: Rate
+    ) -> bool:
+        with translated():
+            async with (
+                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
+                connection.transaction(),
+            ):
+                # A statement of its own: the next one's snapshot sees what the holder before has committed.
+                await connection.execute(query("lock_first_api_key"))
+                added = await connection.fetchval(
+                    query("add_first_api_key"), key_id, digest, name, sorted(scopes), rate.per_s, rate.burst
+                )
+                return added is not None
+
     async def revoke(self, key_id: str) -> bool:
         with translated():
             async with self._writer.acquire(timeout=self._acquire_timeout_s) as connection:

@@ -7,7 +7,6 @@ revocation could have been missed.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -71,22 +70,15 @@ class KeyRing:
         # Texts that proved themselves since the last reading. A stranger learns nothing from a look here: Python
         # compares texts only where their keyed hashes are equal.
         self._proven: dict[str, Grant] = {}
-        self._watchers: list[Callable[[], None]] = []
         self._read_at: float | None = None
         self._tried_at: float | None = None
         self._reading: asyncio.Task[None] | None = None
-        self.ever_any = False  # whether a key was ever made; revoked ones count
 
     @property
     def has_live(self) -> bool:
         """Whether any key is good now."""
         now = self._clock.now()
         return any(grant.key.live_at(now) for grant in self._grants.values())
-
-    @property
-    def was_read(self) -> bool:
-        """Whether the store has ever answered."""
-        return self._read_at is not None
 
     @property
     def is_known(self) -> bool:
@@ -115,10 +107,6 @@ class KeyRing:
         if grant.key.expires_at is not None and not grant.key.live_at(self._clock.now()):
             return None
         return grant
-
-    def watch(self, told: Callable[[], None]) -> None:
-        """Have it called after each reading."""
-        self._watchers.append(told)
 
     async def look(self, text: str) -> Grant | None:
         """As `find`; a key that is not known yet may be a new one, so the store is asked, now and then."""
@@ -155,10 +143,7 @@ class KeyRing:
         if self._read_at is not None:
             _tell(known, grants, now)
         self._grants, self._proven = grants, {}
-        self.ever_any = self.ever_any or bool(found)
         self._read_at = started
-        for told in self._watchers:
-            told()
 
     def _granted(self, key: ApiKey, before: Grant | None, now: float) -> Grant:
         if before is not None and before.key == key:

@@ -1,8 +1,8 @@
 """The one gate of all requests: who asks, what they may, how often, and how many at once.
 
-The usual way (web.http.guard) and the way from memory (web.server.fast_path) both come here. Where it is open, nobody
-is asked for a key, and what a stranger's page may have sent is refused (web.auth.origins). Keys are known from memory;
-web.auth.api_key_cache says how old that memory may be.
+The usual way (web.http.guard) and the way from memory (web.server.fast_path) both come here. Where it is open
+(PROFILE_AUTH=off), nobody is asked for a key, and what a stranger's page may have sent is refused (web.auth.origins).
+Keys are known from memory; web.auth.api_key_cache says how old that memory may be.
 """
 
 import math
@@ -20,14 +20,14 @@ from web.problems import ProblemError
 
 AUTHORIZATION: Final = istr("Authorization")
 
-Auth = Literal["off", "required", "auto"]
+Auth = Literal["off", "required"]
 
 _REALM: Final = 'Bearer realm="user-profile"'
 _SCHEME: Final = "bearer "
 
 
 class Gate:
-    """`auto` asks for keys where one was ever made, and wherever others than this machine can connect."""
+    """Closed to requests without a key, unless a setting says `off`; nothing that happens later opens it."""
 
     def __init__(
         self,
@@ -40,47 +40,29 @@ class Gate:
     ) -> None:
         if keys is None and auth == "required":
             raise FatalError("PROFILE_AUTH=required needs the store of keys.")
-        self._auth = auth
         self._keys = keys
         self._clock = clock
-        self._loopback = True
         self.origins = Origins(allowed_hosts, trusted_proxies)  # of requests while it is open
-        self.closed = self._needs_keys()  # whether a request needs a key now
-        if keys is not None:
-            keys.watch(self._settle)
-
-    def _settle(self) -> None:
-        self.closed = self._needs_keys()
-
-    def _needs_keys(self) -> bool:
-        # What was closed stays so: keys that were made don't vanish.
-        if self._auth == "off":
-            return False
-        if self._auth == "required" or not self._loopback:
-            return True
-        keys = self._keys
-        return keys is not None and (keys.ever_any or not keys.was_read)
+        self.closed = auth != "off"  # whether a request needs a key
 
     def listen(self, host: str, *, loopback: bool, allowed: bool) -> None:
         """Called before the server listens. Raises FatalError where strangers would find it open, or shut for all.
 
         `allowed`: listening beyond this machine was asked for, with or without keys.
         """
-        self._loopback = loopback
         self.origins.listen(host, loopback=loopback)
-        self._settle()
         if loopback or allowed:
             return
         where = f"The web server does not listen on {host or 'all hosts'}: "
-        if self._auth == "off":
+        if not self.closed:
             raise FatalError(
                 f"{where}PROFILE_AUTH=off asks nobody for a key. Set PROFILE_WEB_HOST=127.0.0.1 or "
-                "PROFILE_AUTH=auto; or PROFILE_WEB_ALLOW_NON_LOOPBACK=true where the network in front of it keeps "
+                "PROFILE_AUTH=required; or PROFILE_WEB_ALLOW_NON_LOOPBACK=true where the network in front of it keeps "
                 "strangers out."
             )
         if self._keys is None or not self._keys.has_live:
             raise FatalError(
-                f"{where}there is no API key yet. Make one (`python -m app keys create --name N --scope read`), set "
+                f"{where}there is no good API key. Make one (`python -m app keys create --name N --scope read`), set "
                 "PROFILE_WEB_HOST=127.0.0.1, or PROFILE_WEB_ALLOW_NON_LOOPBACK=true to start without."
             )
 

@@ -46,8 +46,8 @@ _INFO: Final = {
 _SCHEME: Final = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key of `python -m app keys create`; an operation names the scope that it needs. A server on "
-    "loopback for which no key was ever made asks for none.",
+    "description": "An API key of `python -m app keys create`; an operation names the scope that it needs. A server "
+    "with PROFILE_AUTH=off asks for none.",
 }
 
 

@@ -75,8 +75,7 @@ class Express:
     def answer_again(self, target: str, headers: CIMultiDictProxy[str]) -> bytes | None:
         """As `answer`, for another target with headers that it has found to be usual.
 
-        Headers that were seen with a key and not looked at otherwise don't come here without: a gate that was closed by
-        keys stays so, and nothing is answered from memory before they were read.
+        A closed gate looks at the key of each of them again.
         """
         if not self._gate.closed:
             return self._answer(target, headers, None)

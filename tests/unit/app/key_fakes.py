@@ -83,6 +83,14 @@ class FakeKeys:
             )
         )
 
+    async def add_first(
+        self, *, key_id: str, digest: bytes, name: str, scopes: frozenset[Scope], rate: Rate
+    ) -> bool:
+        if self.keys:
+            return False
+        await self.add(key_id=key_id, digest=digest, name=name, scopes=scopes, expires_at=None, rate=rate)
+        return True
+
     async def revoke(self, key_id: str) -> bool:
         before = self.keys
         self.keys = [replace(key, revoked_at=START) if key.id == key_id else key for key in before]

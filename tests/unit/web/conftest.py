@@ -19,9 +19,11 @@ def world() -> World:
 
 
 @pytest.fixture
-def web_settings() -> Settings:
+def web_settings(request: pytest.FixtureRequest) -> Settings:
+    """Of a server that asks for keys where the test makes some, and is open otherwise."""
     return Settings(
         _env_file=None,
+        auth="required" if "keys" in request.fixturenames else "off",
         erasure_key=SecretStr("k" * 32),
         web_max_body_bytes=4096,
         web_max_items=5,

@@ -2,7 +2,7 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Icon } from "./icons";
-import { apiKey } from "./lib/api";
+import { apiKey, takeKey } from "./lib/api";
 import { Feed } from "./lib/feed";
 import type { Language } from "./lib/i18n";
 import { readRoute, writeRoute, type ExploreRoute, type Route } from "./lib/route";
@@ -31,7 +31,15 @@ export function App() {
 
   // With the first drawing, not after its frame: where somebody is led meanwhile would be missed.
   useLayoutEffect(() => {
-    const follow = () => setRoute(readRoute(location.hash));
+    const follow = () => {
+      const next = takeKey(location.hash);
+      if (next !== null) {
+        history.replaceState(null, "", next);
+        setKeyed(true);
+        setAttempt((before) => before + 1);
+      }
+      setRoute(readRoute(location.hash));
+    };
     addEventListener("hashchange", follow);
     return () => removeEventListener("hashchange", follow);
   }, []);

@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import { nextLink, problemOf } from "../src/lib/api";
+import { beforeEach, describe, expect, it } from "vitest";
+import { apiKey, nextLink, problemOf, takeKey } from "../src/lib/api";
 import { idOf, readDeadLetters, replayPath } from "../src/lib/dead-letters";
 import { kindOf } from "../src/lib/kinds";
 import { parseJson } from "../src/lib/json";
@@ -7,6 +7,34 @@ import { curlOf, pathOf, readRoute, writeRoute, type Route } from "../src/lib/ro
 import { granularitiesOf, scaleOf, seriesOf } from "../src/lib/series";
 import { Camera } from "../src/picture/camera";
 import { forget, forgetAll, recent, remember } from "../src/views/recent";
+
+/** Stands in for the browser's, empty. */
+function storage(): void {
+  const kept = new Map<string, string>();
+  Object.assign(globalThis, {
+    sessionStorage: {
+      getItem: (key: string) => kept.get(key) ?? null,
+      setItem: (key: string, value: string) => void kept.set(key, value),
+      removeItem: (key: string) => void kept.delete(key),
+    },
+  });
+}
+
+describe("the key of a fragment", () => {
+  beforeEach(storage);
+
+  it("is kept for the tab, and the fragment goes", () => {
+    const key = `upk_${"a1".repeat(6)}_${"0f".repeat(32)}`;
+    expect(takeKey(`#key=${key}`)).toBe("#/explore");
+    expect(apiKey.get()).toBe(key);
+    apiKey.set("");
+  });
+
+  it.each(["", "#/live", "#key=", "#key=nonsense", "#/explore?key=upk_1_2"])("is not taken from %s", (hash) => {
+    expect(takeKey(hash)).toBeNull();
+    expect(apiKey.get()).toBe("");
+  });
+});
 
 describe("routes", () => {
   const routes: Route[] = [
@@ -76,14 +104,7 @@ describe("kinds", () => {
 });
 
 it("remembers what was opened until it is told to forget", () => {
-  const kept = new Map<string, string>();
-  Object.assign(globalThis, {
-    sessionStorage: {
-      getItem: (key: string) => kept.get(key) ?? null,
-      setItem: (key: string, value: string) => void kept.set(key, value),
-      removeItem: (key: string) => void kept.delete(key),
-    },
-  });
+  storage();
   const one = { by: "id", id: "1" } as const;
   const other = { by: "property", property: "email", value: "ana@email.com" } as const;
   remember(one);
@@ -92,7 +113,7 @@ it("remembers what was opened until it is told to forget", () => {
   forget(other);
   expect(recent()).toEqual([one]);
   forgetAll();
-  expect([...kept]).toEqual([]);
+  expect(recent()).toEqual([]);
 });
 
 describe("Camera", () => {

@@ -287,9 +287,7 @@ async def test_what_is_too_much_at_once_is_refused(aiohttp_client: Any, world: W
 @pytest.mark.parametrize(
     ("auth", "host", "any_key", "closed"),
     [
-        ("auto", "127.0.0.1", False, False),
-        ("auto", "127.0.0.1", True, True),
-        ("auto", "0.0.0.0", False, True),
+        ("auto", "127.0.0.1", False, True),  # as the version before called it
         ("off", "0.0.0.0", True, False),
         ("off", "127.0.0.1", True, False),
         ("required", "127.0.0.1", False, True),
@@ -311,27 +309,28 @@ async def test_when_keys_are_asked_for(
     await server.stop()
 
 
-async def test_it_closes_when_the_first_key_is_made_and_stays_so(
-    aiohttp_client: Any, world: World, keys: FakeKeys, clock: StillClock
+def test_the_default_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROFILE_AUTH")
+    assert Settings(_env_file=None).auth == "required"
+
+
+async def test_it_stays_closed_when_the_last_key_is_revoked(
+    aiohttp_client: Any, world: World, web_settings: Settings, keys: FakeKeys, clock: StillClock
 ) -> None:
     world.keys = ring_of(keys, clock)
     await world.keys.read()
-    client = await aiohttp_client(build(world.services(), Settings(_env_file=None)))
-    assert (await client.get("/v1/graph/7")).status == 200
+    client = await aiohttp_client(build(world.services(), web_settings))
+    assert (await client.get("/v1/graph/7")).status == 401
     text = keys.make(Scope.READ)
     await world.keys.read()
-    assert (await client.get("/v1/graph/7")).status == 401
+    assert (await client.get("/v1/graph/7", headers=bearer(text))).status == 200
     await keys.revoke(text.split("_")[1])
     await world.keys.read()
+    assert (await client.get("/v1/graph/7", headers=bearer(text))).status == 401
     assert (await client.get("/v1/graph/7")).status == 401
 
 
-async def test_keys_that_were_never_read_close_it(world: World, keys: FakeKeys, clock: StillClock) -> None:
-    world.keys = ring_of(keys, clock)
-    assert build(world.services(), Settings(_env_file=None))[GATE].closed
-
-
-@pytest.mark.parametrize(("auth", "what"), [("off", "PROFILE_AUTH=off"), ("auto", "keys create")])
+@pytest.mark.parametrize(("auth", "what"), [("off", "PROFILE_AUTH=off"), ("required", "keys create")])
 async def test_beyond_this_machine_it_does_not_listen_without_keys(
     world: World, keys: FakeKeys, clock: StillClock, auth: Any, what: str
 ) -> None:
@@ -351,7 +350,7 @@ async def test_beyond_this_machine_it_listens_with_keys(
     world.keys = ring_of(keys, clock)
     await world.keys.read()
     server = WebServer(
-        build(world.services(), Settings(_env_file=None, erasure_key=SecretStr("k" * 32))),
+        build(world.services(), Settings(_env_file=None, auth="required", erasure_key=SecretStr("k" * 32))),
         host="0.0.0.0",
         port=0,
     )

@@ -114,7 +114,7 @@ async def test_with_a_key_a_proxy_is_none_of_our_business(aiohttp_client: Any, w
     text = keys.make(Scope.READ)
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
-    client = await aiohttp_client(build(world.services(), Settings(_env_file=None)))
+    client = await aiohttp_client(build(world.services(), Settings(_env_file=None, auth="required")))
     asked = {"Authorization": f"Bearer {text}", "X-Forwarded-For": "203.0.113.7"}
     assert (await client.get("/v1/graph/7", headers=asked)).status == 200
 
@@ -174,7 +174,8 @@ async def test_a_key_is_enough(aiohttp_client: Any, world: World, web_settings: 
     text = keys.make(Scope.READ, Scope.ERASE)
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
-    client = await aiohttp_client(build(world.services(), web_settings))
+    settings = web_settings.model_copy(update={"auth": "required"})
+    client = await aiohttp_client(build(world.services(), settings))
     headers = {**EVIL, "Origin": "https://evil.example", "Authorization": f"Bearer {text}"}
     assert (await client.get("/v1/graph/7", headers=headers)).status == 200
     assert (await client.delete("/v1/graph/7", headers=headers)).status == 200

@@ -20,7 +20,7 @@ async def made(aiohttp_client: Any, world: World, *scopes: Scope) -> tuple[Any, 
     text = keys.make(*scopes)
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
-    return await aiohttp_client(build(world.services(), Settings(_env_file=None))), text
+    return await aiohttp_client(build(world.services(), Settings(_env_file=None, auth="required"))), text
 
 
 async def test_each_request_of_a_key_has_a_line(
@@ -46,7 +46,7 @@ async def test_of_reads_from_memory_some_have_one(world: World, caplog: pytest.L
     world.reader.in_memory = True
     caplog.set_level("INFO", "web.keys")
     services = world.services()
-    application = build(services, Settings(_env_file=None))
+    application = build(services, Settings(_env_file=None, auth="required"))
     express = Express(services, application[GATE], of_which_one=10)
     for _ in range(25):
         assert express.answer_again("/v1/graph/7", {"Authorization": f"Bearer {text}"}) is not None  # type: ignore[arg-type]

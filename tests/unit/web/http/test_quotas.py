@@ -44,7 +44,7 @@ async def made(aiohttp_client: Any, world: World) -> tuple[Any, list[dict[str, s
     texts = [keys.make(Scope.READ) for _ in range(2)]
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
-    settings = Settings(_env_file=None, web_max_exports=2, web_event_streams=2)
+    settings = Settings(_env_file=None, auth="required", web_max_exports=2, web_event_streams=2)
     client = await aiohttp_client(build(world.services(), settings))
     return client, [{"Authorization": f"Bearer {text}"} for text in texts]
 
@@ -92,7 +92,7 @@ async def test_what_lasts_ends_with_its_key(
     text = keys.make(Scope.READ)
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
-    client = await aiohttp_client(build(world.services(), Settings(_env_file=None)))
+    client = await aiohttp_client(build(world.services(), Settings(_env_file=None, auth="required")))
     key = {"Authorization": f"Bearer {text}"}
     revoked = asyncio.Event()
 

@@ -195,7 +195,8 @@ async def test_a_key_counts_until_it_is_revoked(world: World, web_settings: Sett
     world.keys = ring_of(keys, StillClock())
     await world.keys.read()
     world.reader.in_memory = True
-    server = WebServer(build(world.services(), web_settings), port=0)
+    settings = web_settings.model_copy(update={"auth": "required"})
+    server = WebServer(build(world.services(), settings), port=0)
     await server.start()
     client = await Client.connected(server.port)
     request = f"{LINE}{HOST}Authorization: Bearer {text}\r\n\r\n"

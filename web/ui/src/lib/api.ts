@@ -10,6 +10,17 @@ export const apiKey = {
   set: (key: string): void => (key ? sessionStorage.setItem(KEY, key) : sessionStorage.removeItem(KEY)),
 };
 
+/**
+ * Takes the key out of a fragment such as `#key=upk_…`, as `python -m app keys link` prints it: the fragment to go on
+ * with, or null where there was no key. A browser sends no fragment to a server.
+ */
+export function takeKey(hash: string): string | null {
+  const found = /^#key=(upk_[0-9a-f_]+)$/.exec(hash);
+  if (!found) return null;
+  apiKey.set(found[1]!);
+  return "#/explore";
+}
+
 /** What went wrong: the problem's own words, and whether the page has better ones. */
 export class ApiError extends Error {
   constructor(
