@@ -85,6 +85,8 @@ from storage.write.writer import PostgresWriter
 
 _MIB: Final = 1024 * 1024
 
+_PROBING: Final = 1  # connections to each server
+
 
 class Stores:
     """The ports of app.ports on real servers."""
@@ -350,10 +352,11 @@ class Stores:
             dsn, settings, self._lineage.check, name="primary", size=settings.postgres_primary_pool_size
         )
         close(_close_pool, primary)
+        # Probes have connections of their own: where all others are busy the server is well.
+        asked = await open_reader(dsn, settings, self._lineage.check, name="probe-primary", size=_PROBING)
+        close(_close_pool, asked)
         self.probes = [
-            PostgresProbe(
-                "postgres-primary", primary, primary=primary, lacking_room=lambda: self._room.lacking
-            )
+            PostgresProbe("postgres-primary", asked, primary=asked, lacking_room=lambda: self._room.lacking)
         ]
         replicas = []
         for number, secret in enumerate(settings.postgres_replica_dsns, start=1):
@@ -363,7 +366,11 @@ class Stores:
             )
             close(_close_pool, pool)
             replicas.append(Replica(name, pool, clock))
-            self.probes.append(PostgresProbe(name, pool, primary=primary))
+            asked_too = await open_reader(
+                secret.get_secret_value(), settings, name=f"probe-{number}", size=_PROBING
+            )
+            close(_close_pool, asked_too)
+            self.probes.append(PostgresProbe(name, asked_too, primary=asked))
         return writer, primary, replicas
 
     async def _open_reads(self, settings: Settings) -> asyncpg.Pool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import nullcontext, suppress
 from functools import partial
 from types import MappingProxyType
@@ -92,6 +92,7 @@ def build(services: WebServices, settings: Settings, page: Page | None = None) -
         allowed_hosts=frozenset(settings.web_allowed_hosts),
         trusted_proxies=frozenset(settings.web_trusted_proxies),
     )
+    application.cleanup_ctx.append(partial(_beside, services.readiness.run, "readiness"))
     budgets = _budgets(application, settings, services.clock)
     free = budgets[Budget.FREE]
     shares = {
@@ -133,7 +134,7 @@ def _budgets(application: web.Application, settings: Settings, clock: Clock) -> 
     # A stream has limits of its own, and nobody watches these.
     streams = Deadlines(limit_s=math.inf, clock=clock)
     for watched in (requests, downloads):
-        application.cleanup_ctx.append(partial(_watch, watched))
+        application.cleanup_ctx.append(partial(_beside, watched.watch, "request deadlines"))
     return {
         Budget.USUAL: Bounds(deadlines=requests, room=Room(settings.web_max_in_flight), in_order=True),
         Budget.EXPORT: Bounds(deadlines=downloads, room=Room(settings.web_max_exports)),
@@ -159,9 +160,12 @@ async def _end_streams(application: web.Application) -> None:
     application[SERVICES].feed.end_streams()
 
 
-async def _watch(deadlines: Deadlines, _application: web.Application) -> AsyncIterator[None]:
-    watcher = asyncio.create_task(deadlines.watch(), name="request deadlines")
+async def _beside(
+    work: Callable[[], Coroutine[Any, Any, None]], name: str, _application: web.Application
+) -> AsyncIterator[None]:
+    """Run it for as long as the application serves."""
+    task = asyncio.create_task(work(), name=name)
     yield
-    watcher.cancel()
+    task.cancel()
     with suppress(asyncio.CancelledError):
-        await watcher
+        await task

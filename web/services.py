@@ -11,6 +11,7 @@ from app.config.settings import Settings
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
 from app.core.domain_event import DomainEvent
+from app.observability.readiness import Readiness
 from app.ports.dead_letters import LetterBox
 from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
 from app.ports.events import EventFeed
@@ -22,7 +23,6 @@ from app.ports.graph import (
     ProvenanceReader,
     RelationshipReader,
 )
-from app.ports.health import Probe
 from app.ports.writing import ProfilePreview, ProfileWriter
 from web.auth.api_key_cache import KeyRing
 from web.auth.gate import Gate
@@ -63,7 +63,7 @@ class WebServices:
     provenance: ProvenanceReader
     feed: EventFeed
     letter_box: LetterBox
-    probes: Sequence[Probe]
+    readiness: Readiness
     clock: Clock
     tokens: Tokens
     position: Callable[[], Awaitable[int | None]]

@@ -42,6 +42,7 @@ from app.kafka.broker_clock import BrokerClock
 from app.kafka.log_ends import KafkaLogEnds
 from app.kafka.retention import LogRetention
 from app.observability import metrics, tracing
+from app.observability.readiness import Readiness
 from app.ports.health import Probe
 from app.worker import gc_tuning
 from app.worker.background import AuditWatch, PlaceholderWatch
@@ -323,7 +324,7 @@ class Worker:
             letter_box=self._letter_box(),
             tokens=Tokens(lambda: stores.database),
             position=stores.position,
-            probes=self._probes(),
+            readiness=Readiness(self._probes(), self._clock),
             clock=self._clock,
             metrics=self._metrics,
             observe=metrics.HTTP_TIMES.observe,

@@ -48,6 +48,8 @@ OPERATING: Final = (
         id="getReadiness",
         tag="Operation",
         summary="Whether every required dependency is ready",
+        description="Each dependency is asked every second. A key with the scope `metrics` is told the state of each "
+        "one; without it, the answer is one word.",
         answers={
             200: Answer(description="They are.", schema=ref("Readiness"), example=answers.READY),
             503: Answer(description="Some are not.", schema=ref("Readiness"), example=answers.NOT_READY),

@@ -247,12 +247,13 @@ _ANSWERS: Final[dict[str, Schema]] = {
                         "detail": _TEXT,
                         "process": _TEXT | {"description": "Which one tells it, where a worker has several."},
                     },
-                    description="As asked now.",
+                    description="As of a second ago.",
                     optional=frozenset({"process"}),
                 )
             ),
         },
-        description="Whether the worker can serve.",
+        description="Whether the worker can serve. `dependencies` are for keys with the scope `metrics`.",
+        optional=frozenset({"dependencies"}),
     ),
     "Index": record(
         {"name": _TEXT, "description": _TEXT, "links": {"type": "object"}, "page": _TEXT},

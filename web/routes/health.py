@@ -5,8 +5,10 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.observability.readiness import states_of
-from web.services import SERVICES
+from app.core.api_keys import Scope
+from app.core.errors import TransientError
+from web.problems import ProblemError
+from web.services import GATE, SERVICES
 
 _HEADERS: Final = {
     "Content-Type": "application/json",
@@ -24,19 +26,31 @@ async def healthz(_request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 when every required dependency is ready, else 503; both with each one's state as asked now."""
-    probes = request.app[SERVICES].probes
-    states = await states_of(probes)
+    """200 when every required dependency is ready, else 503.
+
+    A key with the scope `metrics` is told the state of each one, as of a second ago; strangers are told one word.
+    """
+    states = await request.app[SERVICES].readiness.states()
     ready = all(state.ready for state in states if state.required)
-    body = {
-        "status": "ready" if ready else "not ready",
-        "dependencies": [
+    body: dict[str, object] = {"status": "ready" if ready else "not ready"}
+    if _may_know(request):
+        body["dependencies"] = [
             {"name": s.name, "ready": s.ready, "required": s.required, "detail": s.detail}
             | ({} if s.process is None else {"process": s.process})
             for s in states
-        ],
-    }
+        ]
     return web.Response(status=200 if ready else 503, body=msgspec.json.encode(body), headers=_HEADERS)
+
+
+def _may_know(request: web.Request) -> bool:
+    gate = request.app[GATE]
+    try:
+        if gate.closed:
+            return gate.recall(request.headers, Scope.METRICS) is not None
+        gate.origins.check(request.method, request.headers, request.remote)
+    except (ProblemError, TransientError):
+        return False
+    return True
 
 
 async def metrics(request: web.Request) -> web.Response:

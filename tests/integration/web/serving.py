@@ -20,6 +20,7 @@ from app.erasure.sweeper import LetterSweep
 from app.feed.feed import ChangeFeed
 from app.feed.log import KafkaEventLog
 from app.kafka.log_ends import KafkaLogEnds
+from app.observability.readiness import Readiness
 from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
 from web.application import WebServices, build
@@ -79,7 +80,7 @@ async def assembled(
         entities=stores.entities,
         relationships=stores.relationships,
         provenance=stores.provenance,
-        probes=stores.probes,
+        readiness=Readiness(stores.probes, SystemClock(), every_s=0),
         clock=SystemClock(),
         tokens=Tokens(lambda: stores.database),
         position=stores.position,

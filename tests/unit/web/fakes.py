@@ -18,6 +18,7 @@ from app.core.preview import Difference, Preview
 from app.core.records import StoredLetter
 from app.core.selection import Selection
 from app.feed.feed import ChangeFeed
+from app.observability.readiness import Readiness
 from app.ports.dead_letters import LetterPage
 from app.ports.graph import Answer, EdgePlace, RelationshipPage
 from app.ports.health import DependencyState
@@ -477,7 +478,7 @@ class World:
                 "t", self.topic.reader, max_streams=2, max_bytes=self.max_event_bytes, catching_up=1
             ),
             letter_box=self.letter_box,
-            probes=self.probes,
+            readiness=Readiness(self.probes, FakeClock(), every_s=0),
             clock=FakeClock(),
             tokens=TOKENS,
             position=self.position,

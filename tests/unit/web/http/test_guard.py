@@ -10,10 +10,15 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from app.config.settings import Settings
+from app.core.api_keys import Scope
 from app.core.errors import FatalError, InvalidError, TransientError
+from app.observability.readiness import Readiness
 from app.ports.health import DependencyState
+from tests.unit.app.key_fakes import FakeKeys, StillClock, ring_of
 from tests.unit.web.fakes import FakeProbe, World
 from web import problems
+from web.application import build
 
 Client = TestClient[Any, Any]
 
@@ -154,6 +159,47 @@ async def test_ready_when_all_that_is_required_is(
     assert response.status == status
     assert body["status"] == ("ready" if status == 200 else "not ready")
     assert [found["name"] for found in body["dependencies"]] == [s.name for s in states]
+
+
+async def test_strangers_are_told_one_word(aiohttp_client: Any, world: World, web_settings: Settings) -> None:
+    world.probes.append(FakeProbe(states=[state("a", ready=False)]))
+    keys = FakeKeys()
+    scraper, reader = keys.make(Scope.METRICS), keys.make(Scope.READ)
+    world.keys = ring_of(keys, StillClock())
+    await world.keys.read()
+    closed = web_settings.model_copy(update={"auth": "required"})
+    client = await aiohttp_client(build(world.services(), closed))
+    for key in (None, "nonsense", reader, scraper):
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        response = await client.get("/readyz", headers=headers)
+        body = await response.json()
+        assert (response.status, body.pop("status")) == (503, "not ready")
+        assert bool(body) is (key == scraper)
+    opened = await aiohttp_client(build(world.services(), web_settings))
+    for headers, told in (({}, True), ({"Via": "1.1 proxy"}, False), ({"Host": "evil.example"}, False)):
+        body = await (await opened.get("/readyz", headers={"Host": "localhost", **headers})).json()
+        assert ("dependencies" in body) is told
+
+
+async def test_questions_cost_no_probe() -> None:
+    clock, probe = StillClock(), CountedProbe()
+    readiness = Readiness([probe], clock, every_s=1000)
+    running = asyncio.create_task(readiness.run())
+    found = await asyncio.gather(*(readiness.states() for _ in range(50)))
+    assert probe.asked == 1
+    assert all([each.ready for each in states] == [True] for states in found)
+    clock.at += 11  # the round that is due has not ended
+    late = (await readiness.states())[-1]
+    assert (late.ready, late.required, late.name) == (False, True, "probes")
+    running.cancel()
+
+
+class CountedProbe:
+    asked = 0
+
+    async def check(self) -> list[DependencyState]:
+        self.asked += 1
+        return [state("a", ready=True)]
 
 
 async def test_a_probe_that_breaks_or_hangs_is_not_ready(
