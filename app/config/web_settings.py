@@ -120,9 +120,7 @@ class WebSettings(BaseModel):
     graph_node_budget: int = Field(default=10_000, ge=1, description="entities of an answer")
     graph_edge_budget: int = Field(default=100_000, ge=1, description="relationships of an answer")
     graph_point_budget: int = Field(default=100_000, ge=1, description="points of an answer")
-    graph_byte_budget: int = Field(
-        default=16 * 1024 * 1024, ge=1024, description="about, of an answer's JSON"
-    )
+    graph_byte_budget: int = Field(default=8 * 1024 * 1024, ge=1024, description="about, of an answer's JSON")
     graph_points_of_entity: int = Field(
         default=10_000, ge=1, description="that are read of one entity: the latest ones"
     )

@@ -59,6 +59,8 @@ class Budget:
 
 # From here on work on a tree is done by a thread, which gives the event loop its turns.
 LARGE: Final = Budget(nodes=1_000, edges=4_000, points=5_000, size_bytes=512 * 1024)
+# Beyond this, work that is not large is one turn of the event loop.
+SMALL: Final = Budget(nodes=100, edges=400, points=500, size_bytes=64 * 1024)
 
 
 def is_large(cost: Cost) -> bool:

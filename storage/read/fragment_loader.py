@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Final
+
+import asyncpg
 
 from app.core.clock import Clock
 from app.core.consistency_token import position_of
@@ -25,7 +28,9 @@ from storage.read.outcome import Reading, ReadOutcome
 
 _MADE_AT_ONCE: Final = 100  # fragments, before others have their turn
 _BYTES_AT_ONCE: Final = 256 * 1024
-_MOST_HINTS: Final = 1_000
+_ITEMS_AT_ONCE: Final = 1_000  # edges and points of one entity
+_HINTED_AT_ONCE: Final = 10  # roots, each of which looks through some thousand edges
+MOST_HINTS: Final = 1_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,7 +88,7 @@ class FragmentLoader:
         missing = self._load_remembered(asked, reading)
         unread: frozenset[int] = frozenset()
         if missing:
-            unread = await self._load_missing(missing, levels, reading, islice(hints, _MOST_HINTS))
+            unread = await self._load_missing(missing, levels, reading, islice(hints, MOST_HINTS))
         reading.known.update(i for i in ids if i not in unread or i in reading.fragments)
 
     def _load_remembered(self, ids: Sequence[int], reading: Reading) -> list[int]:
@@ -225,9 +230,11 @@ class FragmentLoader:
         loaded.unread = read.result.unread.intersection(ids)
         fragments = await _made(read, self._clock.epoch_s())
         if levels:
-            for root in ids:
+            for number, root in enumerate(ids, start=1):
                 if root in fragments:
                     fragments[root] = codec.with_hint(fragments[root], fragments)
+                if number % _HINTED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         loaded.asked_postgres = True
         loaded.verified &= read.verified
         loaded.bypassed |= None in leases.values()
@@ -238,15 +245,18 @@ class FragmentLoader:
         stale = await self._lease_below(
             fragments, leases, loaded, position=read.acknowledged, holds_all=holds_all
         )
-        fills = []
+        fills, size = [], 0
         for entity_id, fragment in fragments.items():
             if entity_id in stale or entity_id in loaded.fragments:
                 continue
             loaded.fragments[entity_id] = fragment
             lease = leases.get(entity_id)
             if lease is not None:
-                fills.append((self._keys.fragment(entity_id), lease, codec.encode(fragment)))
-                if len(fills) % _MADE_AT_ONCE == 0:
+                entry = codec.encode(fragment)
+                fills.append((self._keys.fragment(entity_id), lease, entry))
+                size += len(entry)
+                if len(fills) % _MADE_AT_ONCE == 0 or size > _BYTES_AT_ONCE:
+                    size = 0
                     await asyncio.sleep(0)
         # Before it is in Redis: who asks meanwhile needs neither that nor this flight.
         self._remember(loaded, ticket)
@@ -299,13 +309,21 @@ async def _made(read: Read[GraphRows], now: float) -> dict[int, Fragment]:
     made: dict[int, Fragment] = {}
     size = 0
     for row in read.result.rows:
-        fragment = codec.from_row(row, position=read.position, upper=read.upper, read_at=now)
+        work = partial(codec.from_row, row, position=read.position, upper=read.upper, read_at=now)
+        fragment = await asyncio.to_thread(work) if _is_wide(row) else work()
         made[fragment.id] = fragment
         size += fragment.size_bytes
         if len(made) % _MADE_AT_ONCE == 0 or size > _BYTES_AT_ONCE:
             size = 0
             await asyncio.sleep(0)
     return made
+
+
+def _is_wide(row: asyncpg.Record) -> bool:
+    """Whether one fragment of so many edges or points takes more than a turn of the event loop."""
+    return len(row["targets"] or ()) + len(row["dates"] or ()) > _ITEMS_AT_ONCE or (
+        len(row["properties"]) > _BYTES_AT_ONCE
+    )
 
 
 def _usable(entry: bytes | None, token: int) -> Fragment | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,8 +18,8 @@ from storage.cache import lookups
 from storage.cache.id_lists import MAX_CACHED_IDS
 from storage.cache.keyspace import Keyspace
 from storage.read import answers, graph_queries, selected
-from storage.read.budget import Budget, Cost
-from storage.read.fragment_loader import FragmentLoader
+from storage.read.budget import LARGE, Budget, Cost
+from storage.read.fragment_loader import MOST_HINTS, FragmentLoader
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
 from storage.read.rendered_tree import Skeleton
@@ -109,9 +109,12 @@ class CachedGraphReader:
             costs.append(each.cost)
         if len(costs) > 1 and self._budget.fitting(costs) < len(costs):
             return None
+        bodies = [answer.body or b"" for answer in recalled]
+        if sum(map(len, bodies)) > LARGE.size_bytes:  # the usual way joins it in a thread
+            return None
         next_after = answers.next_after_of(ids, limit)
         return Answer(
-            body=b"[%b]" % b",".join([answer.body or b"" for answer in recalled]),
+            body=b"[%b]" % b",".join(bodies),
             cache="hit",
             etag=answers.etag_of_page([answer.etag for answer in recalled], has_next=next_after is not None),
             upper=latest([found.upper, *[answer.upper for answer in recalled]]),
@@ -187,7 +190,7 @@ class CachedGraphReader:
             if number and size > self._budget.size_bytes:
                 raise answers.too_much(number, len(ids))
         missing = frozenset(i for i, body in bodies.items() if body is None)
-        body = b"[" + b",".join([bodies[i] or b"null" for i in ids]) + b"]"
+        body = await answers.listed([bodies[i] or b"null" for i in ids])
         return replace(answers.answer_of(reading, body, ""), missing=missing)
 
     async def by_property(
@@ -309,7 +312,7 @@ class CachedGraphReader:
     ) -> Answer:
         found = await self._selected(ids[:limit], depth, since, reading, selection)
         shown = [body for body in found if body is not None]
-        body = b"[" + b",".join(shown) + b"]"
+        body = await answers.listed(shown)
         next_after = answers.next_after_of(ids, min(limit, len(found)))
         text = self._text(since)
         etags = [await selected.etag_apart(each, depth, text, selection) for each in shown]
@@ -339,7 +342,7 @@ class CachedGraphReader:
             (await self._answered(skeleton, depth, row)).body or b""
             for skeleton, row in zip(skeletons, rows, strict=True)
         ]
-        return answers.answer_of(reading, b"[" + b",".join(bodies) + b"]", etag, next_after)
+        return answers.answer_of(reading, await answers.listed(bodies), etag, next_after)
 
     def _recalled(self, root: int, depth: int) -> Skeleton | None:
         skeleton = self._kept.skeleton(root, depth, 0)
@@ -397,7 +400,9 @@ class CachedGraphReader:
             self._budget,
             others={root: skeleton.cost for root, skeleton in found.items() if skeleton is not None},
             order=list(found),
-            hints=[node for root in roots for node in self._kept.walked(root, depth)],
+            hints=list(
+                islice((node for root in roots for node in self._kept.walked(root, depth)), MOST_HINTS)
+            ),
         )
 
     def _from(self, since: datetime | None) -> datetime | None:

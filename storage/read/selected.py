@@ -75,9 +75,12 @@ async def bodies(
     ]
     chosen = _Chosen(reading, selection)
     trees = await walk(load, trees, reading, budget, fragments=chosen, order=roots)
+    # Roots that know each other show the same entities.
+    shown: dict[int, Fragment] = {}
     for tree in trees:
-        for fragment in tree.fragments.values():
-            reading.note(fragment.upper, fragment.read_at)
+        shown.update(tree.fragments)
+    for fragment in shown.values():
+        reading.note(fragment.upper, fragment.read_at)
     made = [await apart(tree.cost, tree.render, since) for tree in trees]
     return made[: budget.fitting(tree.cost for tree in trees)]
 

@@ -12,7 +12,7 @@ from app.ports.graph import Answer
 from storage.cache.fragments import Fragment
 from storage.cache.memory import Memory
 from storage.read import selected
-from storage.read.budget import Budget, Cost
+from storage.read.budget import LARGE, Budget, Cost
 from storage.read.held_fragments import HeldFragments
 
 _OVERHEAD_BYTES: Final = 1_000
@@ -66,10 +66,16 @@ class SelectedAnswers:
         whole: dict[int, Fragment] = {}
         chosen: dict[int, Fragment] = {}
         tree = selected.SelectedTree.of(asked.root, asked.depth, asked.selection, budget=budget, whole=whole)
+        size = 0
         while not tree.done:
+            if len(whole) + len(tree.frontier) > LARGE.nodes:
+                return None
             for node in tree.frontier:
                 fragment = recall(node)
                 if not isinstance(fragment, Fragment):
+                    return None
+                size += len(fragment.head)
+                if size > LARGE.size_bytes:  # its properties are parsed
                     return None
                 whole[node], chosen[node] = fragment, selected.choose(fragment, asked.selection)
             tree.advance(chosen)

@@ -13,7 +13,7 @@ from storage.read.budget import LARGE, Budget, Cost, weight_of
 
 _Child = tuple[bytes, int, bool]  # opening bytes, target, expanded here
 
-_LOADED_AT_ONCE: Final = 1_000
+LOADED_AT_ONCE: Final = 1_000
 
 
 class Tree:
@@ -59,6 +59,11 @@ class Tree:
         return self._depth - self.level
 
     @property
+    def unweighed(self) -> int:
+        """How many of the frontier are still to be looked at."""
+        return len(self.frontier) - self._weighed
+
+    @property
     def cost(self) -> Cost:
         """What it shows so far; it only grows."""
         return Cost(len(self._seen), self._edges, self._points, self._bytes)
@@ -81,7 +86,7 @@ class Tree:
         self._weigh(fragments, known)
         if self.is_full:
             return []
-        sought = islice(self.frontier, self._weighed, self._weighed + _LOADED_AT_ONCE)
+        sought = islice(self.frontier, self._weighed, self._weighed + LOADED_AT_ONCE)
         return [node for node in sought if node not in fragments and node not in known]
 
     def _weigh(self, fragments: Mapping[int, Fragment], known: Container[int] | None) -> None:

@@ -6,18 +6,27 @@ from itertools import chain
 from typing import TypeVar
 
 from storage.cache.fragments import Fragment
-from storage.read.budget import Budget, Cost, is_large
+from storage.read.budget import SMALL, Budget, Cost, is_large
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.outcome import Reading
-from storage.read.tree import Tree
+from storage.read.tree import LOADED_AT_ONCE, Tree
 
 T = TypeVar("T")
 AnyTree = TypeVar("AnyTree", bound=Tree)
 
 
 async def apart(cost: Cost, work: Callable[..., T], *arguments: object) -> T:
-    """The result of the work, from a thread where the cost is large."""
-    return await asyncio.to_thread(work, *arguments) if is_large(cost) else work(*arguments)
+    """The result of the work, from a thread where the cost is large.
+
+    Work of a middle size gives the other tasks their turn afterwards: a request has a hundred roots, and as many such
+    pieces.
+    """
+    if is_large(cost):
+        return await asyncio.to_thread(work, *arguments)
+    done = work(*arguments)
+    if not SMALL.holds(cost):
+        await asyncio.sleep(0)
+    return done
 
 
 async def walk(
@@ -42,7 +51,12 @@ async def walk(
     while True:
         while walking:
             # Each once, in an order that all requests share; what came as a hint is there.
-            wanted = {node for tree in walking for node in tree.missing(fragments, known)}
+            # Of the first trees first: those behind them may have no room, and what is loaded at once is memory.
+            wanted: set[int] = set()
+            for tree in walking:
+                if len(wanted) >= LOADED_AT_ONCE:
+                    break
+                wanted.update(await apart(Cost(nodes=tree.unweighed), tree.missing, fragments, known))
             walking = _within(budget, walking, order, others or {})
             if not wanted or not walking:
                 break

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Awaitable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,11 +14,13 @@ from app.core.errors import InvalidError
 from app.core.selection import Selection
 from storage.cache.fragments import Fragment, from_row
 from storage.cache.keyspace import CacheKey
+from storage.read import answers, fragment_loader
 from storage.read.budget import Budget, Cost
 from storage.read.reader import CachedGraphReader
 from storage.read.rendered_tree import Skeleton
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
+from storage.read.walking import apart
 from tests.unit.storage.read.fake_reads import KEYSPACE, World
 from tests.unit.storage.read.test_tree import fragment, points
 
@@ -215,3 +219,79 @@ async def test_the_loop_is_free_while_fragments_are_made(world: World) -> None:
     await world.load(*wide)
     counting.cancel()
     assert turns >= len(wide) // 100
+
+
+async def turns_during(work: Awaitable[object]) -> int:
+    """How often the event loop came round."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await work
+    counting.cancel()
+    return turns
+
+
+async def test_work_of_a_middle_size_ends_the_turn() -> None:
+    async def all_roots(cost: Cost) -> None:
+        for _ in range(100):
+            assert await apart(cost, threading.get_ident) == threading.get_ident()
+
+    assert await turns_during(all_roots(Cost(nodes=900, edges=3_900))) >= 100
+    assert await turns_during(all_roots(Cost(nodes=1))) <= 2
+    assert await apart(Cost(edges=10_000), threading.get_ident) != threading.get_ident()
+
+
+@pytest.mark.parametrize(
+    ("row", "in_thread"),
+    [
+        ({"targets": [1] * 900, "dates": None, "properties": "{}"}, False),
+        ({"targets": [1] * 2_000, "dates": None, "properties": "{}"}, True),
+        ({"targets": None, "dates": ["x"] * 2_000, "properties": "{}"}, True),
+        ({"targets": None, "dates": None, "properties": "x" * 300_000}, True),
+    ],
+)
+async def test_one_wide_entity_is_made_by_a_thread(
+    monkeypatch: pytest.MonkeyPatch, *, row: dict[str, Any], in_thread: bool
+) -> None:
+    threads: list[int] = []
+
+    def from_row(row: dict[str, Any], **_: object) -> Any:
+        threads.append(threading.get_ident())
+        return SimpleNamespace(id=1, size_bytes=1)
+
+    monkeypatch.setattr(fragment_loader.codec, "from_row", from_row)
+    read: Any = SimpleNamespace(result=SimpleNamespace(rows=[row]), position=8, upper=8)
+    await fragment_loader._made(read, 0.0)
+    assert (threads != [threading.get_ident()]) is in_thread
+
+
+async def test_all_roots_together_load_a_part_at_a_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A level of many wide trees is not in memory at once, and what has no room is never read."""
+    asked: list[int] = []
+    load = world.fragments.load
+
+    async def counted(ids: Any, *arguments: Any, **named: Any) -> None:
+        asked.append(len(ids))
+        await load(ids, *arguments, **named)
+
+    monkeypatch.setattr(world.fragments, "load", counted)
+    monkeypatch.setattr("storage.read.walking.LOADED_AT_ONCE", 3)
+    reader = reader_of(world, Budget(nodes=100))
+    answer = await reader.batch([1, 2, 3, 4, 5, 6, 7, 8, 9], depth=3, since=None)
+    assert [item["id"] for item in json.loads(answer.body or b"")] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert max(asked) <= 3
+
+
+async def test_a_page_that_is_large_is_joined_by_a_thread() -> None:
+    assert await answers.listed([]) == b"[]"
+    assert await answers.listed([b"1", b"{}"]) == b"[1,{}]"
+    large = [b"x" * 300_000] * 3
+    assert await answers.listed(large) == b"[" + b",".join(large) + b"]"
