@@ -11,6 +11,7 @@ from app.config.settings import Settings
 from app.core.clock import Clock
 from app.core.consistency_token import Tokens
 from app.core.domain_event import DomainEvent
+from app.core.signing import Signer
 from app.observability.readiness import Readiness
 from app.ports.dead_letters import LetterBox
 from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
@@ -66,6 +67,7 @@ class WebServices:
     readiness: Readiness
     clock: Clock
     tokens: Tokens
+    signer: Signer  # of cursors
     position: Callable[[], Awaitable[int | None]]
     metrics: Callable[[], Awaitable[tuple[bytes, str]]]
     observe: Observe | None = None

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from app.core.errors import BusyError, TransientError
+from app.core.signing import Signer
 from app.feed import cursor
 from app.feed.log import EventLog
 from app.feed.ring import EventRing
@@ -35,6 +36,7 @@ class ChangeFeed:
         topic: str,
         log: Callable[[], EventLog],
         *,
+        signer: Signer,
         max_streams: int,
         max_bytes: int,
         max_events: int = _MAX_EVENTS,
@@ -42,6 +44,7 @@ class ChangeFeed:
     ) -> None:
         self._topic = topic
         self._log = log
+        self._signer = signer
         self._max_streams = max_streams
         self._max_events = max_events
         self._max_bytes = max_bytes
@@ -54,7 +57,7 @@ class ChangeFeed:
 
     @asynccontextmanager
     async def follow(self, after: str | None) -> AsyncIterator[EventStream]:
-        positions = None if after is None else cursor.decode(self._topic, after)
+        positions = None if after is None else cursor.decode(self._signer, self._topic, after)
         if self._ended:
             raise TransientError("This process stops.")
         if self._followers >= self._max_streams:
@@ -65,7 +68,7 @@ class ChangeFeed:
         self._followers += 1
         metrics.EVENT_STREAMS.set(self._followers)
         tail = self._tail = self._tail or self._started()
-        stream = Stream(self._topic, tail, self._log, self._turns)
+        stream = Stream(self._topic, tail, self._log, self._turns, self._signer)
         try:
             await tail.ready(timeout_s=_READY_S)
             await stream.begin(positions)

@@ -8,6 +8,7 @@ from typing import Final
 
 from app.core.domain_event import DomainEvent
 from app.core.errors import BusyError
+from app.core.signing import Signer
 from app.feed import cursor
 from app.feed.log import Bounds, EventLog, Fetched
 from app.feed.tail import EventTail
@@ -21,8 +22,14 @@ class Stream:
     """Implements app.ports.events.EventStream."""
 
     def __init__(
-        self, topic: str, tail: EventTail, log: Callable[[], EventLog], turns: asyncio.Semaphore
+        self,
+        topic: str,
+        tail: EventTail,
+        log: Callable[[], EventLog],
+        turns: asyncio.Semaphore,
+        signer: Signer,
     ) -> None:
+        self._signer = signer
         self._topic = topic
         self._tail = tail
         self._make_log = log
@@ -84,7 +91,7 @@ class Stream:
 
     @property
     def cursor(self) -> str:
-        return cursor.encode(self._topic, self._positions)
+        return cursor.encode(self._signer, self._topic, self._positions)
 
     @property
     def waits_for(self) -> str | None:

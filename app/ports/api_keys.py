@@ -35,6 +35,10 @@ class KeyStore(KeySource, Protocol):
         """Add a key only where none was ever made; whether it was added. Of several callers at once one succeeds."""
         ...
 
+    async def signing_key(self) -> bytes:
+        """The key of cursors and consistency tokens, the same for all workers of a database."""
+        ...
+
     async def revoke(self, key_id: str) -> bool:
         """Whether there is such a key; the date of the first revocation stays."""
         ...

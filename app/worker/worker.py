@@ -23,6 +23,7 @@ from app.core.log_events import LogEvent
 from app.core.process import EX_SOFTWARE, Terminate
 from app.core.records import Offsets, Partition
 from app.core.retry import RetryPolicy
+from app.core.signing import Signer
 from app.dead_letters.policy import DeadLetterPolicy
 from app.dead_letters.queue import KafkaLetterBox
 from app.dead_letters.sink import KafkaDeadLetters
@@ -308,6 +309,7 @@ class Worker:
         from web.services import WebServices  # noqa: PLC0415
 
         stores, log_ends = self.stores, self._log_ends()
+        signer = Signer(await wait_for("PostgreSQL", stores.keys.signing_key))
         return WebServices(
             reader=stores.reader,
             writer=self._shared_writer(),
@@ -320,9 +322,10 @@ class Worker:
             entities=stores.entities,
             relationships=stores.relationships,
             provenance=stores.provenance,
-            feed=self._change_feed(),
+            feed=self._change_feed(signer),
             letter_box=self._letter_box(),
-            tokens=Tokens(lambda: stores.database),
+            tokens=Tokens(lambda: stores.database, signer),
+            signer=signer,
             position=stores.position,
             readiness=Readiness(self._probes(), self._clock),
             clock=self._clock,
@@ -386,13 +389,14 @@ class Worker:
         self._resources.callback(reading.cancel)
         return ring
 
-    def _change_feed(self) -> ChangeFeed:
+    def _change_feed(self, signer: Signer) -> ChangeFeed:
         """What streams of events come from; it closes before the stores, and after the web server has stopped."""
         settings = self.settings
         topic = settings.topics.domain_events
         feed = ChangeFeed(
             topic,
             partial(KafkaEventLog, settings.kafka, topic),
+            signer=signer,
             max_streams=settings.web_event_streams,
             max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
         )

@@ -4,6 +4,7 @@ Needs Chromium on PATH. Pictures are WebP where cwebp is on PATH, else PNG.
 """
 
 import argparse
+import asyncio
 import os
 import shutil
 import subprocess
@@ -19,9 +20,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import Error as BrowserError
 
 from app.config.settings import Settings
+from app.core.signing import Signer
 from app.feed import cursor
 from load import own_key
 from load.errors import LoadError
+from storage.stores import Stores
 
 _FLAGS: Final = ("--headless=new", "--no-sandbox", "--disable-gpu")
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
@@ -93,12 +96,22 @@ def _from_earlier(page: Page, url: str) -> None:
     request = urllib.request.Request(f"{url}/v1/events", headers=own_key.headers())  # noqa: S310 - see below
     with urllib.request.urlopen(request, timeout=_PATIENCE_MS / 1000) as stream:  # noqa: S310 - http: who calls says where the worker is
         now = next(line[4:].strip() for line in stream if line.startswith(b"id: "))
-    ends = cursor.decode(topic, now.decode())
-    earlier = cursor.encode(topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
+    signer = asyncio.run(_signer())
+    ends = cursor.decode(signer, topic, now.decode())
+    earlier = cursor.encode(signer, topic, {number: max(0, end - _EARLIER) for number, end in ends.items()})
     page.route(
         "**/v1/events",
         lambda route: route.continue_(headers={**route.request.headers, "last-event-id": earlier}),
     )
+
+
+async def _signer() -> Signer:
+    """That of the workers of this database."""
+    stores = await Stores.open(Settings().model_copy(update={"roles": [], "cache_enabled": False}))
+    try:
+        return Signer(await stores.keys.signing_key())
+    finally:
+        await stores.close()
 
 
 def _watch(page: Page) -> None:

@@ -1,5 +1,6 @@
 """API keys in PostgreSQL."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import asyncpg
 
 from app.core.api_keys import ApiKey, Rate, Scope
+from app.core.signing import KEY_BYTES
 from storage.postgres.errors import translated
 from storage.postgres.queries import query
 
@@ -68,6 +70,15 @@ class PostgresKeys:
                     query("add_first_api_key"), key_id, digest, name, sorted(scopes), rate.per_s, rate.burst
                 )
                 return added is not None
+
+    async def signing_key(self) -> bytes:
+        with translated():
+            async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+                found = await connection.fetchval(query("signing_key"))
+                if found is None:
+                    await connection.execute(query("make_signing_key"), secrets.token_bytes(KEY_BYTES))
+                    found = await connection.fetchval(query("signing_key"))
+        return bytes(found)
 
     async def revoke(self, key_id: str) -> bool:
         with translated():

@@ -23,3 +23,11 @@ SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT FROM api_keys) RETURNING 
 -- name: revoke_api_key
 -- The first date stays. $1 id. No row: there is no such key.
 UPDATE api_keys SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1 RETURNING revoked_at;
+
+-- name: signing_key
+-- The key of cursors and tokens. No row: none was made since the table was emptied.
+SELECT secret FROM signing_key;
+
+-- name: make_signing_key
+-- Of callers at once one makes it; the others read it. $1 32 random bytes.
+INSERT INTO signing_key (secret) VALUES ($1) ON CONFLICT DO NOTHING;

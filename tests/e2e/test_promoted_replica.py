@@ -13,6 +13,7 @@ from app.config.settings import Role, Settings
 from app.core.consistency_token import Tokens
 from app.core.errors import TransientError
 from app.core.models import Batch
+from app.core.signing import Signer
 from app.ports.graph import Answer
 from storage.postgres.timeline import WATCH_S
 from storage.stores import Stores
@@ -87,7 +88,7 @@ async def test_workers_begin_anew_on_the_new_timeline(
         for each in (one, other):
             await until_hit(each, 1)
         before = one.database
-        tokens = Tokens(lambda: other.database)
+        tokens = Tokens(lambda: other.database, Signer(await other.keys.signing_key()))
         old_token = tokens.spell(await writes(one, 2))
         await until_hit(other, 2)
 

@@ -35,7 +35,7 @@ async def get_dead_letters(request: web.Request) -> web.Response:
     """A page, in the order of the topics and of each topic's letters."""
     topic, limit = parameters.single(request.rel_url.query, "topic"), parameters.limit(request)
     with_payload = parameters.flag(request, "payload")
-    position = cursors.decode(parameters.cursor(request), _LIST, topic or "")
+    position = cursors.decode(request.app[SERVICES].signer, parameters.cursor(request), _LIST, topic or "")
     after = (position >> _OFFSET_BITS, position % (1 << _OFFSET_BITS) - 1) if position else None
     try:
         page = await request.app[SERVICES].letter_box.page(topic, limit=limit, after=after)
@@ -49,7 +49,9 @@ async def get_dead_letters(request: web.Request) -> web.Response:
     headers = dict(_HEADERS)
     if page.next_after is not None:
         number, offset = page.next_after
-        cursor = cursors.encode((number << _OFFSET_BITS) + offset + 1, _LIST, topic or "")
+        cursor = cursors.encode(
+            request.app[SERVICES].signer, (number << _OFFSET_BITS) + offset + 1, _LIST, topic or ""
+        )
         headers["Link"] = next_page(request, cursor, _KEPT)
     body = _ENCODER.encode([_told(letter, with_payload=with_payload) for letter in page.letters])
     return web.Response(body=body, headers=headers)

@@ -73,7 +73,7 @@ async def get_by_property(request: web.Request) -> TreeResponse:
     value = parameters.property_value(request.match_info["value"])
     depth, since, selection = tree_query.of(request)
     limit = parameters.limit(request)
-    after = cursors.decode(parameters.cursor(request), path, value)
+    after = cursors.decode(request.app[SERVICES].signer, parameters.cursor(request), path, value)
     services = request.app[SERVICES]
     answer = await services.reader.by_property(
         path,
@@ -88,7 +88,11 @@ async def get_by_property(request: web.Request) -> TreeResponse:
     )
     link = None
     if answer.next_after is not None:
-        link = next_page(request, cursors.encode(answer.next_after, path, value), _PAGE_PARAMETERS)
+        link = next_page(
+            request,
+            cursors.encode(services.signer, answer.next_after, path, value),
+            _PAGE_PARAMETERS,
+        )
     return await respond(request, answer, services, link=link)
 
 

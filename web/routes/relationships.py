@@ -22,7 +22,7 @@ async def get_relationships(request: web.Request) -> TreeResponse | web.Response
     kind, other = parameters.relationship_type(request), parameters.other_type(request)
     limit = parameters.limit(request)
     asked = (str(entity_id), direction, kind or "", other or "")
-    after = cursors.decode_edge(parameters.cursor(request), asked)
+    after = cursors.decode_edge(request.app[SERVICES].signer, parameters.cursor(request), asked)
     services = request.app[SERVICES]
     page = await services.relationships.page(
         entity_id,
@@ -38,7 +38,9 @@ async def get_relationships(request: web.Request) -> TreeResponse | web.Response
         return await _elsewhere(request, entity_id, "/relationships")
     link = None
     if page.next_after is not None:
-        link = next_page(request, cursors.encode_edge(page.next_after, asked), _KEPT)
+        link = next_page(
+            request, cursors.encode_edge(request.app[SERVICES].signer, page.next_after, asked), _KEPT
+        )
     return await respond(request, page.answer, services, link=link)
 
 

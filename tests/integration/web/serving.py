@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from app.config.settings import Settings
 from app.core.clock import SystemClock
 from app.core.consistency_token import Tokens
+from app.core.signing import Signer
 from app.dead_letters.queue import KafkaLetterBox
 from app.dead_letters.store import DeadLetterStore
 from app.erasure.at_log_ends import ErasureAtLogEnds
@@ -59,9 +60,11 @@ async def assembled(
     await keys.read()
     refreshing = asyncio.create_task(keys.run())
     store = partial(DeadLetterStore, brokers or settings.kafka, list(topics))
+    signer = Signer(await stores.keys.signing_key())
     feed = ChangeFeed(
         names.domain_events,
         partial(KafkaEventLog, brokers or settings.kafka, names.domain_events),
+        signer=signer,
         max_streams=settings.web_event_streams,
         max_bytes=settings.web_event_buffer_mb * 1024 * 1024,
     )
@@ -82,7 +85,8 @@ async def assembled(
         provenance=stores.provenance,
         readiness=Readiness(stores.probes, SystemClock(), every_s=0),
         clock=SystemClock(),
-        tokens=Tokens(lambda: stores.database),
+        tokens=Tokens(lambda: stores.database, signer),
+        signer=signer,
         position=stores.position,
         metrics=metrics_page,
         keys=keys,

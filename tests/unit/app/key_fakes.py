@@ -91,6 +91,9 @@ class FakeKeys:
         await self.add(key_id=key_id, digest=digest, name=name, scopes=scopes, expires_at=None, rate=rate)
         return True
 
+    async def signing_key(self) -> bytes:
+        return b"s" * 32
+
     async def revoke(self, key_id: str) -> bool:
         before = self.keys
         self.keys = [replace(key, revoked_at=START) if key.id == key_id else key for key in before]

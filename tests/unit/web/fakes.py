@@ -17,6 +17,7 @@ from app.core.models import Batch, Changes, EntityKey
 from app.core.preview import Difference, Preview
 from app.core.records import StoredLetter
 from app.core.selection import Selection
+from app.core.signing import Signer
 from app.feed.feed import ChangeFeed
 from app.observability.readiness import Readiness
 from app.ports.dead_letters import LetterPage
@@ -32,7 +33,8 @@ async def metrics_page() -> tuple[bytes, str]:
 
 
 NOW = datetime(2025, 10, 5, 12, 0, 0, 123456, tzinfo=UTC)
-TOKENS = Tokens(lambda: "7.2.3")
+SIGNER = Signer(b"s" * 32)
+TOKENS = Tokens(lambda: "7.2.3", SIGNER)
 Matches = Callable[[str], bool]
 TREE = b'{"id":7,"type":"user","reference":"u-7","properties":{},"edges":[],"temporal_data":null}'
 
@@ -475,12 +477,18 @@ class World:
             relationships=self.relationships,
             provenance=self.provenance,
             feed=ChangeFeed(
-                "t", self.topic.reader, max_streams=2, max_bytes=self.max_event_bytes, catching_up=1
+                "t",
+                self.topic.reader,
+                signer=SIGNER,
+                max_streams=2,
+                max_bytes=self.max_event_bytes,
+                catching_up=1,
             ),
             letter_box=self.letter_box,
             readiness=Readiness(self.probes, FakeClock(), every_s=0),
             clock=FakeClock(),
             tokens=TOKENS,
+            signer=SIGNER,
             position=self.position,
             metrics=metrics_page,
             observe=lambda *seen: self.observed.append(seen),

@@ -1,6 +1,7 @@
 """The change feed on a topic in memory: resuming, bounds, outages."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from app.core.domain_event import DomainEvent
 from app.core.errors import BusyError, InvalidError, TransientError
+from app.core.signing import Signer
 from app.feed import cursor as event_cursor
 from app.feed.feed import ChangeFeed
 from app.ports.events import EventStream, StreamEndedError
@@ -17,6 +19,9 @@ from tests.unit.app.feed.event_log import Topic
 @pytest.fixture
 def topic() -> Topic:
     return Topic()
+
+
+SIGNER = Signer(b"s" * 32)
 
 
 @pytest.fixture
@@ -30,7 +35,13 @@ def made(
     topic: Topic, *, max_streams: int = 10, max_events: int = 1_000, max_bytes: int = 1 << 20
 ) -> ChangeFeed:
     return ChangeFeed(
-        "t", topic.reader, max_streams=max_streams, max_events=max_events, max_bytes=max_bytes, catching_up=1
+        "t",
+        topic.reader,
+        signer=SIGNER,
+        max_streams=max_streams,
+        max_events=max_events,
+        max_bytes=max_bytes,
+        catching_up=1,
     )
 
 
@@ -79,7 +90,7 @@ async def test_what_is_not_wanted_is_passed_over_and_counts_as_read(feed: Change
         event = stream.take(lambda event: number(event) == 3)
         assert event is not None
         assert number(event) == 3
-        assert event_cursor.decode("t", stream.cursor) == {0: 4, 1: 0}
+        assert event_cursor.decode(SIGNER, "t", stream.cursor) == {0: 4, 1: 0}
 
 
 async def test_one_reader_for_all_and_none_for_nobody(feed: ChangeFeed, topic: Topic) -> None:
@@ -150,7 +161,7 @@ async def test_catching_up_while_more_comes_loses_nothing(topic: Topic) -> None:
     feed = made(topic, max_events=8)
     for n in range(30):
         topic.tell(n, partition=n % 2)
-    begin = event_cursor.encode("t", {0: 0, 1: 0})
+    begin = event_cursor.encode(SIGNER, "t", {0: 0, 1: 0})
 
     async def more() -> None:
         for n in range(30, 230):
@@ -208,7 +219,7 @@ async def test_readers_of_old_events_take_turns(topic: Topic, monkeypatch: pytes
     feed = made(topic, max_events=1)
     for n in range(20):
         topic.tell(n)
-    begin = event_cursor.encode("t", {0: 0, 1: 0})
+    begin = event_cursor.encode(SIGNER, "t", {0: 0, 1: 0})
     async with feed.follow(begin):
         with pytest.raises(BusyError):
             async with feed.follow(begin):
@@ -222,16 +233,16 @@ async def test_what_the_topic_no_longer_has_is_told(feed: ChangeFeed, topic: Top
     for n in range(10):
         topic.tell(n)
     topic.oldest[0] = 6
-    async with feed.follow(event_cursor.encode("t", {0: 2, 1: 0})) as stream:
+    async with feed.follow(event_cursor.encode(SIGNER, "t", {0: 2, 1: 0})) as stream:
         assert stream.gap is not None
         assert await read(stream, 4) == [6, 7, 8, 9]
-    async with feed.follow(event_cursor.encode("t", {0: 6, 1: 0})) as stream:
+    async with feed.follow(event_cursor.encode(SIGNER, "t", {0: 6, 1: 0})) as stream:
         assert stream.gap is None
 
 
 async def test_a_position_past_the_end_is_told_and_goes_on_from_now(feed: ChangeFeed, topic: Topic) -> None:
     topic.tell(0)
-    async with feed.follow(event_cursor.encode("t", {0: 50, 1: 0})) as stream:
+    async with feed.follow(event_cursor.encode(SIGNER, "t", {0: 50, 1: 0})) as stream:
         assert stream.gap is not None
         topic.tell(1)
         assert await read(stream, 1) == [1]
@@ -240,7 +251,7 @@ async def test_a_position_past_the_end_is_told_and_goes_on_from_now(feed: Change
 async def test_a_partition_that_is_new_is_read_from_its_beginning(feed: ChangeFeed, topic: Topic) -> None:
     topic.tell(0)
     topic.tell(1, partition=1)
-    async with feed.follow(event_cursor.encode("t", {0: 1})) as stream:
+    async with feed.follow(event_cursor.encode(SIGNER, "t", {0: 1})) as stream:
         assert stream.gap is None
         assert await read(stream, 1) == [1]
 
@@ -305,9 +316,26 @@ async def test_the_end_reaches_who_waits(feed: ChangeFeed) -> None:
 
 def test_cursors() -> None:
     positions = {0: 0, 1: 127, 2: 128, 3: 2**62}
-    cursor = event_cursor.encode("t", positions)
-    assert event_cursor.decode("t", cursor) == positions
-    assert len(event_cursor.encode("t", {0: 100_000, 1: 100_000, 2: 100_000, 3: 100_000})) < 24
-    for wrong in ("", "x", "é", cursor[:-1], "/" + cursor, event_cursor.encode("u", positions), "AA" * 4_000):
+    cursor = event_cursor.encode(SIGNER, "t", positions)
+    assert event_cursor.decode(SIGNER, "t", cursor) == positions
+    assert len(event_cursor.encode(SIGNER, "t", {0: 100_000, 1: 100_000, 2: 100_000, 3: 100_000})) < 36
+    for wrong in (
+        "",
+        "x",
+        "é",
+        cursor[:-1],
+        "/" + cursor,
+        event_cursor.encode(SIGNER, "u", positions),
+        "AA" * 4_000,
+    ):
         with pytest.raises(InvalidError):
-            event_cursor.decode("t", wrong)
+            event_cursor.decode(SIGNER, "t", wrong)
+    with pytest.raises(InvalidError):
+        event_cursor.decode(Signer(b"o" * 32), "t", cursor)
+    packed = bytearray(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    packed[5] ^= 1
+    with pytest.raises(InvalidError):
+        event_cursor.decode(SIGNER, "t", base64.urlsafe_b64encode(packed).decode().rstrip("="))
+    # What the version before gave is accepted by this one.
+    unsigned = bytes([1, *packed[1:4], 7, 8])
+    assert event_cursor.decode(SIGNER, "t", base64.urlsafe_b64encode(unsigned).decode()) == {0: 7, 1: 8}

@@ -1,8 +1,11 @@
 """Whatever comes by HTTP, what reads it raises nothing but what it declares, and nothing is a 500."""
 
+import base64
 import json
+import struct
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 import pytest
@@ -14,8 +17,10 @@ from yarl import URL
 from app.core.api_keys import id_of
 from app.core.consistency_token import Tokens
 from app.core.errors import InvalidError
+from app.core.signing import Signer
 from tests.seed_bodies import SEED_INGEST, SEED_SYNC
 from tests.unit.hostile import TEXTS, payloads
+from tests.unit.web.fakes import SIGNER
 from web.bodies import sync, temporal
 from web.bodies.item_errors import Refusals
 from web.http import cursors, parameters, tree_query
@@ -73,7 +78,7 @@ async def test_no_body_is_a_500(client: Client, path: str, sample: Any, data: st
 @given(text=st.none() | TEXTS | st.text("ABCabc019-_=", max_size=40), path=TEXTS, value=TEXTS)
 def test_a_cursor_is_read_or_refused(text: str | None, path: str, value: str) -> None:
     with suppress(ProblemError, UnicodeEncodeError if _lone(path + value) else ProblemError):
-        assert cursors.decode(text, path, value) >= 0
+        assert cursors.decode(SIGNER, text, path, value) >= 0
 
 
 def _lone(text: str) -> bool:
@@ -83,17 +88,29 @@ def _lone(text: str) -> bool:
 @Quick
 @given(after=st.integers(0, 2**63 - 1), path=st.text(max_size=20), value=st.text(max_size=20))
 def test_a_cursor_leads_back_to_its_page_alone(after: int, path: str, value: str) -> None:
-    made = cursors.encode(after, path, value)
-    assert cursors.decode(made, path, value) == after
+    made = cursors.encode(SIGNER, after, path, value)
+    assert cursors.decode(SIGNER, made, path, value) == after
     with pytest.raises(ProblemError):
-        cursors.decode(made, path + "x", value)
+        cursors.decode(SIGNER, made, path + "x", value)
+    with pytest.raises(ProblemError):
+        cursors.decode(Signer(b"o" * 32), made, path, value)
+    # As the version before made them, for anybody who could count.
+    unsigned = struct.pack(
+        ">Bq8s", 1, after, blake2b(f"{len(path)}:{path}{value}".encode(), digest_size=8).digest()
+    )
+    with pytest.raises(ProblemError, match="start without it"):
+        cursors.decode(SIGNER, base64.urlsafe_b64encode(unsigned).decode().rstrip("="), path, value)
+    changed = bytearray(base64.urlsafe_b64decode(made + "=" * (-len(made) % 4)))
+    changed[8] ^= 1  # the entity after which the page begins
+    with pytest.raises(ProblemError):
+        cursors.decode(SIGNER, base64.urlsafe_b64encode(changed).decode().rstrip("="), path, value)
 
 
 @Quick
 @given(text=TEXTS | st.from_regex(r"[0-9]{1,21}\.[0-9]{1,11}\.[0-9]{1,11}-[0-9a-f]{1,17}", fullmatch=True))
 def test_a_token_is_read_or_refused(text: str) -> None:
     with suppress(InvalidError):
-        Tokens(lambda: "7.2.3").read(text)
+        Tokens(lambda: "7.2.3", SIGNER).read(text)
 
 
 @Quick
