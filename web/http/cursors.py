@@ -55,11 +55,7 @@ def _decode(
         version, *places, tag = layout.unpack(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, struct.error, UnicodeError):
         version, places, tag = 0, [], b""
-    if (
-        version != _VERSION
-        or min(places) < 0
-        or not signer.accepts(_PURPOSE, _signed(places, asked), tag)
-    ):
+    if version != _VERSION or min(places) < 0 or not signer.accepts(_PURPOSE, _signed(places, asked), tag):
         raise invalid_parameter("cursor", "cursor is not one that this lookup gave; start without it.")
     return tuple(places)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import HttpVersion11, web
 
 from app.core.api_keys import Scope
-from app.core.arrival import ARRIVED_AT
+from app.core.arrival import ARRIVED_AT, ASKER
 from app.core.errors import (
     AmbiguousReferenceError,
     BusyError,
@@ -101,6 +101,7 @@ def guarded(
         grant = None
         request[GIVEN_REQUEST_ID] = request_id = request_id_of(request.headers)
         ARRIVED_AT.set(started if in_order else None)
+        ASKER.set(None)  # the requests of a connection share a task
         try:
             with deadlines.begin(started), room:
                 if scope is not None:
@@ -150,6 +151,7 @@ async def _let_in(
         return None
     grant = await gate.admit(request.headers, scope)
     request[KEY_ID] = grant.key.id
+    ASKER.set(grant.key.id)
     for flag, more in modes.items():
         if parameters.flag(request, flag):
             gate.require(grant, more, of=f"{flag}=true")

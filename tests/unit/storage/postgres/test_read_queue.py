@@ -3,12 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, Final
 
 import pytest
 
-from app.core.arrival import ARRIVED_AT
+from app.core.arrival import ARRIVED_AT, ASKER
 from app.core.errors import BusyError
 from storage.postgres.read_queue import ReadQueue
 from tests.simulation.loop import LoopClock, VirtualLoop
@@ -183,3 +183,58 @@ def test_what_nobody_waits_for_arrives_when_it_asks() -> None:
         assert served == [100.0, 100.1, 100.2]
 
     on_virtual_time(scenario())
+
+
+def test_a_key_that_asks_for_much_waits_behind_itself() -> None:
+    """Two hundred reads of one key are in line when ten of another come: those have half of the turns at once."""
+
+    async def run() -> None:
+        queue = ReadQueue(at_once=4, patience_s=1_000, clock=LoopClock())
+        ended: list[str] = []
+
+        async def read(key: str) -> None:
+            async with queue.turn():
+                await asyncio.sleep(1)
+            ended.append(key)
+
+        def asked(key: str) -> asyncio.Task[None]:
+            context = copy_context()
+            context.run(ASKER.set, key)
+            return asyncio.create_task(read(key), context=context)
+
+        many = [asked("many") for _ in range(200)]
+        await asyncio.sleep(0.5)
+        few = [asked("few") for _ in range(10)]
+        await asyncio.gather(*few)
+        # Of four turns a second, two for each once those that were under way have ended.
+        assert ended.count("many") <= 4 + 10 + 4
+        await asyncio.gather(*many)
+        assert queue.waiting == 0
+        assert not queue._lines
+        assert not queue._reading
+
+    on_virtual_time(run())
+
+
+def test_of_many_keys_each_has_its_turn_before_any_has_two() -> None:
+    async def run() -> None:
+        queue = ReadQueue(at_once=1, patience_s=1_000, clock=LoopClock())
+        began: list[str] = []
+
+        async def read(key: str) -> None:
+            ASKER.set(key)
+            async with queue.turn():
+                began.append(key)
+                await asyncio.sleep(1)
+
+        first = asyncio.create_task(read("a"))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(read_as(read, key) for key in "aaabbbccc"))
+        assert began[0] == "a"
+        assert [sorted(began[start : start + 3]) for start in (1, 4, 7)] == [["a", "b", "c"]] * 3
+
+    on_virtual_time(run())
+
+
+def read_as(read: Any, key: str) -> "asyncio.Task[None]":
+    return asyncio.create_task(read(key), context=Context())

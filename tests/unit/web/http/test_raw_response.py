@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.config.settings import Settings
-from tests.unit.web.fakes import TREE, World
+from tests.unit.web.fakes import TOKENS, TREE, World
 from web.application import build
 from web.http import security_headers
 from web.server.server import WebServer
@@ -54,7 +54,7 @@ async def test_one_answer(port: int, world: World) -> None:
         "Vary": "Accept-Encoding",
         **security_headers.HEADERS,
         "Cache-Status": "user-profile; hit",
-        "Consistency-Token": "7.2.3-ff",
+        "Consistency-Token": TOKENS.spell(255),
         "Content-Type": "application/json",
         "X-Request-Id": "abc",
         "Content-Length": str(len(TREE)),
