@@ -25,7 +25,7 @@ import asyncpg
 
 from app.config.settings import Settings
 from load.bench.sizes import execute, of_database
-from load.generate.hostile_reads import KINDS, TYPE, Asked, Shape, batches, requests
+from load.generate.hostile_reads import KINDS, TYPE, Asked, Shape, batches, everything
 from load.generate.options import positive
 from load.measure.read_samples import table
 from load.measure.web_worker import web_worker
@@ -135,7 +135,7 @@ def _measured(
         time.sleep(2)
         own_ms = _longest(pinger)
         seen = []
-        for asked, _ in zip(requests(random.Random(seed), ids), range(count), strict=False):
+        for asked, _ in zip(everything(random.Random(seed), ids), range(count), strict=False):
             seen.append(_ask(address, pid, asked, pinger))
     return own_ms, seen
 

@@ -100,6 +100,60 @@ def requests(chance: random.Random, ids: Sequence[Sequence[int]]) -> Iterator[As
                 )
 
 
+def others(chance: random.Random, ids: Sequence[Sequence[int]]) -> Iterator[Asked]:
+    """Without an end: the documented routes beside those of trees, and bodies that are dear to read or to refuse."""
+    dear = [number for kind in ids[:3] for number in kind]
+    everybody = [number for kind in ids for number in kind]
+    while True:
+        entity, limit = chance.choice([ids[0][0], chance.choice(dear)]), chance.choice([1, 50, 100])
+        match chance.randrange(8):
+            case 0:
+                told = {"limit": limit, "direction": chance.choice(["out", "in", "both"])}
+                yield Asked(target=f"/v1/graph/{entity}/relationships?{urlencode(told)}")
+            case 1:
+                yield Asked(target=f"/v1/graph/{chance.choice(everybody)}/provenance")
+            case 2:
+                yield Asked(target=f"/v1/graph/{entity}/export")
+            case 3:
+                yield Asked(target=f"/v1/entities?type={chance.choice([TYPE, 'none'])}&limit={limit}")
+            case 4:
+                yield Asked(target=f"/v1/graph/by-property/same/value/1?depth=1&limit={limit}")
+            case 5:
+                yield Asked(target=f"/v1/graph/by-property/{'a.' * 500}b/value/{'%22' * 1_000}")
+            case 6:
+                target = chance.choice(["/v1/graph/sync?dry_run=true", "/v1/temporal/ingest?dry_run=true"])
+                yield Asked(target=target, body=_odd(chance))
+            case _:
+                yield Asked(target="/v1/graph/batch", body=_odd(chance))
+
+
+def everything(chance: random.Random, ids: Sequence[Sequence[int]]) -> Iterator[Asked]:
+    """Without an end: trees, and now and then something else."""
+    trees, rest = requests(chance, ids), others(chance, ids)
+    while True:
+        yield next(rest if chance.random() < 0.3 else trees)
+
+
+def _odd(chance: random.Random) -> bytes:
+    """A body of nearly MOST_BYTES."""
+    room = MOST_BYTES - _LINE_BYTES
+    entity = b'{"type":"t","reference":"r%d","properties":{"a":{"b":[1,2,{"c":null}]}}},'
+    match chance.randrange(6):
+        case 0:
+            return b'{"entities":[' + b'"",' * (room // 3) + b'""]}'
+        case 1:
+            return b'{"entity_ids":[' + b"1," * (room // 2) + b"1]}"
+        case 2:
+            return b"[" * (room // 2) + b"]" * (room // 2)
+        case 3:
+            return b"{" + b'"a":1,' * (room // 6) + b'"a":1}'
+        case 4:
+            made = b"".join([entity % number for number in range(room // (len(entity) + 5))])
+            return b'{"entities":[' + made.rstrip(b",") + b"]}"
+        case _:
+            return chance.randbytes(room)
+
+
 def _batch(chance: random.Random, ids: Sequence[int]) -> bytes:
     asked = chance.choices(ids, k=chance.choice([1, 2, 10, 100]))
     body = json.dumps({"entity_ids": asked}).encode()

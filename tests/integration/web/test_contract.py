@@ -14,7 +14,6 @@ import pytest
 from app.config.settings import Settings
 from app.config.topics import TopicNames
 from app.core.api_keys import Scope, digest_of, id_of, new_text
-from app.core.consistency_token import Tokens
 from app.core.models import Batch
 from tests.integration.web.serving import assembled
 from tests.rows import edge, point, prop
@@ -96,7 +95,7 @@ async def service(settings: Settings, topics: TopicNames) -> AsyncIterator[Servi
         await keys.read()
         server = WebServer.from_settings(application, settings)
         await server.start()
-        token = Tokens(lambda: stores.database).spell(changes.position)
+        token = application[SERVICES].tokens.spell(changes.position)
         yield Service(f"http://127.0.0.1:{server.port}", token, key)
         await server.stop()
 

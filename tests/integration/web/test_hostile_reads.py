@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.config.settings import Settings
-from load.generate.hostile_reads import KINDS, MOST_BYTES, TYPE, Shape, batches, requests
+from load.generate.hostile_reads import KINDS, MOST_BYTES, TYPE, Shape, batches, others, requests
 from storage.read import entity_index, graph_queries
 from tests.integration.web.serving import serving
 
@@ -70,6 +70,18 @@ async def test_every_answer_keeps_to_the_budget(settings: Settings, monkeypatch:
             assert points <= BUDGET["graph_point_budget"], asked
             assert len(text) <= BUDGET["graph_byte_budget"] + SLACK + 100 * edges, asked
             cut += "truncated" in text
+        for asked, _ in zip(others(random.Random(7), ids), range(40), strict=False):
+            assert len(asked.target) + len(asked.body or b"") <= MOST_BYTES
+            kind = {"Content-Type": "application/json"}
+            response = await (
+                served.client.get(asked.target)
+                if asked.body is None
+                else served.client.post(asked.target, data=asked.body, headers=kind)
+            )
+            text = await response.text()
+            assert response.status < 500, (asked.target, text[:300])
+            if response.status >= 400:  # a refusal says what and where, and not all of it
+                assert len(text) < 4_096, (asked.target, text[:300])
         assert refused > 5
         assert cut > 20
 
