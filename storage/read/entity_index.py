@@ -14,6 +14,8 @@ from storage.postgres.pools import Connection
 from storage.postgres.positioned import Ask, Reached, moment, position
 from storage.postgres.queries import query
 from storage.postgres.replicas import ReadSource
+from storage.read.budget import Cost
+from storage.read.walking import apart
 
 PAGE_BYTES: Final = 8 * 1024 * 1024  # about, of properties; a page ends early where they weigh more
 
@@ -32,12 +34,13 @@ class PostgresEntityIndex:
         read = await self._source.read(rows_of(name, *arguments), reach, token=token)
         rows = read.result[:limit]
         more = bool(rows) and rows[0]["listed"] > len(rows)
-        body = b"[" + b",".join(map(_item, rows)) + b"]"
         asked = f"{FORMAT_VERSION} {after} {limit} {more} {kind}\n".encode()
+        size = sum([len(row["properties"]) for row in rows])
+        body, etag = await apart(Cost(size_bytes=size), _page, rows, asked)
         return Answer(
             body=body,
             cache="bypass",
-            etag=blake2b(asked + body, digest_size=12).hexdigest(),
+            etag=etag,
             verified=read.verified,
             upper=read.upper,
             next_after=rows[-1]["id"] if more else None,
@@ -60,6 +63,18 @@ def rows_of(name: str, *arguments: object) -> Ask[list[asyncpg.Record]]:
         return Reached(rows, then.position, await position(connection), then)
 
     return ask
+
+
+def _page(rows: Sequence[asyncpg.Record], asked: bytes) -> tuple[bytes, str]:
+    """The JSON array, and the tag of it and of what was asked."""
+    parts = [b"["]
+    for row in rows:
+        parts += (_item(row), b",")
+    parts[max(1, len(parts) - 1) :] = (b"]",)
+    body = b"".join(parts)
+    tag = blake2b(asked, digest_size=12)
+    tag.update(body)
+    return body, tag.hexdigest()
 
 
 def _item(row: asyncpg.Record) -> bytes:

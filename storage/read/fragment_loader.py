@@ -146,7 +146,12 @@ class FragmentLoader:
             if not reading.knows(entity_id) and entity_id not in asked and memory.get(entity_id) is None:
                 asked[entity_id] = None
         entries = await self._shared.get(list(map(self._keys.fragment, asked)))
+        size = 0
         for entity_id, entry in zip(asked, entries, strict=True):
+            size += len(entry or b"")
+            if size > _BYTES_AT_ONCE:  # a notification that comes meanwhile voids the ticket
+                size = 0
+                await asyncio.sleep(0)
             fragment = _usable(entry, token)
             if fragment is not None:
                 known[entity_id] = fragment

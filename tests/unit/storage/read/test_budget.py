@@ -295,3 +295,16 @@ async def test_a_page_that_is_large_is_joined_by_a_thread() -> None:
     assert await answers.listed([b"1", b"{}"]) == b"[1,{}]"
     large = [b"x" * 300_000] * 3
     assert await answers.listed(large) == b"[" + b",".join(large) + b"]"
+
+
+async def test_large_entries_of_redis_are_decoded_in_pieces(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = list(range(1, 10))
+    await world.load(*numbers)
+    world.memory.forget()
+    monkeypatch.setattr(fragment_loader, "_BYTES_AT_ONCE", 1)
+    few = await turns_during(world.load(*numbers))
+    world.memory.forget()
+    monkeypatch.setattr(fragment_loader, "_BYTES_AT_ONCE", 1 << 20)
+    assert few >= await turns_during(world.load(*numbers)) + len(numbers)
