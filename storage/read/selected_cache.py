@@ -66,7 +66,7 @@ class SelectedAnswers:
         whole: dict[int, Fragment] = {}
         chosen: dict[int, Fragment] = {}
         tree = selected.SelectedTree.of(asked.root, asked.depth, asked.selection, budget=budget, whole=whole)
-        size = 0
+        size = edges = 0
         while not tree.done:
             if len(whole) + len(tree.frontier) > LARGE.nodes:
                 return None
@@ -74,8 +74,9 @@ class SelectedAnswers:
                 fragment = recall(node)
                 if not isinstance(fragment, Fragment):
                     return None
-                size += len(fragment.head)
-                if size > LARGE.size_bytes:  # its properties are parsed
+                # Its properties are parsed, and its edges compared, before they are counted.
+                size, edges = size + len(fragment.head), edges + len(fragment.edges)
+                if size > LARGE.size_bytes or edges > LARGE.edges:
                     return None
                 whole[node], chosen[node] = fragment, selected.choose(fragment, asked.selection)
             tree.advance(chosen)

@@ -8,7 +8,7 @@ from app.core.clock import SystemClock
 from app.core.models import Changes
 from app.core.selection import Fields, Selection
 from app.ports.graph import Answer
-from storage.read import selected_cache
+from storage.read import selected, selected_cache
 from storage.read.budget import Budget
 from storage.read.reader import CachedGraphReader
 from storage.read.selected_cache import Asked, SelectedAnswers
@@ -167,3 +167,21 @@ async def test_a_page_of_a_look_up_is_that_of_the_usual_way(
         assert kept is not None
         assert (kept.body, kept.etag) == (usual.body, usual.etag)
     assert made == [1]
+
+
+@pytest.mark.parametrize(
+    "large", [Budget(nodes=3), Budget(nodes=100, edges=2), Budget(nodes=100, size_bytes=300)]
+)
+async def test_what_is_large_is_not_gone_through_to_find_that_out(
+    world: World, reader: CachedGraphReader, monkeypatch: pytest.MonkeyPatch, large: Budget
+) -> None:
+    everybody = list(range(1, 10))
+    for number in everybody:
+        await world.commit(number, 1, edges=[other for other in everybody if other != number])
+    await world.load(*everybody)
+    chosen: list[int] = []
+    choose = selected.choose
+    monkeypatch.setattr(selected, "choose", lambda f, s: chosen.append(f.id) or choose(f, s))
+    monkeypatch.setattr(selected_cache, "LARGE", large)
+    assert reader.recall(1, depth=9, since=None, selection=NAMES) is None
+    assert len(chosen) <= 3
