@@ -62,6 +62,9 @@ COMMANDS = {
     "bench-steps": Command(
         module="load.bench.steps", summary="CPU of each Python step of ingestion and CDC, without servers"
     ),
+    "bench-capture": Command(
+        module="load.bench.capture", summary="CPU of a cdc worker for each change, its Kafka clients included"
+    ),
     "bench-reads": Command(
         module="load.bench.reads", summary="reads by each path, or the mix, beside a bare aiohttp handler"
     ),

@@ -21,6 +21,7 @@ from load.generate.world import Node, Point, World, month_start
 _MIX: Final = ("edge",) * 48 + ("point",) * 35 + ("entity",) * 17
 _FIELDS: Final = 4  # of an entity at least
 _COMMIT_ROWS: Final = 500
+_FIRST_XID: Final = 1_000
 _COMMITTED: Final = datetime(2025, 10, 1, tzinfo=UTC)
 
 
@@ -39,10 +40,10 @@ class ChangeRecord:
 
 def changes(number: int, *, seed: int = 0, mix: Sequence[str] = _MIX) -> list[ChangeRecord]:
     """That many records of one partition, of commits of 500 rows each; `mix` names kinds of rows, drawn in turn."""
-    data = World(seed=seed, users=max(10, number // 10), months=12, until=month_start(_COMMITTED))
+    data = _world(number, seed)
     kinds = list(mix)
     people.stream(seed, "changes").shuffle(kinds)
-    nodes = [node for node in data.nodes() if len(node.facts) >= _FIELDS]
+    nodes = _nodes(data)
     rows = {
         "entity": _entities(nodes, people.stream(seed, "newer")),
         "edge": _edges(nodes),
@@ -54,15 +55,40 @@ def changes(number: int, *, seed: int = 0, mix: Sequence[str] = _MIX) -> list[Ch
     ]
 
 
+def newest_xid(number: int) -> int:
+    """The transaction that committed the last of so many changes."""
+    return _FIRST_XID + (number - 1) // _COMMIT_ROWS
+
+
+def entities_of(number: int, *, seed: int = 0) -> list[ChangeRecord]:
+    """The entities that so many changes name, as they were made: a reader of both knows everybody's name."""
+    rows = (
+        (entity_id, None, _entity(entity_id, node, _properties(node)))
+        for entity_id, node in enumerate(_nodes(_world(number, seed)))
+    )
+    return [_record(offset, "entities", *images) for offset, images in enumerate(rows)]
+
+
+def _world(number: int, seed: int) -> World:
+    return World(seed=seed, users=max(10, number // 10), months=12, until=month_start(_COMMITTED))
+
+
+def _nodes(data: World) -> list[Node]:
+    return [node for node in data.nodes() if len(node.facts) >= _FIELDS]
+
+
+def _properties(node: Node) -> dict[str, Any]:
+    return {
+        fact.field: {"value": fact.value, "reference_date": dates.to_text(fact.date)} for fact in node.facts
+    }
+
+
 Images = tuple[int, dict[str, Any] | None, dict[str, Any]]  # the entity's id, the row before and after
 
 
 def _entities(nodes: Sequence[Node], rng: random.Random) -> Iterator[Images]:
     for number, node in cycle(enumerate(nodes)):
-        before = {
-            fact.field: {"value": fact.value, "reference_date": dates.to_text(fact.date)}
-            for fact in node.facts
-        }
+        before = _properties(node)
         newer = rng.sample(node.facts, min(2, len(node.facts)))
         after = before | {
             fact.field: {
@@ -122,7 +148,7 @@ def _record(
         "version": "3.7.0.Final", "connector": "postgresql", "name": "user-profile", "ts_ms": committed_ms,
         "snapshot": "false", "db": "user_profile_db", "sequence": f'["{offset}","{offset + 100}"]',
         "ts_us": committed_ms * 1_000, "ts_ns": committed_ms * 1_000_000, "schema": "public", "table": table,
-        "txId": 1_000 + commit, "lsn": 128_000_000 + offset, "xmin": None, "origin": None, "origin_lsn": None,
+        "txId": _FIRST_XID + commit, "lsn": 128_000_000 + offset, "xmin": None, "origin": None, "origin_lsn": None,
     }  # fmt: skip
     envelope = {
         "before": before | stamps if before else None,

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from load.measure.cores import pinned
@@ -25,10 +26,11 @@ def started(
     *,
     environment: Mapping[str, str] | None = None,
     core: int | None = None,
+    directory: Path | None = None,
     stdout: int | IO[str] | None = None,
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A process, on that core alone where one is given; asked to end afterwards, and killed after 20 s."""
-    process = subprocess.Popen(pinned(command, core), env=environment, stdout=stdout)
+    process = subprocess.Popen(pinned(command, core), env=environment, cwd=directory, stdout=stdout)
     try:
         yield process
     finally:
