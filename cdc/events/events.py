@@ -12,9 +12,9 @@ Each event bears its subject's id as a header, so that whoever keeps it knows wh
 row gives `entity_erased` besides, with the id of the ledger's entry and a key of the operation `e`.
 """
 
-from collections.abc import Mapping
-from functools import lru_cache, partial
-from typing import Final
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -37,7 +37,6 @@ from cdc.envelope import (
 from cdc.events.fields import Fields, changed_fields, names_of_created
 from cdc.events.idempotency import event_id, idempotency_key
 
-Data = dict[str, str | Fields]
 Keys = Mapping[int, EntityKey]
 Events = list[tuple[str, OutgoingEvent]]
 
@@ -46,13 +45,35 @@ _KINDS: Final[Mapping[type[Row], tuple[str, str, str]]] = {
     EdgeRow: ("relationship_created", "relationship_updated", "relationship_deleted"),
     TemporalRow: ("temporal_data_created", "temporal_data_updated", "temporal_data_deleted"),
 }
-_TARGET: Final = {"type": "target_entity_type", "reference": "target_entity_reference"}
 _FIXED_HEADERS: Final = [("schema_version", b"v1"), ("source_service", b"user-profile-api")]
 _TYPE_HEADERS: Final = {
     kind: ("event_type", kind.encode())
     for kind in [*(kind for kinds in _KINDS.values() for kind in kinds), "entity_erased"]
 }
-_encoder: Final = msgspec.json.Encoder()
+_NO_TARGET: Final[tuple[str | msgspec.UnsetType, str | msgspec.UnsetType]] = msgspec.UNSET, msgspec.UNSET
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Name(NamedTuple):
+    """How an event names an entity; one that is gone, or whose type nobody told, has none."""
+
+    type: str | msgspec.UnsetType
+    reference: str
+
+
+class _Data(msgspec.Struct, gc=False):
+    type: str | msgspec.UnsetType
+    reference: str
+    target_entity_type: str | msgspec.UnsetType
+    target_entity_reference: str | msgspec.UnsetType
+    ledger_id: str | msgspec.UnsetType
+    properties: Fields
+
+
+class _Body(msgspec.Struct, gc=False):
+    event_idempotency_key: str
+    event_timestamp: str
+    data: _Data
 
 
 def events_of(change: Change, keys: Keys) -> Events:
@@ -104,88 +125,86 @@ def _identity(row: Row) -> tuple[object, ...]:
 
 def _event(change: Change, keys: Keys, before: Row | None, after: Row | None, operation: Operation) -> Events:
     erased = erased_entity(change)
-    fields = {} if erased is not None else changed_fields(before, after)
-    if before is not None and after is not None and not fields:
+    fields: Fields = {} if erased is not None else changed_fields(before, after)
+    if not fields and before is not None and after is not None:
         return []
     row = before if after is None else after
-    names = list(fields)
+    names: Iterable[str] = fields
+    target_type, target_reference = _NO_TARGET
     if isinstance(row, EntityRow):
         subject_id = row.id
-        keys = {row.id: row.key}
-        headers = [("entity_type", row.key.type.encode())]
+        keys = {subject_id: row.key}
+        headers = [_header("entity_type", row.key.type)]
     elif isinstance(row, EdgeRow):
         subject_id = row.left_entity_id
-        headers = [("relation_type", row.relationship_type.encode())]
+        headers = [_header("relation_type", row.relationship_type)]
+        target_type, target_reference = _named(keys, row.right_entity_id, erased)
         if subject_id not in keys or row.right_entity_id not in keys:
-            fields, names = {}, []
+            fields = names = {}
     else:
         assert row is not None  # noqa: S101 - the caller hands over one at least
         subject_id = row.entity_id
-        headers = [("granularity", row.granularity.encode()), ("property_type", row.key.encode())]
+        headers = [_header("granularity", row.granularity), _header("property_type", row.key)]
         if subject_id not in keys:
-            fields, names = {}, []
+            fields = names = {}
         if before is None and fields:
             names = names_of_created(row, names)
         elif before is not None and after is not None:  # the body has it if it changed, alone
             headers.append(("point_idempotency_key", row.idempotency_key.encode()))
     subject = _named(keys, subject_id, erased)
-    key = _record_key(subject)
     # An erased entity is named by its id, and yet after all that was told of it before.
-    partition_key = _record_key(_named(keys, subject_id)) if subject_id == erased else None
-    data: Data = {**subject}
-    if isinstance(row, EdgeRow):
-        for part, text in _named(keys, row.right_entity_id, erased).items():
-            data[_TARGET[part]] = text
+    partition_key = _record_key(*_named(keys, subject_id)) if subject_id == erased else None
     if subject_id > 0:  # a recovery does not know all ids
         headers.append(("entity_id", b"%d" % subject_id))
     headers.append(("fields_changed", ",".join(names).encode()))
 
     created, updated, deleted = _KINDS[type(row)]
     kind = created if before is None else deleted if after is None else updated
-    record = partial(_record, change.source, key=key, partition_key=partition_key, headers=headers)
-    data["properties"] = fields
-    events = [record(kind, idempotency_key(change.source, row, operation), data)]
-    if isinstance(row, EntityRow) and erased is not None and row.erased_as is not None:
-        data = {**subject, "ledger_id": row.erased_as.hex(), "properties": {}}
-        events.append(record("entity_erased", idempotency_key(change.source, row, "e"), data))
-    return events
+    data = _Data(*subject, target_type, target_reference, msgspec.UNSET, fields)
+    unique = idempotency_key(change.source, row, operation)
+    event = _record(change.source, kind, unique, data, headers=headers, partition_key=partition_key)
+    if not isinstance(row, EntityRow) or erased is None or row.erased_as is None:
+        return [(kind, event)]
+    data = _Data(*subject, *_NO_TARGET, row.erased_as.hex(), {})
+    unique = idempotency_key(change.source, row, "e")
+    told = "entity_erased"
+    erasure = _record(change.source, told, unique, data, headers=headers, partition_key=partition_key)
+    return [(kind, event), (told, erasure)]
 
 
 def _record(
     source: Source,
     kind: str,
     unique: str,
-    data: Data,
+    data: _Data,
     *,
-    key: bytes,
-    partition_key: bytes | None,
     headers: list[tuple[str, bytes]],
-) -> tuple[str, OutgoingEvent]:
-    body = {
-        "event_idempotency_key": unique,
-        "event_timestamp": _timestamp(source.ts_ms),
-        "data": data,
-    }
-    return kind, OutgoingEvent(
-        key=key,
-        value=_encoder.encode(body),
+    partition_key: bytes | None,
+) -> OutgoingEvent:
+    return OutgoingEvent(
+        key=_record_key(data.type, data.reference),
+        value=_encode(_Body(unique, _timestamp(source.ts_ms), data)),
         headers=[*_FIXED_HEADERS, _TYPE_HEADERS[kind], ("event_id", event_id(unique).encode()), *headers],
         timestamp_ms=source.ts_ms,
         partition_key=partition_key,
     )
 
 
-def _named(keys: Keys, entity_id: int, erased: int | None = None) -> dict[str, str]:
+def _record_key(kind: str | msgspec.UnsetType, reference: str) -> bytes:
+    """`type:reference`, so that the events of one entity share a partition; without a type the reference."""
+    return (reference if kind is msgspec.UNSET else f"{kind}:{reference}").encode()
+
+
+def _named(keys: Keys, entity_id: int, erased: int | None = None) -> Name:
     key = keys.get(entity_id) if entity_id != erased else None
     if key is None:
-        return {"reference": f"entity-{entity_id}"}
-    return {"type": key.type, "reference": key.reference} if key.type else {"reference": key.reference}
+        return Name(msgspec.UNSET, f"entity-{entity_id}")
+    return Name(key.type or msgspec.UNSET, key.reference)
 
 
-def _record_key(subject: dict[str, str]) -> bytes:
-    """`type:reference`, so that the events of one entity share a partition; without a type the reference."""
-    kind = subject.get("type")
-    return (subject["reference"] if kind is None else f"{kind}:{subject['reference']}").encode()
+@lru_cache(maxsize=1024)  # there are few types and series
+def _header(name: str, text: str) -> tuple[str, bytes]:
+    return name, text.encode()
 
 
 @lru_cache(maxsize=1024)  # changes of one commit share it

@@ -8,6 +8,8 @@ version and an edge's metadata_date (they only decide who wins), and an edge's r
 Dates are stored with six digits of a second, so that they compare as text, and told without the zeros that end them.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -17,7 +19,16 @@ from cdc.envelope import EdgeRow, EntityRow, Row, TemporalRow
 
 Stored = msgspec.Raw | None
 Json = msgspec.Raw | str | None
-Fields = dict[str, dict[str, Json]]
+
+
+class Changed(msgspec.Struct, frozen=True, gc=False):
+    """What a field was and is; None where there is none, or null."""
+
+    old: Json
+    new: Json
+
+
+Fields = dict[str, Changed]
 
 _EDGE_FIELDS: Final = ("metadata", "relationship_type")
 _POINT_FIELDS: Final = ("granularity", "idempotency_key", "key", "reference_date", "value")
@@ -25,6 +36,7 @@ _POINT_FIELDS: Final = ("granularity", "idempotency_key", "key", "reference_date
 _REMOVED: Final = b'{"removed": true, "reference_date": '
 _DATE_FIELD: Final = b', "reference_date": "'  # of what this service wrote it is the last member
 _DATE_BYTES: Final = len("2025-10-05T14:59:59.000000Z")
+_FEW: Final = 16  # members of a value, so that what is remembered of them stays small
 _object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -37,8 +49,14 @@ def changed_fields(before: Row | None, after: Row | None) -> Fields:
     if isinstance(row, EntityRow):
         return _changed_properties(before, after)  # type: ignore[arg-type]  # two images of one row
     names = _EDGE_FIELDS if isinstance(row, EdgeRow) else _POINT_FIELDS
-    images = zip(names, _columns(before, names), _columns(after, names), strict=True)
-    return {name: {"old": old, "new": new} for name, old, new in images if old != new}
+    if before is None:
+        new = zip(names, _columns(after), strict=True)
+        return {name: Changed(None, value) for name, value in new if value is not None}
+    if after is None:
+        old = zip(names, _columns(before), strict=True)
+        return {name: Changed(value, None) for name, value in old if value is not None}
+    images = zip(names, _columns(before), _columns(after), strict=True)
+    return {name: Changed(was, now) for name, was, now in images if was != now}
 
 
 def changed_members(before: EntityRow | None, after: EntityRow | None) -> list[tuple[str, Stored, Stored]]:
@@ -61,19 +79,18 @@ def _changed_properties(before: EntityRow | None, after: EntityRow | None) -> Fi
     for name, was, now in sorted(changed_members(before, after)):
         old, new = _told(was), _told(now)
         if old != new:
-            fields[name] = {"old": old, "new": new}
+            fields[name] = Changed(old, new)
     return fields
 
 
-def _columns(row: Row | None, names: tuple[str, ...]) -> tuple[Json, ...]:
-    """The values of these fields, in their order."""
+def _columns(row: Row | None) -> tuple[Json, ...]:
+    """The values of the fields, in the order of their names."""
     if isinstance(row, TemporalRow):
         # The value as a JSON string that holds the text, as consumers know it.
         return row.granularity, row.idempotency_key, row.key, short_date(row.reference_date), row.value
     if isinstance(row, EdgeRow):
-        metadata = None if row.metadata is None else msgspec.Raw(row.metadata.encode())
-        return metadata, row.relationship_type
-    return (None,) * len(names)
+        return None if row.metadata is None else msgspec.Raw(row.metadata.encode()), row.relationship_type
+    raise TypeError(type(row).__name__)  # an entity's fields are its properties
 
 
 def _standing(stored: Stored) -> Stored:
@@ -89,14 +106,25 @@ def object_of(text: str, field: str) -> dict[str, msgspec.Raw]:
         raise InvalidError(f"{field} is no JSON object.", code="malformed-jsonb", field=field) from None
 
 
-def names_of_created(row: TemporalRow, names: list[str]) -> list[str]:
+def names_of_created(row: TemporalRow, names: Iterable[str]) -> Iterable[str]:
     """Of a new temporal row: the members of an object stand for `value`, as consumers know it. Sorted, each name once:
     a member may be called as a field is.
     """
     if not row.value.startswith("{"):
         return names
     members = object_of(row.value, "value")
-    return sorted({name for name in names if name != "value"} | members.keys()) if members else names
+    if not members:
+        return names
+    merge = _with_few_members if len(members) <= _FEW else _with_members
+    return merge(tuple(names), tuple(members))
+
+
+def _with_members(names: tuple[str, ...], members: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name != "value"}.union(members)))
+
+
+# Points of a series have the same members.
+_with_few_members: Final = lru_cache(maxsize=1024)(_with_members)
 
 
 def _told(stored: Stored) -> Stored:

@@ -24,7 +24,7 @@ Notes = dict[bytes, bytes | None]
 _KINDS: Final = frozenset({"entity", "relationship", "point", "erasure"})
 
 
-class Noted(msgspec.Struct, frozen=True, omit_defaults=True):
+class Noted(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A note's value. `at`: of the last event about the thing that a note was made of, in milliseconds since 1970."""
 
     at: int
@@ -118,30 +118,13 @@ def notes_of(change: Change, keys: Mapping[int, EntityKey], erased: AbstractSet[
     if after is not None:
         if before is not None and _says_the_same(before, after):
             return {}
-        note = _note_of(after, keys, erased, change.source.ts_ms)
-        notes[_key_of(after)] = None if note is None else note.value
+        notes[_key_of(after)] = _value_of(after, keys, erased, change.source.ts_ms)
     if isinstance(change, EntityChange) and erased_entity(change) is not None:
         row = change.before
         if row is not None and row.erased_as is not None:
             told = erasure_note(row.erased_as.hex(), change.source.ts_ms)
             notes[told.key] = told.value
     return notes
-
-
-def about(change: Change) -> tuple[int, ...]:
-    """The entities whose notes, or whose relationships' and points' notes, a change may alter."""
-    found: set[int] = set()
-    for row in (change.before, change.after):
-        match row:
-            case EntityRow():
-                found.add(row.id)
-            case EdgeRow():
-                found |= {row.left_entity_id, row.right_entity_id}
-            case TemporalRow():
-                found.add(row.entity_id)
-            case None:
-                pass
-    return tuple(found)
 
 
 def _says_the_same(
@@ -152,29 +135,26 @@ def _says_the_same(
     return _key_of(before) == _key_of(after)
 
 
-def _note_of(
+def _value_of(
     row: EntityRow | EdgeRow | TemporalRow,
     keys: Mapping[int, EntityKey],
     erased: AbstractSet[int],
     at_ms: int,
-) -> PublishedNote | None:
-    def name(number: int) -> EntityKey | None:
-        return None if number in erased else keys.get(number)
-
+) -> bytes | None:
+    """What the note of a row says; None where an end of it is gone or erased."""
     if isinstance(row, EntityRow):
-        hidden = row.id in erased
-        return None if hidden else entity_note(row.id, EntityKey(row.type, row.reference), at_ms)
-    if isinstance(row, EdgeRow):
-        ids = row.left_entity_id, row.right_entity_id
-        left, right = name(ids[0]), name(ids[1])
-        if left is None or right is None:
-            return None
-        return relationship_note(ids, (left, right), row.relationship_type, at_ms)
-    entity = name(row.entity_id)
-    if entity is None:
+        return None if row.id in erased else _encode(Noted(at_ms, row.type, row.reference))
+    entity_id = row.left_entity_id if isinstance(row, EdgeRow) else row.entity_id
+    entity = keys.get(entity_id)
+    if entity is None or entity_id in erased:
         return None
-    series = Series(row.key, row.granularity, short_date(row.reference_date))
-    return point_note(row.idempotency_key, entity, series, at_ms)
+    if isinstance(row, TemporalRow):
+        date = short_date(row.reference_date)
+        return _encode(Noted(at_ms, *entity, "", "", row.key, row.granularity, date))
+    target = keys.get(row.right_entity_id)
+    if target is None or row.right_entity_id in erased:
+        return None
+    return _encode(Noted(at_ms, *entity, *target, row.relationship_type))
 
 
 def _key_of(row: EntityRow | EdgeRow | TemporalRow) -> bytes:

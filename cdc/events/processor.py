@@ -22,11 +22,11 @@ from app.ports.erasure import PublishFence
 from app.ports.events import EventSink
 from app.ports.graph import EntityDirectory
 from cdc import metrics
-from cdc.envelope import Change, EntityChange, Skipped, decode, erased_entity
+from cdc.envelope import Change, EdgeRow, EntityChange, Skipped, TemporalRow, decode, erased_entity
 from cdc.events.business_keys import Continuity, Names
 from cdc.events.events import events_of, subjects_of, targets_of
 from cdc.events.key_cache import References
-from cdc.events.notes import Notes, about, notes_of
+from cdc.events.notes import Notes, notes_of
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class CdcProcessor:
             return
         if window.erasures:
             await self._fence_off(window.erasures, self._fence)
-        async with self._fence.publishing(window.targets | window.noted) as window.erased:
+        async with self._fence.publishing(window.targets | window.subjects | window.own) as window.erased:
             await self._tell(window, keys)
 
     async def _tell(self, window: "_Window", keys: dict[int, EntityKey]) -> None:
@@ -126,11 +126,7 @@ class CdcProcessor:
         if self._passes_over(change):
             window.skipped["snapshot"] += 1
         else:
-            window.subjects |= subjects_of(change)
-            window.targets |= targets_of(change)
-            window.noted.update(about(change))
-            if isinstance(change, EntityChange) and erased_entity(change) is not None:
-                window.erasures.add(change.source.tx_id)
+            window.name(change)
 
     async def _fence_off(self, xids: set[int], fence: PublishFence) -> None:
         """Return when no process will publish a name that it took for one of somebody who is there."""
@@ -164,7 +160,7 @@ class CdcProcessor:
     ) -> None:
         if self._passes_over(change):
             return
-        named = _without_erased(change, keys, window.erased)
+        named = _without_erased(change, keys, window.erased) if window.erased else keys
         try:
             events = events_of(change, named)
             for _, event in events:
@@ -225,7 +221,7 @@ def _without_erased(
     change: Change, keys: dict[int, EntityKey], erased: frozenset[int]
 ) -> Mapping[int, EntityKey]:
     """The names that an event may bear: not that of a target whose `entity_erased` may be published already."""
-    if not erased or not (hidden := erased & targets_of(change)):
+    if not (hidden := erased & targets_of(change)):
         return keys
     named = subjects_of(change) | targets_of(change)
     return {number: keys[number] for number in named - hidden if number in keys}
@@ -240,8 +236,8 @@ class _Window:
         self.names = Names()
         self.subjects: set[int] = set()  # named by their ids, in their own partitions
         self.targets: set[int] = set()  # named in other partitions than their own
-        self.noted: set[int] = set()  # whom notes are about
-        self.erased: frozenset[int] = frozenset()  # those of both that are erased
+        self.own: set[int] = set()  # whose own rows changed
+        self.erased: frozenset[int] = frozenset()  # those of all three that are erased
         self.erasures: set[int] = set()  # the transactions that erased somebody
         self.changes: list[tuple[int, Change]] = []  # with their positions in the window
         self.refused: dict[int, InvalidError] = {}
@@ -250,6 +246,20 @@ class _Window:
         self.kinds: Counter[str] = Counter()
         self.skipped: Counter[str] = Counter()
         self.newest_ms = 0
+
+    def name(self, change: Change) -> None:
+        """Note whom the events and notes of a change are about."""
+        for row in (change.before, change.after):
+            if isinstance(row, EdgeRow):
+                self.subjects.add(row.left_entity_id)
+                if row.right_entity_id != row.left_entity_id:
+                    self.targets.add(row.right_entity_id)
+            elif isinstance(row, TemporalRow):
+                self.subjects.add(row.entity_id)
+            elif row is not None:
+                self.own.add(row.id)
+        if isinstance(change, EntityChange) and erased_entity(change) is not None:
+            self.erasures.add(change.source.tx_id)
 
     def refuse(self, position: int, error: InvalidError) -> None:
         self.refused[position] = error

@@ -21,7 +21,17 @@ class FakeRecord:
 
 
 def captured(name: str) -> bytes:
-    return json.dumps(_CAPTURED[name]["value"]).encode()
+    return spelled(_CAPTURED[name]["value"])
+
+
+def spelled(value: Any) -> bytes:
+    """As Kafka Connect spells JSON: without blanks."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def spelled_with_blanks(value: bytes) -> bytes:
+    """The same, which is then read step by step."""
+    return json.dumps(json.loads(value)).encode()
 
 
 def entity(**columns: Any) -> dict[str, Any]:
@@ -69,9 +79,7 @@ def envelope(
 ) -> bytes:
     """The bytes of a change, committed at 2025-09-22T22:06:47.845Z unless told otherwise."""
     source = {"table": table, "lsn": lsn, "txId": tx_id, "ts_ms": ts_ms, "ts_us": ts_ms * 1000 + 1}
-    return json.dumps(
-        {"before": before, "after": after, "source": source | {"sequence": sequence}, "op": op}
-    ).encode()
+    return spelled({"before": before, "after": after, "source": source | {"sequence": sequence}, "op": op})
 
 
 def create(table: str, after: dict[str, Any], **more: Any) -> bytes:

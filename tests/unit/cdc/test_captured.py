@@ -9,7 +9,7 @@ import pytest
 from app.core.models import EntityKey
 from cdc.envelope import Skipped, decode
 from cdc.events.events import events_of
-from tests.unit.cdc import golden
+from tests.unit.cdc import envelopes, golden
 from tests.unit.cdc.golden import ITEMS, LEDA, VERIFIED
 from tests.unit.cdc.schemas import SCHEMAS
 
@@ -208,7 +208,7 @@ def test_the_captured_changes_give_the_published_events(scenario: golden.Scenari
     keys = {number: EntityKey(kind, reference) for number, kind, reference in scenario.keys}
     made = []
     for change in scenario.changes:
-        decoded = decode(json.dumps(change["value"]).encode())
+        decoded = decode(envelopes.spelled(change["value"]))
         assert not isinstance(decoded, Skipped)
         made += [golden.told(event) for _, event in events_of(decoded, keys)]
     assert sorted(made, key=str) == sorted(scenario.events, key=str)

@@ -52,6 +52,47 @@ def test_what_is_no_envelope_is_refused(value: bytes, code: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+ROW = e.entity(reference='x","table":"edges', properties='{"table":"entities"}')
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *map(e.captured, e.NAMES),
+        e.create("entities", ROW),
+        e.update("entities", ROW, ROW | {"id": 8}),
+        e.update("edges", e.edge(), e.edge(metadata='{"since": 1}')),
+        e.delete("temporal_properties", e.point() | {"erased": True}),
+        e.envelope("entities", "c", ROW, ROW),
+        e.envelope("entities", "d", ROW, ROW),
+        e.update("entities", ROW, ROW | {"properties": UNAVAILABLE}),
+        e.create("entities", ROW).replace(b'"table":"entities"', b'"table":"entitled"'),
+        e.create("entities", ROW).replace(b'"table":"entities"', b'"table":"edges"'),
+        b'{"op":"c","source":{"table":"edges"},"after":{}}',
+    ],
+)
+def test_a_value_is_read_at_once_as_it_is_read_step_by_step(value: bytes) -> None:
+    assert verdict(value) == verdict(e.spelled_with_blanks(value))
+
+
+def verdict(value: bytes) -> object:
+    try:
+        return decode(value)
+    except InvalidError as error:
+        return error.code, str(error)
+
+
+def test_what_comes_usually_is_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cdc.envelope._decode", None)
+    for value in [
+        *map(e.captured, e.NAMES),
+        e.create("edges", e.edge()),
+        e.update("temporal_properties", e.point(), e.point(value="2")),
+        e.delete("entities", ROW),
+    ]:
+        decode(value)
+
+
 def test_text_that_is_no_utf8_is_refused() -> None:
     value = e.create("entities", e.entity(reference="@@")).replace(b"@@", b"\xff\xfe")
     with pytest.raises(InvalidError):

@@ -1,12 +1,14 @@
 """When a call may return, and what becomes of the producer after a failure."""
 
 import asyncio
+from collections import defaultdict
+from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError, OutOfOrderSequenceNumber
 
 from app.core.errors import FatalError, TransientError
-from app.core.records import OutgoingEvent
+from app.core.records import OutgoingEvent, PublishedNote
 from app.kafka import producer as durable_producer
 from cdc.events.publisher import KafkaEventSink
 from tests.unit.app.kafka.fake_producer import FakeProducer
@@ -114,3 +116,25 @@ async def test_a_worker_can_be_killed_when_half_of_the_events_are_acknowledged(s
                     delivery.set_result(None)
     assert hooks.reached == [("mid-publish", [b"0"])]
     assert FakeProducer.made[-1].sent == [b"0", b"1", b"2"]
+
+
+async def test_the_notes_of_a_key_go_to_one_partition_and_those_of_many_to_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    places: dict[bytes, set[int]] = defaultdict(set)
+
+    class Producer(FakeProducer):
+        async def send_batch(self, batch: Any, topic: str, *, partition: int) -> "asyncio.Future[None]":
+            places[batch.records[0]["key"]].add(partition)
+            return await super().send_batch(batch, topic, partition=partition)
+
+    monkeypatch.setattr(Producer, "ends_deliveries", True)
+    monkeypatch.setattr(durable_producer, "AIOKafkaProducer", Producer)
+    notes = [PublishedNote(b"entity/%d" % number, b"{}") for number in range(100)]
+    for process in (
+        KafkaEventSink(["broker"], "events", "notes"),
+        KafkaEventSink(["broker"], "events", "notes"),
+    ):
+        await process.publish([], notes)
+    assert all(len(found) == 1 for found in places.values())
+    assert set.union(*places.values()) == {0, 1}
