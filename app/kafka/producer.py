@@ -8,12 +8,14 @@ from typing import Any, Final, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from app.core.pieces import Pieces
-from app.kafka.client import KafkaError, MessageSizeTooLargeError, TopicPartition, client_options
+from app.kafka.client import KafkaError, MessageSizeTooLargeError, client_options
+from app.kafka.compression import use_fast_lz4
 from app.kafka.partitioner import partition_of
 
 logger = logging.getLogger(__name__)
 
 _MAX_BATCH_BYTES: Final = 256 * 1024
+_Place = tuple[str, int]  # topic and partition
 
 
 class Outgoing(NamedTuple):
@@ -71,7 +73,7 @@ class DurableProducer:
         partitions = {
             topic: sorted(await producer.partitions_for(topic)) for topic in {each.topic for each in records}
         }
-        open_batches: dict[TopicPartition, Any] = {}
+        open_batches: dict[_Place, Any] = {}
         deliveries: list[asyncio.Future[object]] = []
         try:
             async for piece in Pieces(records, size=_value_bytes):
@@ -93,7 +95,7 @@ class DurableProducer:
                 raise outcome
 
     async def _deliver(
-        self, producer: AIOKafkaProducer, batch: Any, place: TopicPartition
+        self, producer: AIOKafkaProducer, batch: Any, place: _Place
     ) -> "asyncio.Future[object]":
         """Hand a batch over once the one before it is on its way. Only one that holds a single record can be too large,
         which `send_batch` does not look at.
@@ -101,13 +103,13 @@ class DurableProducer:
         if batch.size() > self._max_request_bytes:
             raise MessageSizeTooLargeError
         batch.close()  # it waits for nothing more
-        delivery: asyncio.Future[object] = await producer.send_batch(
-            batch, place.topic, partition=place.partition
-        )
+        topic, partition = place
+        delivery: asyncio.Future[object] = await producer.send_batch(batch, topic, partition=partition)
         return delivery
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
+            use_fast_lz4()
             producer = AIOKafkaProducer(
                 **client_options(self._brokers),
                 enable_idempotence=True,
@@ -137,9 +139,9 @@ class DurableProducer:
             logger.warning("A Kafka producer could not be closed in order: %s.", type(error).__name__)
 
 
-def _place(record: Outgoing, partitions: list[int]) -> TopicPartition:
+def _place(record: Outgoing, partitions: list[int]) -> _Place:
     key = record.key if record.partition_key is None else record.partition_key
-    return TopicPartition(record.topic, partition_of(key, partitions, partitions))
+    return record.topic, partition_of(key, partitions, partitions)
 
 
 def _append(batch: Any, record: Outgoing) -> bool:

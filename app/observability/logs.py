@@ -49,6 +49,10 @@ def config(log_format: str, level: str = "INFO", *, process: str | None = None) 
         "loggers": {
             # aiokafka reports each rebalance several times at INFO.
             "aiokafka": {"level": "WARNING"},
+            # Faust's timers warn where what they do takes longer than their interval: a commit waits for the broker,
+            # and its watch takes a turn of the loop for each partition. Neither says that a turn was long, which
+            # profile_loop_late_seconds does, nor that nothing is committed, which the progress watch does.
+            "mode.timers": {"level": "ERROR"},
             # One line for each request costs more than the request; failures are WARNING and stay.
             "web.access": {"level": "WARNING"},
             "audit": {"filters": ["chain"]},
