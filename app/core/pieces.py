@@ -52,3 +52,23 @@ class Pieces(Generic[T]):
                     break
         self._at = start + len(piece)
         return piece
+
+
+class Piece:
+    """For a loop that knows what an item weighs once it is done: `if piece.is_full(size): await asyncio.sleep(0)`.
+
+    A piece is full with PIECE_ITEMS items, or with more than PIECE_BYTES; the next one begins then.
+    """
+
+    def __init__(self) -> None:
+        self._items = 0
+        self._bytes = 0
+
+    def is_full(self, size: int = 0) -> bool:
+        """Add an item of so many bytes."""
+        self._items += 1
+        self._bytes += size
+        if self._items < PIECE_ITEMS and self._bytes <= PIECE_BYTES:
+            return False
+        self._items = self._bytes = 0
+        return True

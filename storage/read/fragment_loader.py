@@ -12,6 +12,7 @@ import asyncpg
 from app.core.clock import Clock
 from app.core.consistency_token import position_of
 from app.core.failpoints import NO_HOOKS, Hooks
+from app.core.pieces import PIECE_BYTES, Piece
 from app.observability.metrics import CACHE_READS
 from storage.cache import fragments as codec
 from storage.cache.fragments import Fragment
@@ -26,8 +27,6 @@ from storage.read.budget import Budget
 from storage.read.graph_queries import GraphRows
 from storage.read.outcome import Reading, ReadOutcome
 
-_MADE_AT_ONCE: Final = 100  # fragments, before others have their turn
-_BYTES_AT_ONCE: Final = 256 * 1024
 _ITEMS_AT_ONCE: Final = 1_000  # edges and points of one entity
 _HINTED_AT_ONCE: Final = 10  # roots, each of which looks through some thousand edges
 MOST_HINTS: Final = 1_000
@@ -149,7 +148,7 @@ class FragmentLoader:
         size = 0
         for entity_id, entry in zip(asked, entries, strict=True):
             size += len(entry or b"")
-            if size > _BYTES_AT_ONCE:  # a notification that comes meanwhile voids the ticket
+            if size > PIECE_BYTES:  # a notification that comes meanwhile voids the ticket
                 size = 0
                 await asyncio.sleep(0)
             fragment = _usable(entry, token)
@@ -250,7 +249,8 @@ class FragmentLoader:
         stale = await self._lease_below(
             fragments, leases, loaded, position=read.acknowledged, holds_all=holds_all
         )
-        fills, size = [], 0
+        fills = []
+        piece = Piece()
         for entity_id, fragment in fragments.items():
             if entity_id in stale or entity_id in loaded.fragments:
                 continue
@@ -259,9 +259,7 @@ class FragmentLoader:
             if lease is not None:
                 entry = codec.encode(fragment)
                 fills.append((self._keys.fragment(entity_id), lease, entry))
-                size += len(entry)
-                if len(fills) % _MADE_AT_ONCE == 0 or size > _BYTES_AT_ONCE:
-                    size = 0
+                if piece.is_full(len(entry)):
                     await asyncio.sleep(0)
         # Before it is in Redis: who asks meanwhile needs neither that nor this flight.
         self._remember(loaded, ticket)
@@ -312,14 +310,12 @@ class FragmentLoader:
 async def _made(read: Read[GraphRows], now: float) -> dict[int, Fragment]:
     """The fragments of the rows."""
     made: dict[int, Fragment] = {}
-    size = 0
+    piece = Piece()
     for row in read.result.rows:
         work = partial(codec.from_row, row, position=read.position, upper=read.upper, read_at=now)
         fragment = await asyncio.to_thread(work) if _is_wide(row) else work()
         made[fragment.id] = fragment
-        size += fragment.size_bytes
-        if len(made) % _MADE_AT_ONCE == 0 or size > _BYTES_AT_ONCE:
-            size = 0
+        if piece.is_full(fragment.size_bytes):
             await asyncio.sleep(0)
     return made
 
@@ -327,7 +323,7 @@ async def _made(read: Read[GraphRows], now: float) -> dict[int, Fragment]:
 def _is_wide(row: asyncpg.Record) -> bool:
     """Whether one fragment of so many edges or points takes more than a turn of the event loop."""
     return len(row["targets"] or ()) + len(row["dates"] or ()) > _ITEMS_AT_ONCE or (
-        len(row["properties"]) > _BYTES_AT_ONCE
+        len(row["properties"]) > PIECE_BYTES
     )
 
 

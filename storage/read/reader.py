@@ -1,6 +1,6 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice, takewhile
@@ -10,26 +10,26 @@ from msgspec.structs import replace
 
 from app.core.clock import Clock
 from app.core.consistency_token import latest
-from app.core.dates import to_text
 from app.core.models import EntityKey
 from app.core.selection import Selection
 from app.ports.graph import Answer
 from storage.cache import lookups
 from storage.cache.id_lists import MAX_CACHED_IDS
 from storage.cache.keyspace import Keyspace
-from storage.read import answers, graph_queries, selected
+from storage.read import answers, graph_queries
 from storage.read.budget import LARGE, Budget, Cost
 from storage.read.fragment_loader import MOST_HINTS, FragmentLoader
 from storage.read.id_list_loader import ListLoader, ListQuestion
 from storage.read.outcome import Reading
+from storage.read.read_request import Matches, ReadRequest
 from storage.read.rendered_tree import Skeleton
 from storage.read.selected_cache import Asked, SelectedAnswer
+from storage.read.selected_reads import SelectedReads
 from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
 from storage.read.walking import apart, walk
 
 _DAYS_OF_MONTH: Final = 31
-Matches = Callable[[str], bool]
 
 
 class CachedGraphReader:
@@ -51,6 +51,7 @@ class CachedGraphReader:
         self._kept = kept
         self._keys = keyspace
         self._clock = clock
+        self._selected = SelectedReads(fragments, budget)
         self._budget = budget
         self._retention_months = retention_months
 
@@ -68,7 +69,7 @@ class CachedGraphReader:
     ) -> SelectedAnswer | None:
         """None where memory lacks a part of it, or where it would have to be made, and is large."""
         if selection is not None:
-            asked = Asked(entity_id, depth, self._text(since), selection)
+            asked = Asked(entity_id, depth, self._request(depth, since, None, selection).since, selection)
             kept = self._kept.selected
             return kept.get(asked) or kept.make(asked, budget=self._budget)
         skeleton = self._recalled(entity_id, depth)
@@ -132,12 +133,10 @@ class CachedGraphReader:
         matches: Matches | None = None,
         selection: Selection | None = None,
     ) -> Answer | None:
-        reading = Reading(token=token)
+        reading, request = Reading(token=token), self._request(depth, since, matches, selection)
         if selection is not None:
-            return await self._selected_one(
-                (entity_id,), depth, since, reading, matches=matches, selection=selection
-            )
-        return await self._one(entity_id, depth, since, reading, matches)
+            return await self._selected.first((entity_id,), request, selection, reading)
+        return await self._one(entity_id, request, reading)
 
     async def by_reference(
         self,
@@ -149,16 +148,16 @@ class CachedGraphReader:
         matches: Matches | None = None,
         selection: Selection | None = None,
     ) -> Answer | None:
-        reading = Reading(token=token)
+        reading, request = Reading(token=token), self._request(depth, since, matches, selection)
         ask = graph_queries.id_of(key)
         question = ListQuestion(self._keys.reference(key), key.type, key.reference, ask)
         ids = await self._listed(question, reading)
         if ids is None:
             ids = await self._lists.uncached(ask, reading)
         if selection is not None:
-            return await self._selected_one(ids, depth, since, reading, matches=matches, selection=selection)
+            return await self._selected.first(ids, request, selection, reading)
         for entity_id in ids:
-            answer = await self._one(entity_id, depth, since, reading, matches)
+            answer = await self._one(entity_id, request, reading)
             if answer is not None:
                 return answer
         return None
@@ -172,15 +171,14 @@ class CachedGraphReader:
         token: int = 0,
         selection: Selection | None = None,
     ) -> Answer:
-        reading = Reading(token=token)
+        reading, request = Reading(token=token), self._request(depth, since, None, selection)
         roots = list(dict.fromkeys(ids))
         made: list[bytes | None]
         if selection is None:
             skeletons = await self._skeletons(roots, depth, reading)
-            first = self._from(since)
-            made = [None if each is None else await self._body(each, first) for each in skeletons]
+            made = [None if each is None else await self._body(each, request.first) for each in skeletons]
         else:
-            made = await self._selected(roots, depth, since, reading, selection)
+            made = await self._selected.bodies(roots, request, selection, reading)
         if len(made) < len(roots):
             raise answers.too_much(ids.index(roots[len(made)]), len(ids))
         bodies = dict(zip(roots, made, strict=True))
@@ -206,17 +204,15 @@ class CachedGraphReader:
         matches: Matches | None = None,
         selection: Selection | None = None,
     ) -> Answer:
-        reading = Reading(token=token)
+        reading, request = Reading(token=token), self._request(depth, since, matches, selection)
         ids = await self._ids(path, value, after, limit, reading)
         if selection is not None:
-            return await self._selected_page(
-                ids, depth, since, reading, limit=limit, matches=matches, selection=selection
-            )
+            return await self._selected.page(ids, limit, request, selection, reading)
         skeletons = await self._skeletons(ids[:limit], depth, reading)
         shown = [skeleton for skeleton in skeletons if skeleton is not None]
         # Where the budget ends a page early, the next one begins there.
         next_after = answers.next_after_of(ids, min(limit, len(skeletons)))
-        return await self._list(shown, depth, since, reading, matches, next_after=next_after)
+        return await self._list(shown, request, reading, next_after=next_after)
 
     async def _ids(self, path: str, value: str, after: int, limit: int, reading: Reading) -> list[int]:
         """Those of one page, and one more where another page follows."""
@@ -235,17 +231,16 @@ class CachedGraphReader:
         found = await self._lists.load(question, reading)
         return found.ids if found.answers(question.within, question.asked) else None
 
-    async def _one(
-        self, entity_id: int, depth: int, since: datetime | None, reading: Reading, matches: Matches | None
-    ) -> Answer | None:
-        (skeleton,) = await self._skeletons((entity_id,), depth, reading)
+    async def _one(self, entity_id: int, request: ReadRequest, reading: Reading) -> Answer | None:
+        (skeleton,) = await self._skeletons((entity_id,), request.depth, reading)
         if skeleton is None:
             return None
-        first_row = await self._first_row(skeleton, self._from(since))
+        first_row = await self._first_row(skeleton, request.first)
         etag = skeleton.etag(first_row)
-        if matches is not None and matches(etag):
+        if request.is_known(etag):
             return answers.answer_of(reading, None, etag)
-        return answers.answer_of(reading, (await self._answered(skeleton, depth, first_row)).body, etag)
+        answer = await self._answered(skeleton, request.depth, first_row)
+        return answers.answer_of(reading, answer.body, etag)
 
     async def _first_row(self, skeleton: Skeleton, first: datetime | None) -> int:
         return await apart(skeleton.cost, skeleton.first_row, first)
@@ -262,84 +257,18 @@ class CachedGraphReader:
         body = await apart(skeleton.cost, skeleton.body, first_row)
         return self._kept.new_answer(skeleton, depth, first_row, body)
 
-    async def _selected(
-        self,
-        roots: Sequence[int],
-        depth: int,
-        since: datetime | None,
-        reading: Reading,
-        selection: Selection,
-    ) -> list[bytes | None]:
-        """The bodies of the roots, in order; None where there is no such entity."""
-        return await selected.bodies(
-            self._fragments,
-            roots,
-            reading,
-            depth=depth,
-            budget=self._budget,
-            since=self._text(since),
-            selection=selection,
-        )
-
-    async def _selected_one(
-        self,
-        roots: Sequence[int],
-        depth: int,
-        since: datetime | None,
-        reading: Reading,
-        *,
-        matches: Matches | None,
-        selection: Selection,
-    ) -> Answer | None:
-        for body in await self._selected(roots, depth, since, reading, selection):
-            if body is not None:
-                etag = await selected.etag_apart(body, depth, self._text(since), selection)
-                return answers.answer_of(
-                    reading, None if matches is not None and matches(etag) else body, etag
-                )
-        return None
-
-    async def _selected_page(
-        self,
-        ids: list[int],
-        depth: int,
-        since: datetime | None,
-        reading: Reading,
-        *,
-        limit: int,
-        matches: Matches | None,
-        selection: Selection,
-    ) -> Answer:
-        found = await self._selected(ids[:limit], depth, since, reading, selection)
-        shown = [body for body in found if body is not None]
-        body = await answers.listed(shown)
-        next_after = answers.next_after_of(ids, min(limit, len(found)))
-        text = self._text(since)
-        etags = [await selected.etag_apart(each, depth, text, selection) for each in shown]
-        etag = answers.etag_of_page(etags, has_next=next_after is not None)
-        known = matches is not None and matches(etag)
-        return answers.answer_of(reading, None if known else body, etag, next_after)
-
     async def _list(
-        self,
-        skeletons: Sequence[Skeleton],
-        depth: int,
-        since: datetime | None,
-        reading: Reading,
-        matches: Matches | None = None,
-        *,
-        next_after: int | None,
+        self, skeletons: Sequence[Skeleton], request: ReadRequest, reading: Reading, *, next_after: int | None
     ) -> Answer:
-        first = self._from(since)
-        rows = [await self._first_row(skeleton, first) for skeleton in skeletons]
+        rows = [await self._first_row(skeleton, request.first) for skeleton in skeletons]
         etags = [skeleton.etag(row) for skeleton, row in zip(skeletons, rows, strict=True)]
         etag = answers.etag_of_page(etags, has_next=next_after is not None)
-        if matches is not None and matches(etag):
+        if request.is_known(etag):
             return answers.answer_of(reading, None, etag, next_after)
         for skeleton in skeletons:
             reading.note(skeleton.upper, skeleton.read_at)
         bodies = [
-            (await self._answered(skeleton, depth, row)).body or b""
+            (await self._answered(skeleton, request.depth, row)).body or b""
             for skeleton, row in zip(skeletons, rows, strict=True)
         ]
         return answers.answer_of(reading, await answers.listed(bodies), etag, next_after)
@@ -414,7 +343,7 @@ class CachedGraphReader:
             since = oldest if since is None else max(since, oldest)
         return since
 
-    def _text(self, since: datetime | None) -> bytes | None:
-        """`_from`, as fragments spell dates."""
-        first = self._from(since)
-        return None if first is None else to_text(first).encode()
+    def _request(
+        self, depth: int, since: datetime | None, matches: Matches | None, selection: Selection | None
+    ) -> ReadRequest:
+        return ReadRequest(depth, self._from(since), matches, selection)

@@ -1,6 +1,6 @@
 import pytest
 
-from app.core.pieces import PIECE_BYTES, Pieces
+from app.core.pieces import PIECE_BYTES, PIECE_ITEMS, Piece, Pieces
 from tests.turns import Turns
 
 
@@ -28,3 +28,9 @@ async def test_other_tasks_run_between_pieces_and_one_piece_never_suspends() -> 
     alone = _pieces(Pieces(range(100)))
     with pytest.raises(StopIteration):
         alone.send(None)
+
+
+def test_a_piece_is_full_by_items_or_by_bytes_and_begins_anew() -> None:
+    piece = Piece()
+    assert [piece.is_full() for _ in range(2 * PIECE_ITEMS)] == ([False] * (PIECE_ITEMS - 1) + [True]) * 2
+    assert [piece.is_full(size) for size in (PIECE_BYTES, 1, PIECE_BYTES, 0)] == [False, True, False, False]
