@@ -54,6 +54,12 @@ class GraphReader(Protocol):
         """The tree of one entity where this process has all of it in its memory; None where it has not."""
         ...
 
+    def recall_by_reference(
+        self, key: EntityKey, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
+        """As `by_reference`, where this process has all of it in its memory; None where it has not."""
+        ...
+
     def recall_by_property(
         self,
         path: str,

@@ -85,6 +85,21 @@ class CachedGraphReader:
             return None
         return self._kept.kept_answer(skeleton, depth, skeleton.first_row(first))
 
+    def recall_by_reference(
+        self, key: EntityKey, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
+        found = self._lists.recall(self._keys.reference(key))
+        if found is None or not found.answers(key.type, key.reference) or not found.ids:
+            return None
+        recalled = self._recall(found.ids[0], depth, since, selection)
+        if recalled is None:
+            return None
+        answer = recalled.answer
+        upper, read_at = latest([found.upper, answer.upper]), min(found.read_at, answer.read_at)
+        if (upper, read_at) == (answer.upper, answer.read_at):
+            return answer  # with what was made of it before
+        return replace(answer, upper=upper, read_at=read_at, memo=None)
+
     def recall_by_property(
         self,
         path: str,

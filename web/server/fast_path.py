@@ -16,6 +16,7 @@ from multidict import CIMultiDictProxy, istr
 
 from app.core.api_keys import Scope
 from app.core.errors import InvalidError
+from app.core.models import EntityKey
 from app.observability import tracing
 from app.ports.graph import Answer
 from web.auth.api_key_cache import Grant
@@ -31,8 +32,10 @@ from web.route_table import ROUTE_BY_ID
 from web.services import WebServices
 
 BY_ID: Final = ROUTE_BY_ID["getEntity"].path
+BY_REFERENCE: Final = ROUTE_BY_ID["getEntityByReference"].path
 BY_PROPERTY: Final = ROUTE_BY_ID["findEntitiesByProperty"].path
 
+_BEGINS_BY_REFERENCE: Final = "/v1/graph/by-reference/"
 _UNUSUAL: Final = tuple(
     map(istr, ("Expect", "If-None-Match", "Consistency-Token", "Transfer-Encoding", "Content-Length"))
 )
@@ -40,6 +43,7 @@ _PATH_BY_ID: Final = re.compile(r"/v1/graph/([1-9][0-9]{0,17})")
 # Bytes that mean themselves, and encoded ones of ASCII but for the slash and the percent sign.
 _PLAIN: Final = r"[A-Za-z0-9._~@:+!$'()*,;=&-]"
 _SEGMENT: Final = rf"((?:{_PLAIN}|%(?:2[0-46-9A-E]|[3-6][0-9A-F]|7[0-9A-E]))+)"
+_PATH_BY_REFERENCE: Final = re.compile(rf"/v1/graph/by-reference/{_SEGMENT}/{_SEGMENT}")
 _PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/{_SEGMENT}/value/{_SEGMENT}")
 _PLAIN_PATH_BY_PROPERTY: Final = re.compile(rf"/v1/graph/by-property/({_PLAIN}+)/value/({_PLAIN}+)")
 
@@ -85,16 +89,10 @@ class Express:
     def _answer(self, target: str, headers: CIMultiDictProxy[str], grant: Grant | None) -> bytes | None:
         started = self._clock.monotonic()
         path, _, query = target.partition("?")
-        by_id = _PATH_BY_ID.fullmatch(path)
         asked = tree_query.recognised(query)
         if asked is None:
             return None
-        if by_id is not None:
-            depth, since, selection = asked
-            answer = self._reader.recall(int(by_id[1]), depth=depth, since=since, selection=selection)
-            route = BY_ID
-        else:
-            route, answer = BY_PROPERTY, self._by_property(path, asked)
+        route, answer = self._recalled(path, asked)
         if answer is None or answer.body is None or answer.next_after is not None:
             return None
         body, encoding = answer.body, ""
@@ -133,6 +131,29 @@ class Express:
             cost=1 if key_id is None else self._of_which_one,
         )
         return head + body
+
+    def _recalled(self, path: str, asked: tree_query.TreeQuery) -> tuple[str, Answer | None]:
+        """The route, and what memory has."""
+        by_id = _PATH_BY_ID.fullmatch(path)
+        if by_id is not None:
+            depth, since, selection = asked
+            return BY_ID, self._reader.recall(int(by_id[1]), depth=depth, since=since, selection=selection)
+        if path.startswith(_BEGINS_BY_REFERENCE):
+            return BY_REFERENCE, self._by_reference(path, asked)
+        return BY_PROPERTY, self._by_property(path, asked)
+
+    def _by_reference(self, path: str, asked: tree_query.TreeQuery) -> Answer | None:
+        found = _PATH_BY_REFERENCE.fullmatch(path)
+        if found is None:
+            return None
+        try:
+            kind = parameters.entity_type(unquote(found[1]))
+            key = EntityKey(kind, parameters.entity_reference(unquote(found[2])))
+        except (ProblemError, InvalidError):
+            return None
+        return self._reader.recall_by_reference(
+            key, depth=asked.depth, since=asked.since, selection=asked.selection
+        )
 
     def _by_property(self, path: str, asked: tree_query.TreeQuery) -> Answer | None:
         # Most have nothing encoded but the sign of an e-mail address.

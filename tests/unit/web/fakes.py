@@ -73,6 +73,12 @@ class FakeReader:
         asked = (entity_id, depth, since, *([] if selection is None else [selection]))
         return self._recall("recall", *asked) if entity_id == 7 else None
 
+    def recall_by_reference(
+        self, key: EntityKey, *, depth: int, since: datetime | None, selection: Selection | None = None
+    ) -> Answer | None:
+        asked = (key, depth, since, *([] if selection is None else [selection]))
+        return self._recall("recall_by_reference", *asked) if key == ("user", "u-7") else None
+
     def recall_by_property(
         self,
         path: str,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from app.core.clock import SystemClock
+from app.core.models import EntityKey
 from storage.cache import id_lists
 from storage.cache.id_lists import IdList
 from storage.cache.lookups import cacheable, lookups_of
@@ -135,3 +136,30 @@ async def test_an_id_of_another_reference_answers_nothing(
     answer = await reader.by_reference(KEY, depth=0, since=None)
     assert answer is not None
     assert json.loads(answer.body or b"")["id"] == 4
+
+
+async def test_a_business_key_is_recalled_once_its_entity_and_its_list_are_known(
+    world: World, reader: CachedGraphReader
+) -> None:
+    await world.commit(0, 1)
+    key = KEY
+    assert reader.recall_by_reference(key, depth=0, since=None) is None
+    asked = await reader.by_reference(key, depth=0, since=None)
+    assert asked is not None
+    found = reader.recall_by_reference(key, depth=0, since=None)
+    assert found is not None
+    assert (found.body, found.etag, found.cache) == (asked.body, asked.etag, "hit")
+    assert (found.upper, found.read_at) == (asked.upper, asked.read_at)
+    assert reader.recall_by_reference(EntityKey(key.type, f"{key.reference}-2"), depth=0, since=None) is None
+
+
+@pytest.mark.parametrize("part", ["entity", "list"])
+async def test_a_business_key_is_not_recalled_once_either_has_changed(
+    world: World, reader: CachedGraphReader, part: str
+) -> None:
+    await world.commit(0, 1)
+    key = KEY
+    await reader.by_reference(key, depth=0, since=None)
+    changed = KEYSPACE.fragment(1) if part == "entity" else KEYSPACE.reference(key)
+    world.memory.invalidate([changed.local])
+    assert reader.recall_by_reference(key, depth=0, since=None) is None

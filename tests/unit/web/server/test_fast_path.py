@@ -27,6 +27,8 @@ BY_ID = "/v1/graph/7?depth=2&period=2025-01-15T10:30:00Z"
 BY_PROPERTY = "/v1/graph/by-property/email.address/value/a%40example.com?depth=2"
 END = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 HOUR = timedelta(hours=1)
+BY_REFERENCE = "/v1/graph/by-reference/user/u-7"
+RECALLS = ("recall", "recall_by_reference", "recall_by_property")
 SEEN = ("recall", 7, 2, datetime(2025, 1, 15, 10, 30, tzinfo=UTC))
 
 
@@ -65,7 +67,7 @@ def headers_of(answer: bytes) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name != "Date"}
 
 
-@pytest.mark.parametrize("path", [BY_ID, BY_PROPERTY, "/v1/graph/7"])
+@pytest.mark.parametrize("path", [BY_ID, BY_PROPERTY, "/v1/graph/7", BY_REFERENCE, f"{BY_REFERENCE}?depth=2"])
 async def test_the_same_answer_as_by_the_usual_way(port: int, world: World, path: str) -> None:
     world.reader.upper, world.reader.read_at = 255, 0.0
     world.reader.next_after = None
@@ -74,7 +76,7 @@ async def test_the_same_answer_as_by_the_usual_way(port: int, world: World, path
     world.reader.in_memory = True
     world.reader.body = TREE if "by-property" not in path else b"[]"
     express = (await ask(port, path))[1]
-    assert world.reader.calls[-1][0] in ("recall", "recall_by_property")
+    assert world.reader.calls[-1][0] in RECALLS
     assert usual_calls[-1][1:] == world.reader.calls[-1][1:]
     assert headers_of(usual) == headers_of(express)
     assert parts(usual)[2] == parts(express)[2]
@@ -272,7 +274,7 @@ async def guarded(world: World, web_settings: Settings, keys: FakeKeys) -> Async
     await server.stop()
 
 
-@pytest.mark.parametrize("path", [BY_ID, BY_PROPERTY])
+@pytest.mark.parametrize("path", [BY_ID, BY_PROPERTY, BY_REFERENCE])
 async def test_without_a_good_key_nothing_is_answered_from_memory(
     guarded: int, world: World, keys: FakeKeys, path: str
 ) -> None:
@@ -285,7 +287,7 @@ async def test_without_a_good_key_nothing_is_answered_from_memory(
         for answer in await ask(guarded, path, f"Authorization: {sent}\r\n" if sent else ""):
             assert parts(answer)[0] in ("HTTP/1.1 401 Unauthorized", "HTTP/1.1 403 Forbidden")
             assert TREE not in answer
-    assert not any(call[0] in ("recall", "recall_by_property") for call in world.reader.calls)
+    assert not any(call[0] in RECALLS for call in world.reader.calls)
 
 
 async def test_a_good_key_is_answered_from_memory(guarded: int, world: World, keys: FakeKeys) -> None:
