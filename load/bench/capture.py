@@ -14,20 +14,21 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from app.config.settings import Role, Settings
 from app.kafka.admin import create_topics
 from app.kafka.client import client_options
+from load.bench.beside_ingestion import hold_back, names
 from load.bench.events_pipeline import settings_of
 from load.errors import LoadError
 from load.generate.changes import ChangeRecord, changes, entities_of, newest_xid
@@ -39,7 +40,7 @@ from load.measure.readers import delete_topics
 from load.measure.spread import spread
 
 _POLL_S: Final = 0.05
-_HELD_MS: Final = 600_000
+_OWN: Final = {"PROFILE_ROLES": Role.CDC.value, "PROFILE_COMMIT_INTERVAL_S": "0.2"}
 _OF_THE_REPEATER: Final = "-cache-repeater"
 
 
@@ -98,21 +99,23 @@ async def _measure(settings: Settings, root: Path, count: int, timeout_s: float)
     async with AsyncExitStack() as stack:
         await create_topics(settings.kafka, settings.topic_specs)
         stack.push_async_callback(delete_topics, settings.kafka, {spec.name for spec in settings.topic_specs})
-        sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
-        try:
-            await _burn_xids(sql, newest_xid(count))
-        finally:
-            await sql.close()
+        await burn_xids(settings, newest_xid(count))
         known = entities_of(count)
-        await send(settings.kafka, settings.topics.cdc, map(_message, known), total=len(known))
-        waiting = await _held_back(settings, changes(count))
+        await send(settings.kafka, settings.topics.cdc, map(message_of, known), total=len(known))
+        told = [message_of(change) for change in changes(count)]
+        waiting = await hold_back(settings, [(settings.topics.cdc, told)])
         stack.push_async_callback(waiting.stop)
         admin = AIOKafkaAdminClient(**client_options(settings.kafka))
         await admin.start()
         stack.push_async_callback(admin.close)
         command = [sys.executable, "-m", "app", "worker", "-l", "warn"]
         process = stack.enter_context(
-            started(command, environment=_environment(settings), directory=root, stdout=subprocess.DEVNULL)
+            started(
+                command,
+                environment=os.environ | names(settings) | _OWN,
+                directory=root,
+                stdout=subprocess.DEVNULL,
+            )
         )
         groups = Groups(process, admin, settings)
         before = await groups.handled(len(known), timeout_s)
@@ -121,43 +124,19 @@ async def _measure(settings: Settings, root: Path, count: int, timeout_s: float)
         return Cost((after.cpu_s - before.cpu_s) / count * 1e6, count / (after.at_s - before.at_s))
 
 
-def _message(change: ChangeRecord) -> Message:
+def message_of(change: ChangeRecord) -> Message:
+    """As it is sent."""
     return Message(key=change.key, value=change.value, timestamp_ms=change.timestamp)
 
 
-async def _held_back(settings: Settings, told: Sequence[ChangeRecord]) -> AIOKafkaProducer:
-    """Send the changes in a transaction that is left open; nobody reads them until it ends."""
-    producer = AIOKafkaProducer(
-        **client_options(settings.kafka),
-        transactional_id=settings.app_id,
-        transaction_timeout_ms=_HELD_MS,
-        linger_ms=20,
-        compression_type="lz4",
-    )
-    await producer.start()
-    await producer.begin_transaction()
-    for change in told:
-        await producer.send(settings.topics.cdc, change.value, key=change.key, timestamp_ms=change.timestamp)
-    await producer.flush()
-    return producer
-
-
-async def _burn_xids(sql: Any, newest: int) -> None:
+async def burn_xids(settings: Settings, newest: int) -> None:
     """The worker waits until the transactions of the changes are over, so that they must have been."""
-    while int(await sql.fetchval("SELECT pg_current_xact_id()::text")) <= newest:
-        pass
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return os.environ | {
-        "PROFILE_ROLES": Role.CDC.value,
-        "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
-        "PROFILE_APP_ID": settings.app_id,
-        "PROFILE_CACHE_PREFIX": settings.app_id,
-        "PROFILE_CONNECTOR_NAME": settings.connector_name,
-        "PROFILE_CDC_SLOT": settings.cdc_slot,
-        "PROFILE_COMMIT_INTERVAL_S": "0.2",
-    }
+    sql = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    try:
+        while int(await sql.fetchval("SELECT pg_current_xact_id()::text")) <= newest:
+            pass
+    finally:
+        await sql.close()
 
 
 @dataclass(frozen=True, slots=True)

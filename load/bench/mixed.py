@@ -9,7 +9,6 @@ removed.
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from collections import defaultdict
@@ -20,13 +19,12 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
-from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.config.settings import Role, Settings
 from app.kafka.client import client_options
+from load.bench import cold, imports, reads
+from load.bench.beside_ingestion import INGESTING, environment, hold_back, new_records, warm
 from load.bench.events_pipeline import captured, settings_of
-from load.bench.ingest_workloads import records
 from load.errors import LoadError
 from load.generate.options import positive
 from load.measure.bare_server import bare_server
@@ -38,12 +36,11 @@ from load.measure.readers import committed
 from load.measure.spread import spread
 from load.measure.web_worker import web_worker
 
+PARTS: Final = ("ingestion", "cold", "mix", "import")
 SERVICE: Final = "service"
 BARE: Final = "bare aiohttp"
-_INGESTING: Final = (Role.ENTITIES_EDGES, Role.ENTITY_PROPERTIES, Role.TEMPORAL_DATA)
-_READ: Final = 50  # entities, each with some relationships and points
+_RECORDS: Final = 100_000  # of each topic
 _LEAST: Final = 0.1  # of what a ratio is told: no change was published beside some readers
-_HELD_MS: Final = 600_000
 _ORDER: Final = (BARE, SERVICE, SERVICE, BARE)
 
 
@@ -60,17 +57,53 @@ class Found:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--records", type=positive, default=100_000, help="per topic (default %(default)s)")
+    parser.add_argument(
+        "--part",
+        choices=PARTS,
+        default="ingestion",
+        help="reads beside ingestion; the mix from empty caches; the mix beside writes; a large import",
+    )
+    parser.add_argument(
+        "--records",
+        type=positive,
+        help="per topic (100,000), of an import all (1,000,000), of a backlog (80,000)",
+    )
     parser.add_argument("--rate", type=positive, default=200, help="reads a second (default %(default)s)")
     parser.add_argument("--seconds", type=positive, default=5, help="of a turn (default %(default)s)")
     parser.add_argument("--rounds", type=positive, default=2, help="of all workers (default %(default)s)")
+    parser.add_argument(
+        "--timeout", type=positive, default=1_800, help="seconds of an import (default %(default)s)"
+    )
     parser.add_argument(
         "--processes", action="append", help="of PROFILE_PROCESSES (default: 1 and auto, in turns)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print a Markdown table."""
+    """Measure and print Markdown; 1 where something falls short of what is wanted."""
+    match args.part:
+        case "cold":
+            return cold.run(args.records or 80_000, args.rounds)
+        case "mix":
+            return _mix(args)
+        case "import":
+            processes = (args.processes or ["auto"])[0]
+            return imports.run(
+                args.records or 1_000_000, rate=args.rate, timeout_s=args.timeout, processes=processes
+            )
+        case _:
+            return _beside_ingestion(args)
+
+
+def _mix(args: argparse.Namespace) -> int:
+    """The mix of the k6 test, as `bench-reads --mix` measures it."""
+    parser = argparse.ArgumentParser()
+    reads.add_arguments(parser)
+    options = ["--mix", "--seconds", str(args.seconds), "--rounds", str(args.rounds)]
+    return reads.run(parser.parse_args(options))
+
+
+def _beside_ingestion(args: argparse.Namespace) -> int:
     variants = args.processes or ["1", "auto"]
     found: dict[str, dict[str, Found]] = defaultdict(lambda: defaultdict(Found))
     seed = int(time.time())
@@ -89,10 +122,10 @@ async def _measure(name: str, processes: str, args: argparse.Namespace, found: d
     settings = settings_of(name)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(captured(settings))
-        waiting = await _send(settings, name, args.records)
+        waiting = await hold_back(settings, new_records(settings, args.records or _RECORDS))
         stack.push_async_callback(waiting.stop)
-        worker = stack.enter_context(web_worker(_environment(settings, processes)))
-        paths = _warm(worker.url, name)
+        worker = stack.enter_context(web_worker(environment(settings, processes)))
+        paths = warm(worker.url, name)
         bodies = [fetch(worker.url + path) for path in paths]
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         bare = stack.enter_context(bare_server(bodies, Path(directory) / "bodies.json"))
@@ -116,78 +149,8 @@ async def _measure(name: str, processes: str, args: argparse.Namespace, found: d
             times = await readers[label].run(args.rate, args.seconds)
             after = await progress()
             _note(found[label], times, before, after, family_s(worker.pid) - cpu_s)
-            if after[1] == args.records * len(_INGESTING):
+            if after[1] == (args.records or _RECORDS) * len(INGESTING):
                 raise LoadError("All records were taken in before the end; use more --records.")
-
-
-async def _send(settings: Settings, name: str, count: int) -> AIOKafkaProducer:
-    """Send the records of all topics in a transaction that is left open; nobody reads them until it ends."""
-    producer = AIOKafkaProducer(
-        **client_options(settings.kafka),
-        transactional_id=name,
-        transaction_timeout_ms=_HELD_MS,
-        linger_ms=20,
-        compression_type="lz4",
-    )
-    await producer.start()
-    await producer.begin_transaction()
-    for role, topic in zip(_INGESTING, settings.topics.normalised, strict=True):
-        for message in records(role, "new", count, name):
-            await producer.send(topic, message.value, key=message.key, timestamp_ms=message.timestamp_ms)
-    await producer.flush()
-    return producer
-
-
-def _environment(settings: Settings, processes: str) -> dict[str, str]:
-    return {
-        "PROFILE_ROLES": "all",
-        "PROFILE_PROCESSES": processes,
-        "PROFILE_APP_ID": settings.app_id,
-        "PROFILE_TOPIC_PREFIX": settings.topic_prefix,
-        "PROFILE_CACHE_PREFIX": settings.app_id,
-        "PROFILE_CONNECTOR_NAME": settings.connector_name,
-        "PROFILE_CDC_SLOT": settings.cdc_slot,
-        "PROFILE_COMMIT_INTERVAL_S": "0.2",  # so that offsets tell the rate of a few seconds
-    }
-
-
-def _warm(url: str, name: str) -> list[str]:
-    """Write what is read, and read it until memory has it; returns the paths."""
-    users = [f"{name}-{number}" for number in range(_READ)]
-    entities = [
-        {"type": "user", "reference": user, "properties": {"email": f"{user}@example.com", "name": user}}
-        for user in users
-    ]
-    edges = [
-        {
-            "source_reference": user,
-            "source_type": "user",
-            "target_reference": f"{name}-{kind}-{number % 7}",
-            "target_type": kind,
-            "relationship_type": f"has_{kind}",
-        }
-        for number, user in enumerate(users)
-        for kind in ("company", "device", "segment")
-    ]
-    points = [
-        {
-            "entity_type": "user",
-            "entity_reference": user,
-            "key": "payments",
-            "granularity": "month",
-            "reference_date": f"2025-{month:02}-28T00:00:00Z",
-            "value": {"amount_cents": 100 * month, "quantity": month},
-        }
-        for user in users
-        for month in range(1, 13)
-    ]
-    fetch(f"{url}/v1/graph/sync", json.dumps({"entities": entities, "relationships": edges}).encode())
-    fetch(f"{url}/v1/temporal/ingest", json.dumps({"data_points": points}).encode())
-    paths = [f"/v1/graph/by-reference/user/{user}" for user in users]
-    for _ in range(3):
-        for path in paths:
-            fetch(url + path)
-    return paths
 
 
 def _note(
@@ -206,8 +169,9 @@ def _note(
 
 
 def _table(args: argparse.Namespace, found: dict[str, dict[str, Found]]) -> str:
+    records = args.records or _RECORDS
     lines = [
-        f"\n{args.rate} reads/s, {args.records:,} records of each topic waiting, turns of {args.seconds} s\n",
+        f"\n{args.rate} reads/s, {records:,} records of each topic waiting, turns of {args.seconds} s\n",
         "| processes | readers of | p50 ms | p99 ms | records/s taken in | changes/s published | cores of the worker |",
         "|---|---|---|---|---|---|---|",
     ]

@@ -32,7 +32,7 @@ def family_s(pid: int) -> float:
     """What a process and its children used; those that ended count from when they were waited for."""
     own = _stat(pid)
     ticks = sum(map(int, [*own[_OWN], *own[_ENDED_CHILDREN]]))
-    for child in _children(pid):
+    for child in children(pid):
         with suppress(OSError):  # it ended meanwhile
             ticks += sum(map(int, _stat(child)[_OWN]))
     return ticks / _TICKS_PER_S
@@ -77,7 +77,8 @@ def _stat(pid: int) -> Sequence[str]:
     return (_PROC / str(pid) / "stat").read_text("utf-8").rpartition(")")[2].split()
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """The processes that it started and that live."""
     return [
         int(child)
         for task in (_PROC / str(pid) / "task").glob("*/children")

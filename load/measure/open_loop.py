@@ -5,7 +5,7 @@ So a server that stands still for a moment is late for all that were due meanwhi
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -18,10 +18,12 @@ _LONGEST_S = 30.0
 class OpenLoop:
     """Asks one server for paths in turn, over connections that it keeps. Use as an async context manager."""
 
-    def __init__(self, url: str, paths: Sequence[str]) -> None:
+    def __init__(self, url: str, paths: Sequence[str], *, also: Collection[int] = ()) -> None:
+        """An answer is one with the status 200, or one of `also`."""
         parts = urlsplit(url)
         self._address = (parts.hostname, parts.port)
         self._requests = [f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode() for path in paths]
+        self._taken = {f"HTTP/1.1 {status}" for status in (200, *also)}
         self._free: asyncio.LifoQueue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.LifoQueue()
         self._all: list[asyncio.StreamWriter] = []
 
@@ -52,12 +54,17 @@ class OpenLoop:
 
     async def _ask(self, number: int, due: float) -> float:
         reader, writer = await self._free.get()
+        if reader.at_eof():  # a server closes what was idle for long
+            self._all.remove(writer)
+            writer.close()
+            reader, writer = await asyncio.open_connection(*self._address)
+            self._all.append(writer)
         writer.write(self._requests[number % len(self._requests)])
         head = await reader.readuntil(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         await reader.readexactly(int(headers["content-length"]))
-        if " 200 " not in status:
+        if status[: len("HTTP/1.1 200")] not in self._taken:
             raise LoadError(f"A read was answered with {status}.")
         self._free.put_nowait((reader, writer))
         return time.perf_counter() - due

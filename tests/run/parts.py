@@ -106,7 +106,7 @@ _CONVERGENCE: Final = tuple(
 )
 _WITH_FLINK: Final = ("tests/e2e/test_main_job.py",)
 _WITH_CONNECT: Final = ("tests/e2e/test_observability.py", "tests/e2e/ui/test_live.py")
-_BENCH_EVENTS: Final = ("tests/integration/load/test_bench_events.py",)
+_BENCHES: Final = tuple(f"tests/integration/load/test_bench_{name}.py" for name in ("events", "import"))
 _DEBEZIUM: Final = ("tests/integration/infra/test_debezium.py",)
 
 SERVERS: Final = Stage(
@@ -115,7 +115,7 @@ SERVERS: Final = Stage(
         (
             Part(name="flink", paths=("tests/integration/flink",), servers=FLINK),
             Part(name="main-job", paths=_WITH_FLINK, servers=ALL),
-            Part(name="cdc", paths=("tests/integration/cdc", *_BENCH_EVENTS, *_DEBEZIUM), servers=CONNECT),
+            Part(name="cdc", paths=("tests/integration/cdc", *_BENCHES, *_DEBEZIUM), servers=CONNECT),
             Part(name="live", paths=_WITH_CONNECT, servers=CONNECT),
             Part(
                 name="own-servers",
@@ -135,7 +135,7 @@ SERVERS: Final = Stage(
             Part(
                 name="web",
                 paths=tuple(f"tests/integration/{name}" for name in ("web", "agents", "app", "load")),
-                without=_BENCH_EVENTS,
+                without=_BENCHES,
                 servers=POSTGRES_REDIS_KAFKA,
             ),
             Part(name="page", paths=("tests/e2e/ui",), without=_WITH_CONNECT, servers=POSTGRES_REDIS_KAFKA),

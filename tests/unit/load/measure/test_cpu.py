@@ -33,7 +33,7 @@ def test_a_family_counts_children_that_live_and_that_ended() -> None:
         while cpu.family_s(process.pid) < ended + 0.25 and time.monotonic() < deadline:
             time.sleep(0.05)
         both, own = cpu.family_s(process.pid), cpu.process_s(process.pid)
-        for child in cpu._children(process.pid):
+        for child in cpu.children(process.pid):
             os.kill(child, 9)
         process.wait(10)
     assert ended > 0.25
