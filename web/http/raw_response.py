@@ -13,6 +13,7 @@ from typing import Final, Literal
 from aiohttp import HttpVersion10, web
 
 from web.held_answers import PIECE_BYTES, HeldAnswers
+from web.http.aiohttp_private import drained
 
 Status = Literal[200, 304]
 
@@ -102,5 +103,5 @@ async def _write_in_pieces(request: web.BaseRequest, transport: asyncio.WriteTra
         if transport.is_closing():
             raise ConnectionResetError("The client is gone.")
         transport.write(bytes(view[start : start + PIECE_BYTES]))
-        await protocol._drain_helper()  # noqa: SLF001 - aiohttp's own writer waits so
+        await drained(protocol)
         await asyncio.sleep(0)
