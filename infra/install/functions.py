@@ -41,7 +41,7 @@ def functions_jar(settings: InfraSettings, sources: Path = SQL_DIR, *, verified:
     name = f"source-functions-{fingerprint(sources)}"
     if (settings.cache_dir / name / JAR).exists():
         return settings.cache_dir / name / JAR
-    classes = _classes(settings, sources)
+    classes = _classes(settings, sources, verified=verified)
 
     def build(directory: Path) -> None:
         for part in (TEST_JARS, TEST_CLASSES):
@@ -61,7 +61,7 @@ def _with_contracts(jar: Path, contracts: Path, target: Path) -> None:
             new.writestr(ZipInfo(f"contracts/{path.relative_to(contracts)}"), path.read_bytes(), ZIP_DEFLATED)
 
 
-def _classes(settings: InfraSettings, sources: Path) -> Path:
+def _classes(settings: InfraSettings, sources: Path, *, verified: bool) -> Path:
     """The directory of what Maven builds, whatever the contracts are."""
     of_functions = fingerprint(sources, parts=("functions",))
     name = f"source-classes-{of_functions}"
