@@ -2,14 +2,12 @@
 
 import argparse
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from app.commands.command_stores import open_stores
 from app.config.settings import Settings
 from app.core import dates
 from app.core.errors import InvalidError
-
-_DAYS_OF_MONTH = 31
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +21,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument(
         "--before",
         type=_date,
-        help="an RFC 3339 date or time; without it, PROFILE_TEMPORAL_RETENTION_MONTHS (of 31 days) ago",
+        help="an RFC 3339 date or time; without it, PROFILE_TEMPORAL_RETENTION_MONTHS (of 31 days) before today: what answers leave out",
     )
     command.set_defaults(run=_run)
 
@@ -38,9 +36,7 @@ def _date(text: str) -> datetime:
 def _run(args: argparse.Namespace) -> int:
     settings = Settings()
     now = datetime.now(UTC)
-    before: datetime | None = args.before
-    if before is None and settings.temporal_retention_months is not None:
-        before = now - timedelta(days=_DAYS_OF_MONTH * settings.temporal_retention_months)
+    before: datetime | None = args.before or dates.kept_from(now, settings.temporal_retention_months)
     if before is None or before > now:
         print("Give --before, a date that is not in the future, or set PROFILE_TEMPORAL_RETENTION_MONTHS.")
         return 2

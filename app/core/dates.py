@@ -21,6 +21,7 @@ _RFC3339: Final = re.compile(
 _PLAIN: Final = re.compile(r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:\d\d(?:\.\d{1,6})?Z\Z", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_DAYS_OF_MONTH: Final = 31
 _encode: Final = msgspec.json.Encoder().encode  # spells a date in a tenth of the time of `isoformat`
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
@@ -80,6 +81,21 @@ def from_epoch_ms(milliseconds: int) -> datetime:
 def to_epoch_ms(date: datetime) -> int:
     """The earliest Kafka timestamp that is not before `date`."""
     return -((_EPOCH - date) // _MILLISECOND)
+
+
+def kept_from(now: datetime, months: int | None) -> datetime | None:
+    """The first reference date of points that are kept: answers leave out what is before it, and it may be deleted.
+
+    It is the midnight (UTC) that begins the day of `now`, less `months` of 31 days. So it holds for a day, as tags of
+    answers do. None: all points are kept.
+    """
+    if months is None:
+        return None
+    try:
+        today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return today - timedelta(days=_DAYS_OF_MONTH * months)
+    except OverflowError:  # more months than there are dates
+        return None
 
 
 def latest_for(told_at: datetime, ahead: timedelta) -> datetime:

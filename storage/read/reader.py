@@ -1,15 +1,15 @@
 """Graph reads: trees put together from fragments, a level at a time."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import islice, takewhile
-from typing import Final
 
 from msgspec.structs import replace
 
 from app.core.clock import Clock
 from app.core.consistency_token import latest
+from app.core.dates import kept_from
 from app.core.models import EntityKey
 from app.core.selection import Selection
 from app.ports.graph import Answer
@@ -29,7 +29,6 @@ from storage.read.tree import Tree
 from storage.read.tree_cache import KeptTrees
 from storage.read.walking import apart, walk
 
-_DAYS_OF_MONTH: Final = 31
 
 
 class CachedGraphReader:
@@ -351,12 +350,10 @@ class CachedGraphReader:
 
     def _from(self, since: datetime | None) -> datetime | None:
         """From which date on temporal data is shown: as asked, and as far as it is retained."""
-        if self._retention_months is not None:
-            # Of a day, so that an answer and its tag hold for one.
-            today = self._clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
-            oldest = today - timedelta(days=_DAYS_OF_MONTH * self._retention_months)
-            since = oldest if since is None else max(since, oldest)
-        return since
+        oldest = kept_from(self._clock.now(), self._retention_months)
+        if oldest is None or since is None:
+            return since or oldest
+        return max(since, oldest)
 
     def _request(
         self, depth: int, since: datetime | None, matches: Matches | None, selection: Selection | None

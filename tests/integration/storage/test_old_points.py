@@ -1,13 +1,16 @@
 """Points that are older than they are kept leave: without events, from the caches too, and never ahead of the slots."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 
-from app.commands.command_stores import as_operator
+from app.__main__ import main
+from app.commands import points
+from app.commands.command_stores import as_operator, open_stores
 from app.config.settings import Settings
 from app.core.errors import TransientError
 from app.core.models import Batch
@@ -79,3 +82,23 @@ async def test_it_waits_for_replication_slots(
     with pytest.raises(TransientError, match="slot lagging holds 2 MB of WAL and does not move"):
         await stores.old_points.expire(BOUND)
     assert await db.fetchval("SELECT count(*) FROM temporal_properties") == len(OLD) * len(USERS)
+
+
+async def test_the_command_deletes_what_answers_leave_out_and_nothing_else(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both count from midnight. By the clock the command would delete points of less than a day that are shown."""
+    settings = settings.model_copy(update={"temporal_retention_months": 1})
+    now = datetime.now(UTC)
+    edge = (now - timedelta(days=31)).replace(hour=0, minute=0, second=0, microsecond=0)
+    almost_now = edge + (now - timedelta(days=31) - edge) / 2
+    told_dates = [edge - timedelta(microseconds=1), edge, almost_now, now]
+    async with open_stores(settings) as stores:
+        await stores.writer.write(
+            Batch(temporal=[point("u", "k", "1", granularity="instant", date=date) for date in told_dates])
+        )
+        before = await shown(stores, "u")
+        monkeypatch.setattr(points, "Settings", lambda: settings)
+        assert await asyncio.to_thread(main, ["expire-points"]) == 0
+        assert capsys.readouterr().out.startswith("1 points from before ")
+        assert before == await shown(stores, "u") == 3

@@ -1,8 +1,8 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from app.core.dates import from_epoch_ms, parse, to_epoch_ms, to_text
+from app.core.dates import from_epoch_ms, kept_from, parse, to_epoch_ms, to_text
 from app.core.errors import InvalidError
 
 
@@ -54,3 +54,16 @@ def test_what_is_no_time_is_refused(spelled: str) -> None:
 )
 def test_offsets(spelled: str, meant: str) -> None:
     assert to_text(parse(spelled, field="f")) == meant
+
+
+def test_points_are_kept_from_a_midnight_on() -> None:
+    now = datetime(2026, 3, 4, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert kept_from(now, None) is None
+    assert kept_from(now, 1) == datetime(2026, 2, 1, tzinfo=UTC)
+    assert kept_from(now.astimezone(timezone(timedelta(hours=14))), 1) == datetime(2026, 2, 1, tzinfo=UTC)
+    assert kept_from(now + timedelta(microseconds=1), 1) == datetime(2026, 2, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("months", [24_000, 10**9, 10**30])
+def test_all_points_are_kept_where_no_date_is_so_long_ago(months: int) -> None:
+    assert kept_from(datetime(2026, 3, 4, tzinfo=UTC), months) is None
