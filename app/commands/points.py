@@ -21,7 +21,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument(
         "--before",
         type=_date,
-        help="an RFC 3339 date or time; without it, PROFILE_TEMPORAL_RETENTION_MONTHS (of 31 days) before today: what answers leave out",
+        help="an RFC 3339 date or time; without it, what answers leave out: PROFILE_TEMPORAL_RETENTION_MONTHS, of "
+        "31 days, before today",
     )
     command.set_defaults(run=_run)
 

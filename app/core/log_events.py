@@ -34,6 +34,7 @@ class LogEvent(StrEnum):
     CONNECTOR_RESTART_FAILED = "connector.restart_failed"
     LETTERS_WAIT = "erasure.letters_wait"
     DELETION_WAITS = "erasure.deletion_waits"
+    MERGE_WAITS = "placeholders.merge_waits"
     CLOCK_OFF = "clock.off"
     REQUEST_FAILED = "request.failed"
     CONNECTIONS_REFUSED = "http.connections_refused"

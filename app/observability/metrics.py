@@ -53,6 +53,14 @@ DELETION_ROWS_LEFT: Final = Gauge("profile_deletion_rows_left", "Rows that are l
 DELETION_STILL: Final = Gauge(
     "profile_deletion_still_seconds", "Time since any of them moved; 0 where there is none"
 )
+MERGES_WAITING: Final = Gauge(
+    "profile_merges_waiting", "Placeholders that can be merged and are not yet; 200 at most are looked at"
+)
+MERGE_STILL: Final = Gauge(
+    "profile_merge_still_seconds",
+    "Time since the one of them that stands still for longest could be merged or moved; NaN where it is not known",
+)
+MERGE_STILL.set(float("nan"))
 CLOCK_OFFSET: Final = Gauge(
     "profile_clock_offset_seconds",
     "How far a server's clock is ahead of this worker's; NaN where it is not known",

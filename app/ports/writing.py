@@ -64,3 +64,14 @@ class PlaceholderMerger(Protocol):
         Caches are told after the commit. Raises TransientError or FatalError.
         """
         ...
+
+    def waiting(self) -> int:
+        """How many can be merged and are not, of at most 200, as this process last saw it."""
+        ...
+
+    def still_s(self) -> float:
+        """For how many seconds the one of them that waits for longest could be merged and no edge of it was moved.
+
+        As far as this process knows; 0 where none waits, NaN where it has not looked for a minute.
+        """
+        ...

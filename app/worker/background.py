@@ -47,7 +47,12 @@ class PlaceholderWatch:
     def __init__(self, merger: PlaceholderMerger, *, interval_s: float) -> None:
         self._merger = merger
         self._interval_s = interval_s
-        self._failures = FailureLog(logger, "Placeholders are not merged for now: %s")
+        self._failures = FailureLog(
+            logger, "Placeholders are not merged for now: %s", event=LogEvent.MERGE_WAITS
+        )
+        # Asked when metrics are: a merge that hangs has no turn to say so.
+        metrics.MERGES_WAITING.set_function(merger.waiting)
+        metrics.MERGE_STILL.set_function(merger.still_s)
 
     async def run(self) -> NoReturn:
         """Merge until cancelled."""

@@ -127,6 +127,7 @@ ROWS: Final[dict[str, list[tuple[str, str, list[tuple[str, str]]]]]] = {
             [
                 ("under way", "max(profile_deletions_under_way)"),
                 ("rows left", "max(profile_deletion_rows_left)"),
+                ("placeholders waiting", "max(profile_merges_waiting)"),
                 ("{{work}} rows/s", "sum by (work) (rate(profile_piece_rows_total[1m]))"),
             ],
         ),

@@ -3,8 +3,9 @@
 
 -- name: mergeable_placeholders
 -- Placeholders that can be merged now, and into which entities. A placeholder has edges and nothing else: one with more
--- was not made by this service and stays. $1 at most.
-SELECT p.id AS old_id, p.reference, min(t.id) AS new_id
+-- was not made by this service and stays. `waiting_s`: for how long both are there. $1 at most.
+SELECT p.id AS old_id, p.reference, min(t.id) AS new_id,
+       extract(epoch FROM clock_timestamp() - greatest(p.created_at, min(t.created_at)))::float8 AS waiting_s
 FROM entities p
 JOIN entities t ON t.reference = p.reference AND t.type <> 'unknown'
 WHERE p.type = 'unknown' AND p.properties = '{}'

@@ -13,6 +13,7 @@ from typing import Final
 
 import asyncpg
 
+from app.core.clock import Clock, SystemClock
 from app.core.failpoints import NO_HOOKS, Hooks
 from app.core.models import Changes, EntityKey
 from app.observability.metrics import PIECE_ROWS, PIECES
@@ -22,6 +23,7 @@ from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 from storage.write.changes import changes_at
 from storage.write.pace import Pace, PieceLimits
+from storage.write.waiting_merges import WaitingMerges
 
 MAX_AT_ONCE: Final = 200
 UNKNOWN: Final = "unknown"
@@ -47,6 +49,7 @@ class PostgresPlaceholderMerger:
         acquire_timeout_s: float,
         pieces: PieceLimits,
         hooks: Hooks = NO_HOOKS,
+        clock: Clock | None = None,
     ) -> None:
         self._pool = pool
         self._invalidations = invalidations
@@ -54,6 +57,13 @@ class PostgresPlaceholderMerger:
         self._pieces = pieces
         self._pace = Pace(pieces)
         self._hooks = hooks
+        self._waiting = WaitingMerges(clock or SystemClock())
+
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def still_s(self) -> float:
+        return self._waiting.still_s
 
     async def merge(self) -> int | None:
         while True:
@@ -80,6 +90,7 @@ class PostgresPlaceholderMerger:
                         found = await connection.fetch(query("mergeable_placeholders"), MAX_AT_ONCE)
                         rows = [row for row in found if row["old_id"] in chosen.ids]
                         if not rows:
+                            self._waiting.merged(chosen.ids)
                             return _Done()
                         if chosen.edges is None:
                             done, changes = await merged(connection, rows)
@@ -87,6 +98,10 @@ class PostgresPlaceholderMerger:
                             done, changes = await _moved(connection, rows, chosen.edges)
                         commit.begins(partial(changes_at, changes))
                     commit.reached(await connection.fetchval(query("flush_position")))
+        if done.merged:
+            self._waiting.merged(chosen.ids)
+        else:
+            self._waiting.moved(chosen.ids)
         self._pace.spent(done.edges)
         PIECES.labels("merge").inc()
         PIECE_ROWS.labels("merge").inc(done.edges)
@@ -95,6 +110,7 @@ class PostgresPlaceholderMerger:
     async def _choose(self, connection: Connection) -> _Chosen | None:
         """The small ones first, as many as fit into a piece; else a piece of a larger one. None: nothing to do."""
         rows = await connection.fetch(query("mergeable_placeholders"), MAX_AT_ONCE)
+        self._waiting.found({row["old_id"]: row["waiting_s"] for row in rows})
         if not rows:
             return None
         most = self._pieces.rows

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from app.config.settings import Settings
 from app.core.failpoints import Hooks
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow
 from storage.stores import Stores
+from storage.write.pace import PieceLimits
 from tests.rows import DAY0, edge, entity, prop
 
 pytestmark = pytest.mark.integration
@@ -254,3 +256,35 @@ async def test_after_a_crash_between_pieces_another_worker_goes_on(
     assert ("unknown", "x") not in await ids(db)
     assert await db.fetchval(count, typed) == 222
     assert await piecewise.placeholders.merge() == 0
+
+
+async def test_tells_what_waits_and_for_how_long_nothing_of_it_moved(
+    settings: Settings, db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_room(_limits: PieceLimits, _connection: object) -> bool:
+        return False
+
+    settings = settings.model_copy(update={"erasure_piece_rows": 50, "erasure_rows_per_s": 1_000_000})
+    stores = await Stores.open(settings, hooks=CrashingHooks())
+    merger = stores.placeholders
+    await stores.writer.write(placeholder_hub(120))
+    await stores.writer.write(Batch(edges=[placeholder_edge("a", "nobody")]))  # waits for nothing
+    await db.execute("UPDATE entities SET created_at = now() - interval '2 hours' WHERE type = 'user'")
+    await db.execute("UPDATE entities SET created_at = now() - interval '1 hour' WHERE type = 'unknown'")
+    assert math.isnan(merger.still_s())
+
+    with monkeypatch.context() as full:
+        full.setattr(PieceLimits, "has_room", no_room)
+        assert await merger.merge() is None
+    assert merger.waiting() == 1
+    assert 3_600 <= merger.still_s() < 7_200
+
+    with pytest.raises(Crash):
+        await merger.merge()
+    assert merger.waiting() == 1
+    assert 0 <= merger.still_s() < 3_600  # a piece moved
+    with pytest.raises(Crash):
+        await merger.merge()
+    assert await merger.merge() == 1
+    assert (merger.waiting(), merger.still_s()) == (0, 0)
+    await stores.close()

@@ -331,6 +331,21 @@ CASES = (
         ),
     ),
     Case(
+        alert="MergeStandsStill",
+        at="8m",
+        firing={'profile_merge_still_seconds{instance="w:1"}': "700+60x10"},
+        summary="A placeholder waits since 19m 40s to become the entity of its reference.",
+        silent=(
+            {'profile_merge_still_seconds{instance="w:1"}': "0 29 59 0 1 0 29 1 0 0"},
+            # One worker moves a large one for hours; the other has had no turn, a third has not looked yet.
+            {
+                'profile_merge_still_seconds{instance="w:1"}': "1+0x10",
+                'profile_merge_still_seconds{instance="w:2"}': "7200+60x10",
+                'profile_merge_still_seconds{instance="w:3"}': "NaN+0x10",
+            },
+        ),
+    ),
+    Case(
         alert="DeletionStandsStill",
         at="8m",
         firing={'profile_deletion_still_seconds{instance="w:1"}': "700+60x10"},

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
+from prometheus_client import REGISTRY
 
 from app.core.errors import TransientError
 from app.worker.background import PlaceholderWatch
@@ -20,6 +21,18 @@ class FakeMerger:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    def waiting(self) -> int:
+        return 3
+
+    def still_s(self) -> float:
+        return 700.0
+
+
+def test_metrics_ask_the_merger_since_one_that_hangs_says_nothing() -> None:
+    PlaceholderWatch(FakeMerger(), interval_s=1)
+    assert REGISTRY.get_sample_value("profile_merges_waiting") == 3
+    assert REGISTRY.get_sample_value("profile_merge_still_seconds") == 700
 
 
 @pytest.mark.parametrize("last", [0, None])
