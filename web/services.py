@@ -14,7 +14,7 @@ from app.core.domain_event import DomainEvent
 from app.core.signing import Signer
 from app.observability.readiness import Readiness
 from app.ports.dead_letters import LetterBox
-from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser
+from app.ports.erasure import LetterSweeper, LogEnds, ProfileEraser, TopicConfigs
 from app.ports.events import EventFeed
 from app.ports.graph import (
     EntityDirectory,
@@ -76,6 +76,7 @@ class WebServices:
     keys: KeyRing | None = None
     erased_events: "Erased | None" = None  # which of them are not told any more
     log_ends: LogEnds | None = None  # removals note them
+    topic_configs: TopicConfigs | None = None  # receipts say what they are set to
     # Of watched trees that are read anew at the same time, however many streams there are.
     looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_LOOKS_AT_ONCE))
 

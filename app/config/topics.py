@@ -5,7 +5,6 @@ from typing import Final
 
 DLQ_SUFFIX = ".dlq"
 _DAY_MS: Final = 24 * 60 * 60 * 1000
-_KAFKA_SEGMENT_MS: Final = 7 * _DAY_MS  # the broker's default
 _CDC_DAYS: Final = 7
 _COMPACTED: Final = {
     "cleanup.policy": "compact",
@@ -80,6 +79,10 @@ class TopicNames:
             for n in ("payment.events", "account.events", "crm.events", "cdp.events", "aggregated.metrics")
         )
 
+    def removes_by_key(self, topic: str) -> bool:
+        """Whether an erasure puts an end under the keys of this topic's records about the entity."""
+        return topic == self.published or topic.endswith(DLQ_SUFFIX)
+
     @property
     def normalised(self) -> tuple[str, str, str]:
         return self.entities_edges, self.entity_properties, self.temporal_data
@@ -132,18 +135,6 @@ class TopicNames:
             for name in (*self.sources, *self.normalised, self.cdc)
         ]
         return specs
-
-
-def longest_ms(spec: TopicSpec) -> int | None:
-    """How long such a topic may hold a record at most, from its stamp on; None: without end.
-
-    Of a compacted topic without an end it is how long it may hold what was replaced or removed under its key.
-    """
-    segment_ms = int(spec.config.get("segment.ms", _KAFKA_SEGMENT_MS))
-    for name in ("retention.ms", "max.compaction.lag.ms"):
-        if (limit := int(spec.config.get(name, -1))) >= 0:
-            return limit + segment_ms
-    return None
 
 
 def _kept(days: int | None) -> dict[str, str]:

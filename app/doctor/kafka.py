@@ -1,23 +1,21 @@
 """Checks of Kafka and of the connector for `python -m app doctor`."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
 from app.config.settings import Settings
-from app.config.topics import TopicSpec
+from app.config.topic_ends import longest_ms
+from app.config.topics import TopicNames, TopicSpec
 from app.core.check_results import Finding, Level, failed, judged
 from app.core.errors import ProfileError
+from app.kafka import topic_configs
 from app.kafka.client import (
     AIOKafkaAdminClient,
-    ConfigResource,
-    ConfigResourceType,
     KafkaError,
     client_options,
     unreachable,
 )
 from cdc.connector.report import ConnectorReport
-
-_NEVER: Final = 2**63 - 1
 
 
 async def kafka_findings(settings: Settings) -> list[Finding]:
@@ -32,23 +30,19 @@ async def kafka_findings(settings: Settings) -> list[Finding]:
         brokers = len((await admin.describe_cluster())["brokers"])
         described = await admin.describe_topics([spec.name for spec in specs])
         there = {t["topic"]: t["partitions"] for t in described if t["error_code"] == 0}
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in there]
-        answers = await admin.describe_configs(resources) if resources else []
+        configs = await topic_configs.described(admin, list(there))
     except (KafkaError, OSError) as error:
         told = unreachable(settings.kafka_brokers, error)
         return [failed("kafka", told, mend="start the broker, or mend PROFILE_KAFKA_BROKERS")]
     finally:
         await admin.close()
-    configs: dict[str, dict[str, str]] = {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in answers
-        for resource in answer.resources
-    }
     return [
         Finding(level=Level.OK, name="kafka", what=f"{brokers} brokers answer"),
         *(topic_finding(spec, there.get(spec.name), configs.get(spec.name, {})) for spec in specs),
         retention_finding(
-            configs, ended=settings.topics.normalised if settings.normalised_retention_days else ()
+            configs,
+            settings.topics,
+            ended=settings.topics.normalised if settings.normalised_retention_days else (),
         ),
     ]
 
@@ -67,15 +61,23 @@ def notes_finding(topic: str, *, complete: bool) -> Finding:
     )
 
 
-def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collection[str] = ()) -> Finding:
+def retention_finding(
+    configs: Mapping[str, Mapping[str, str]], names: TopicNames, *, ended: Collection[str] = ()
+) -> Finding:
     """Topics that keep what they were given, and with it the data of erased people, without end.
 
-    `ended` are those that the service ends itself.
+    `ended` are those that the service ends itself. The receipt of an erasure says the same of them.
     """
     endless = sorted(
         name
         for name, config in configs.items()
-        if config.get("retention.ms") == "-1" and name not in ended and not _forgets(config)
+        if name not in ended
+        and longest_ms(
+            config,
+            removed_by_key=names.removes_by_key(name),
+            stamped_by_others=name in names.sources,
+        )
+        is None
     )
     return judged(
         "topics.retention",
@@ -83,14 +85,6 @@ def retention_finding(configs: Mapping[str, Mapping[str, str]], *, ended: Collec
         what=f"without end: {', '.join(endless)}" if endless else "every topic has an end",
         mend="what an erased person's records say stays in them: docs/operations.md, Topics that keep everything",
         level=Level.WARN,
-    )
-
-
-def _forgets(config: Mapping[str, str]) -> bool:
-    """Whether it keeps the newest record of each key alone, and what that replaces for a bounded time."""
-    return (
-        config.get("cleanup.policy") == "compact"
-        and int(config.get("max.compaction.lag.ms", _NEVER)) < _NEVER
     )
 
 

@@ -71,6 +71,17 @@ class LogEnds(Protocol):
         ...
 
 
+class TopicConfigs(Protocol):
+    """What topics are set to on the brokers."""
+
+    async def configs(self) -> Mapping[str, Mapping[str, str]] | None:
+        """By topic its settings, as they were not long ago; None where that can't be known. Never raises.
+
+        A topic that does not exist is left out. Answers within a second or so.
+        """
+        ...
+
+
 class LogNotes(Protocol):
     """Where topics ended, day by day. Raises TransientError or FatalError."""
 

@@ -41,6 +41,7 @@ from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
 from app.kafka.broker_clock import BrokerClock
 from app.kafka.log_ends import KafkaLogEnds
+from app.kafka.topic_configs import KafkaTopicConfigs
 from app.kafka.retention import LogRetention
 from app.observability import metrics, tracing
 from app.observability.readiness import Readiness
@@ -316,6 +317,9 @@ class Worker:
             preview=stores.preview,
             eraser=ErasureAtLogEnds(stores.eraser, log_ends),
             log_ends=log_ends,
+            topic_configs=KafkaTopicConfigs(
+                self.settings.kafka, [spec.name for spec in self.settings.topic_specs], self._clock
+            ),
             letters=self._letter_sweep(),
             exporter=stores.exporter,
             directory=stores.directory,

@@ -1,15 +1,28 @@
 """The receipt of an erasure, as DELETE answers it: no personal data, the same whenever it is asked for again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel
 
 from app.config.settings import Settings
-from app.config.topics import longest_ms
 from app.core import dates
 from app.core.erasure import ErasureReceipt
+from web.bodies.held_topics import Configs, HeldTopics
+
+
+What = Literal[
+    "dead_letters",
+    "dead_letter_topics",
+    "source_topics",
+    "normalised_topics",
+    "cdc_topic",
+    "domain_events",
+    "published_notes",
+    "write_ahead_log",
+    "backups",
+]
 
 
 class Removed(BaseModel):
@@ -30,22 +43,16 @@ class DeadLetters(BaseModel):
 
 
 class NotReached(BaseModel):
-    """Where data about the entity may remain, and until when; `until` null: without a limit known to the service."""
+    """Where data about the entity may remain, and until when; `until` null: without a limit known to the service.
 
-    what: Literal[
-        "dead_letters",
-        "dead_letter_topics",
-        "source_topics",
-        "normalised_topics",
-        "cdc_topic",
-        "domain_events",
-        "published_notes",
-        "write_ahead_log",
-        "backups",
-    ]
+    `until_of` has the date of each of the topics, null for one without an end; it is null for what is no topic.
+    """
+
+    what: What
     names: list[str]
     until: str | None
     note: str
+    until_of: dict[str, str | None] | None = None
 
 
 class Receipt(BaseModel):
@@ -76,9 +83,9 @@ class ReceiptInPieces(Receipt):
     progress: Progress
 
 
-def receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
-    """The receipt as it is told under these settings."""
-    receipt = _receipt_of(erasure, settings)
+def receipt_of(erasure: ErasureReceipt, settings: Settings, configs: Configs | None) -> Receipt:
+    """The receipt as it is told under these settings; `configs` are the topics', None where Kafka does not answer."""
+    receipt = _receipt_of(erasure, settings, HeldTopics(settings, configs, erasure.erased_at))
     if erasure.deletion is None:
         return receipt
     return ReceiptInPieces(
@@ -88,7 +95,7 @@ def receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
     )
 
 
-def _receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
+def _receipt_of(erasure: ErasureReceipt, settings: Settings, held: HeldTopics) -> Receipt:
     checked_at = erasure.letters_checked_at
     return Receipt(
         ledger_id=erasure.ledger_id,
@@ -105,75 +112,62 @@ def _receipt_of(erasure: ErasureReceipt, settings: Settings) -> Receipt:
             removed=erasure.letters,
             checked_at=None if checked_at is None else dates.to_text(checked_at),
         ),
-        not_reached=list(_not_reached(erasure, settings)),
+        not_reached=list(_not_reached(erasure, settings, held)),
     )
 
 
-def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotReached]:
+def _not_reached(erasure: ErasureReceipt, settings: Settings, held: HeldTopics) -> Iterator[NotReached]:
     topics, erased_at = settings.topics, erasure.erased_at
-    longest_in = {spec.name: longest_ms(spec) for spec in settings.topic_specs}
-    if settings.normalised_retention_days:  # noted once a day, so that it may be a day more
-        longest = (settings.normalised_retention_days + 1) * 24 * 60 * 60 * 1000
-        longest_in |= dict.fromkeys(topics.normalised, longest)
-
-    def until(names: list[str]) -> str | None:
-        ends = [longest_in[name] for name in names]
-        if not ends or None in ends:
-            return None
-        return dates.to_text(erased_at + timedelta(milliseconds=max(end for end in ends if end is not None)))
-
     if erasure.letters_left:
         ids = list(erasure.letters_left_ids)
+        names = sorted(topics.dead_letters(topic) for topic in _topics_of(ids))
+        until_of = held.until_of(names, left=True)
         yield NotReached(
             what="dead_letters",
             names=ids,
-            until=until([topics.dead_letters(topic) for topic in _topics_of(ids)]),
+            until=_last(until_of),
+            until_of=until_of,
             note=f"{erasure.letters_left} dead letters, of which the first are named, hold the reference as a number "
             "or a short text where no reference stands (an amount, a date), or more than is looked through. They were "
-            "left: read them by `python -m app dlq show`, and drop those that are about the entity.",
+            "left: read them by `python -m app dlq show`, and drop those that are about the entity."
+            + held.remark(names, left=True),
         )
-    letters = [topics.dead_letters(topic) for topic in (*topics.sources, *topics.normalised, topics.cdc)]
-    yield NotReached(
-        what="dead_letter_topics",
-        names=letters,
-        until=until(letters),
-        note="Removed letters lie on the brokers' disks until Kafka compacts their topics. Nobody reads them there.",
+    yield _topics(
+        held,
+        "dead_letter_topics",
+        [topics.dead_letters(topic) for topic in (*topics.sources, *topics.normalised, topics.cdc)],
+        "Removed letters lie on the brokers' disks until Kafka compacts their topics. Nobody reads them there.",
     )
-    sources, normalised = list(topics.sources), list(topics.normalised)
-    yield NotReached(
-        what="source_topics",
-        names=sources,
-        until=until(sources),
-        note="Kafka keeps these records until their topics' retention ends. Reading them again does not bring the "
+    yield _topics(
+        held,
+        "source_topics",
+        topics.sources,
+        "Kafka keeps these records until their topics' retention ends. Reading them again does not bring the "
         "entity back.",
     )
-    yield NotReached(
-        what="normalised_topics",
-        names=normalised,
-        until=until(normalised),
-        note="As source_topics."
+    yield _topics(
+        held,
+        "normalised_topics",
+        topics.normalised,
+        "As source_topics."
         if erasure.log_ends_known
         else "As source_topics, but for records whose timestamps are ahead: Kafka did not tell what lay in its topics "
         "when the entity was erased. DELETE it again an hour later, if it is back.",
     )
-    yield NotReached(
-        what="cdc_topic",
-        names=[topics.cdc],
-        until=until([topics.cdc]),
-        note="Changes from before the erasure, and the deletes themselves.",
+    yield _topics(
+        held, "cdc_topic", [topics.cdc], "Changes from before the erasure, and the deletes themselves."
     )
-    yield NotReached(
-        what="domain_events",
-        names=[topics.domain_events],
-        until=until([topics.domain_events]),
-        note="Events from before the erasure, here and at their consumers, who learn of it by the events of the "
-        "deletes.",
+    yield _topics(
+        held,
+        "domain_events",
+        [topics.domain_events],
+        "Events from before the erasure, here and at their consumers, who learn of it by the events of the deletes.",
     )
-    yield NotReached(
-        what="published_notes",
-        names=[topics.published],
-        until=until([topics.published]),
-        note="The name, and no values, until Kafka has compacted the topic, from when the erasure was told as an "
+    yield _topics(
+        held,
+        "published_notes",
+        [topics.published],
+        "The name, and no values, until Kafka has compacted the topic, from when the erasure was told as an "
         "event. Nobody but a recovery reads it.",
     )
     yield NotReached(
@@ -191,6 +185,20 @@ def _not_reached(erasure: ErasureReceipt, settings: Settings) -> Iterator[NotRea
         note="Backups and archived WAL, for as long as the operator keeps them (PROFILE_BACKUP_RETENTION_DAYS). Who "
         "restores one repeats the erasures of the time since.",
     )
+
+
+def _topics(held: HeldTopics, what: What, names: Sequence[str], note: str) -> NotReached:
+    until_of = held.until_of(names)
+    return NotReached(
+        what=what, names=list(names), until=_last(until_of), note=note + held.remark(names), until_of=until_of
+    )
+
+
+def _last(until_of: dict[str, str | None]) -> str | None:
+    """When the last of them ends; dates have one spelling, in which they compare."""
+    dates_of = list(until_of.values())
+    known = [date for date in dates_of if date is not None]
+    return max(known) if known and len(known) == len(dates_of) else None
 
 
 def _topics_of(letter_ids: Iterable[str]) -> set[str]:

@@ -64,6 +64,7 @@ RECEIPT: Final[dict[str, Any]] = {
             "names": ["user-profile.cdc.all-tables"],
             "until": "2026-12-01T19:10:02.120412Z",
             "note": "Changes from before the erasure, and the deletes themselves.",
+            "until_of": {"user-profile.cdc.all-tables": "2026-12-01T19:10:02.120412Z"},
         }
     ],
 }

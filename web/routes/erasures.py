@@ -9,7 +9,9 @@ An entity with more rows than a piece has is hidden, and its rows are deleted in
 `state: "deleting"`, and the same DELETE, or a GET of its Location, says how far that is.
 """
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
@@ -68,15 +70,20 @@ async def get_receipt(request: web.Request) -> web.Response:
     erased = await services.eraser.receipt(ledger_id)
     if erased is None:
         raise ProblemError("not-found", "The ledger has no erasure with this id.")
-    return _response(receipt_of(erased, request.app[SETTINGS]), services.tokens.spell(erased.position))
+    receipt = receipt_of(erased, request.app[SETTINGS], await _topic_configs(services))
+    return _response(receipt, services.tokens.spell(erased.position))
 
 
 async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str) -> web.Response:
     if erased is None:
         raise ProblemError("not-found", f"There is no entity with {what}, and none was erased.")
     services, settings = request.app[SERVICES], request.app[SETTINGS]
-    erased = await _with_letters(services, erased, min(_LETTERS_WAIT_S, settings.web_request_timeout_s / 4))
-    receipt = receipt_of(erased, settings)
+    # What Kafka is asked here is asked after the commit, with no transaction open.
+    erased, configs = await asyncio.gather(
+        _with_letters(services, erased, min(_LETTERS_WAIT_S, settings.web_request_timeout_s / 4)),
+        _topic_configs(services),
+    )
+    receipt = receipt_of(erased, settings, configs)
     # Of whom it was says the ledger id alone, to whoever has the key and the reference.
     audit.info(
         "entity erased: ledger id %s, request %s",
@@ -99,6 +106,10 @@ def _response(receipt: Receipt, token: str) -> web.Response:
         status = 202
         headers |= {"Location": f"/v1/erasures/{receipt.ledger_id}", "Retry-After": "5"}
     return web.Response(status=status, body=receipt.model_dump_json().encode(), headers=headers)
+
+
+async def _topic_configs(services: WebServices) -> Mapping[str, Mapping[str, str]] | None:
+    return None if services.topic_configs is None else await services.topic_configs.configs()
 
 
 async def _with_letters(services: WebServices, erased: ErasureReceipt, wait_s: float) -> ErasureReceipt:

@@ -21,6 +21,7 @@ from app.erasure.sweeper import LetterSweep
 from app.feed.feed import ChangeFeed
 from app.feed.log import KafkaEventLog
 from app.kafka.log_ends import KafkaLogEnds
+from app.kafka.topic_configs import KafkaTopicConfigs
 from app.observability.readiness import Readiness
 from storage.stores import Stores
 from storage.write.group_commit import SharedWriter
@@ -77,6 +78,9 @@ async def assembled(
         preview=stores.preview,
         eraser=ErasureAtLogEnds(stores.eraser, log_ends),
         log_ends=log_ends,
+        topic_configs=KafkaTopicConfigs(
+            brokers or settings.kafka, [spec.name for spec in settings.topic_specs], SystemClock()
+        ),
         letters=sweep,
         exporter=stores.exporter,
         directory=stores.directory,

@@ -8,12 +8,13 @@ import pytest
 from pydantic import SecretStr
 
 from app.config.settings import Settings
-from app.config.topics import TopicSpec
+from app.config.topics import TopicNames, TopicSpec
 from app.core.check_results import Finding, Level, lines_of
 from app.doctor.kafka import notes_finding, retention_finding, topic_finding
 from app.doctor.settings import settings_findings
 from storage.doctor import postgres, redis
 
+NAMES = TopicNames()
 SPEC = TopicSpec(name="t.dlq", partitions=2, config={"cleanup.policy": "compact", "retention.ms": "-1"})
 SERVER: dict[str, Any] = {
     "version_number": 150_020,
@@ -181,11 +182,48 @@ def test_a_topic_that_only_keeps_more_is_a_warning(config: dict[str, str], level
 
 
 def test_topics_without_an_end_are_named() -> None:
-    assert retention_finding({"a": {"retention.ms": "1"}}).level is Level.OK
+    assert retention_finding({"a": {"retention.ms": "1"}}, NAMES).level is Level.OK
     found = retention_finding(
-        {"b": {"retention.ms": "-1"}, "a": {"retention.ms": "-1"}, "c": {"retention.ms": "9"}}
+        {"b": {"retention.ms": "-1"}, "a": {"retention.ms": "-1"}, "c": {"retention.ms": "9"}}, NAMES
     )
     assert (found.level, found.what) == (Level.WARN, "without end: a, b")
+
+
+@pytest.mark.parametrize(
+    ("topic", "config", "ends"),
+    [
+        # A policy of compaction alone deletes nothing by time, whatever `retention.ms` says.
+        ("user-profile.domain-events.v1", {"retention.ms": "9", "cleanup.policy": "compact"}, False),
+        ("user-profile.domain-events.v1", {"retention.ms": "9", "cleanup.policy": "delete,compact"}, True),
+        ("user-profile.domain-events.v1", {"retention.ms": str(2**63 - 1)}, False),
+        ("user-profile.domain-events.v1", {"retention.ms": "9", "segment.ms": str(2**63 - 1)}, False),
+        # An erasure puts no end under these keys, so compaction leaves what it removes elsewhere.
+        (
+            "user-profile.domain-events.v1",
+            {"retention.ms": "-1", "cleanup.policy": "compact", "max.compaction.lag.ms": "9"},
+            False,
+        ),
+        (
+            "crm.events.dlq",
+            {"retention.ms": "-1", "cleanup.policy": "compact", "max.compaction.lag.ms": "9"},
+            True,
+        ),
+        # Producers may stamp what they send to a source with any time ahead, where the broker takes it.
+        ("crm.events", {"retention.ms": "9", "message.timestamp.type": "CreateTime"}, False),
+        (
+            "crm.events",
+            {
+                "retention.ms": "9",
+                "message.timestamp.type": "CreateTime",
+                "message.timestamp.after.max.ms": "3600000",
+            },
+            True,
+        ),
+        ("crm.events", {"retention.ms": "9", "message.timestamp.type": "LogAppendTime"}, True),
+    ],
+)
+def test_whether_a_topic_has_an_end(topic: str, config: dict[str, str], *, ends: bool) -> None:
+    assert retention_finding({topic: config}, NAMES).level is (Level.OK if ends else Level.WARN)
 
 
 def test_a_partition_without_a_leader() -> None:
@@ -206,9 +244,12 @@ def test_a_line_for_each_and_a_way_out() -> None:
 
 def test_a_topic_that_keeps_the_newest_of_each_key_has_an_end_for_what_is_removed() -> None:
     compacted = {"retention.ms": "-1", "cleanup.policy": "compact"}
-    assert retention_finding({"a": compacted | {"max.compaction.lag.ms": "86400000"}}).level is Level.OK
-    assert retention_finding({"a": compacted}).level is Level.WARN
-    assert retention_finding({"a": compacted | {"max.compaction.lag.ms": str(2**63 - 1)}}).level is Level.WARN
+    for lag, level in (
+        ({"max.compaction.lag.ms": "86400000"}, Level.OK),
+        ({}, Level.WARN),
+        ({"max.compaction.lag.ms": str(2**63 - 1)}, Level.WARN),
+    ):
+        assert retention_finding({NAMES.published: compacted | lag}, NAMES).level is level
 
 
 def test_notes_that_are_not_complete_are_told_with_the_command() -> None:

@@ -131,7 +131,7 @@ async def test_the_audit_log_has_a_line_without_personal_data(
 
 def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     settings = Settings(_env_file=None, topic_prefix="t.", backup_retention_days=30)
-    told = {each.what: each for each in receipt_of(RECEIPT, settings).not_reached}
+    told = {each.what: each for each in receipt_of(RECEIPT, settings, None).not_reached}
     assert told["cdc_topic"].names == ["t.user-profile.cdc.all-tables"]
     # A day more than the retention, since Kafka deletes whole segments.
     assert told["cdc_topic"].until == "2025-10-13T12:00:00.123456Z"
@@ -144,22 +144,22 @@ def test_what_it_can_not_reach_is_told_with_dates_where_there_are_any() -> None:
     assert told["published_notes"].until == "2025-10-06T18:00:00.123456Z"
     assert told["write_ahead_log"].until is None
     endless = settings.model_copy(update={"domain_event_retention_days": 0})
-    assert {each.what: each.until for each in receipt_of(RECEIPT, endless).not_reached}[
+    assert {each.what: each.until for each in receipt_of(RECEIPT, endless, None).not_reached}[
         "domain_events"
     ] is None
     topics = {name for each in told.values() for name in each.names}
     assert topics == {spec.name for spec in settings.topic_specs}, "each topic is named"
-    unset = receipt_of(RECEIPT, Settings(_env_file=None)).not_reached
+    unset = receipt_of(RECEIPT, Settings(_env_file=None), None).not_reached
     assert {each.what: each.until for each in unset}["backups"] is None
 
 
 def test_letters_that_were_left_are_named_with_the_reason() -> None:
     settings = Settings(_env_file=None, topic_prefix="t.")
     left = replace(RECEIPT, letters_left=30, letters_left_ids=("t.crm.events/0/1", "t.temporal-data/2/7"))
-    (told,) = [each for each in receipt_of(left, settings).not_reached if each.what == "dead_letters"]
+    (told,) = [each for each in receipt_of(left, settings, None).not_reached if each.what == "dead_letters"]
     assert told.names == ["t.crm.events/0/1", "t.temporal-data/2/7"]
     assert told.note.startswith("30 dead letters")
-    assert not [each for each in receipt_of(RECEIPT, settings).not_reached if each.what == "dead_letters"]
+    assert not [each for each in receipt_of(RECEIPT, settings, None).not_reached if each.what == "dead_letters"]
 
 
 async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: Client, world: World) -> None:
@@ -170,3 +170,87 @@ async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: 
     assert "Location" not in response.headers
     assert world.eraser.calls == [8]
     assert (await client.delete("/v1/graph/9")).status == 404
+
+
+DAY = 86_400_000
+
+
+def configs_of(settings: Settings, **changes: dict[str, str]) -> dict[str, dict[str, str]]:
+    """As a broker tells them: those of the settings, but for these topics."""
+    return {spec.name: {**spec.config, **changes.get(spec.name, {})} for spec in settings.topic_specs}
+
+
+def test_dates_are_those_of_the_broker_for_each_topic() -> None:
+    settings = Settings(_env_file=None, topic_prefix="t.")
+    events, crm, cdc = "t.user-profile.domain-events.v1", "t.crm.events", "t.user-profile.cdc.all-tables"
+    configs = configs_of(
+        settings,
+        **{
+            events: {"cleanup.policy": "compact", "retention.ms": str(DAY)},  # never deleted by time
+            crm: {"retention.ms": str(90 * DAY), "segment.ms": str(7 * DAY)},
+            cdc: {"retention.ms": str(DAY // 2), "segment.ms": str(DAY // 2)},
+            "t.entities-edges": {"retention.ms": str(DAY), "segment.ms": str(DAY)},  # sooner than ours
+        },
+    )
+    told = {each.what: each for each in receipt_of(RECEIPT, settings, configs).not_reached}
+    assert told["cdc_topic"].until_of == {cdc: "2025-10-06T12:00:00.123456Z"}
+    assert told["cdc_topic"].note == "Changes from before the erasure, and the deletes themselves."
+    assert told["domain_events"].until is None
+    assert told["domain_events"].until_of == {events: None}
+    assert f"Without end, as the topics are set: {events}." in told["domain_events"].note
+    sources = told["source_topics"].until_of
+    assert sources is not None
+    assert sources[crm] == told["source_topics"].until == "2026-01-10T12:00:00.123456Z"
+    assert sources["t.cdp.events"] == "2025-10-13T12:00:00.123456Z"
+    normalised = told["normalised_topics"].until_of
+    assert normalised is not None
+    assert sorted(set(normalised.values())) == ["2025-10-07T12:00:00.123456Z", "2025-10-13T12:00:00.123456Z"]
+    assert all("settings" not in each.note for each in told.values())
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"retention.ms": "-1"},
+        {"retention.ms": str(2**63 - 1)},
+        {"retention.ms": str(2**62)},
+        {"segment.ms": str(2**63 - 1)},
+        {"message.timestamp.type": "CreateTime"},
+    ],
+)
+def test_one_topic_without_an_end_leaves_its_kind_without(config: dict[str, str]) -> None:
+    settings = Settings(_env_file=None)
+    configs = configs_of(settings, **{"crm.events": config})
+    (told,) = [
+        each for each in receipt_of(RECEIPT, settings, configs).not_reached if each.what == "source_topics"
+    ]
+    assert told.until is None
+    assert told.until_of is not None
+    assert [name for name, until in told.until_of.items() if until is None] == ["crm.events"]
+    assert told.note.endswith(" Without end, as the topics are set: crm.events.")
+
+
+def test_letters_that_were_left_end_by_time_alone() -> None:
+    """A compaction does not remove them: nobody put an end under their keys."""
+    settings = Settings(_env_file=None)
+    compacted = {"cleanup.policy": "compact", "max.compaction.lag.ms": str(DAY), "segment.ms": str(DAY)}
+    configs = configs_of(settings, **{"crm.events.dlq": compacted})
+    left = replace(RECEIPT, letters_left=1, letters_left_ids=("crm.events/0/1",))
+    told = {each.what: each for each in receipt_of(left, settings, configs).not_reached}
+    assert told["dead_letters"].until_of == {"crm.events.dlq": None}
+    assert "Without end" in told["dead_letters"].note
+    letters = told["dead_letter_topics"].until_of
+    assert letters is not None
+    assert letters["crm.events.dlq"] == "2025-10-07T12:00:00.123456Z"
+
+
+def test_what_kafka_did_not_say_is_by_the_settings_and_the_receipt_says_so() -> None:
+    settings = Settings(_env_file=None)
+    said = "By this service's settings, since Kafka did not say what is set: "
+    for each in receipt_of(RECEIPT, settings, None).not_reached:
+        assert (said in each.note) == bool(each.until_of)
+    configs = configs_of(settings)
+    del configs["crm.events"]
+    notes = [each.note for each in receipt_of(RECEIPT, settings, configs).not_reached if said in each.note]
+    (note,) = notes
+    assert note.endswith(said + "crm.events.")
