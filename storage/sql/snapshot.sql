@@ -3,7 +3,7 @@
 
 -- name: newest_transaction
 -- The id that the next transaction will get.
-SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+SELECT next_transaction();
 
 -- name: oldest_transaction
 -- The oldest transaction that still runs.

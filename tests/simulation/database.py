@@ -78,7 +78,7 @@ class Database:
             xid, self.next_xid = self.next_xid, self.next_xid + 1
             self.running[xid] = made
             try:
-                await asyncio.sleep(self.random.expovariate(50))
+                await self.works()
             except asyncio.CancelledError:
                 del self.running[xid]
                 raise
@@ -105,14 +105,19 @@ class Database:
                 before.append((made, version))
             made.position = self.flushed
             self.commits.append(made)
-            await asyncio.sleep(self._hold())
+            await self.held(made)
             made.visible = True
             del self.running[xid]
 
-    def _hold(self) -> float:
+    async def works(self) -> None:
+        """From the first lock until COMMIT is sent."""
+        await asyncio.sleep(self.random.expovariate(50))
+
+    async def held(self, made: Commit) -> None:
         """From the flush until it is visible: next to nothing as a rule."""
         is_long = self.random.random() < 0.15
-        return self.random.uniform(0, self.longest_hold_s) if is_long else self.random.expovariate(2_000)
+        hold_s = self.random.uniform(0, self.longest_hold_s) if is_long else self.random.expovariate(2_000)
+        await asyncio.sleep(hold_s)
 
 
 class Server:

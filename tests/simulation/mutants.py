@@ -20,6 +20,7 @@ from storage.read import fragment_loader, id_list_loader, reader, rendered_tree,
 from storage.read.fragment_loader import FragmentLoader
 from storage.read.outcome import Reading
 from storage.read.rendered_tree import Skeleton
+from tests.simulation.database import Server
 from tests.simulation.run import Run
 from tests.simulation.worker import Emptied, Worker
 from tests.unit.storage.fakes import Mark, MemoryLevel, Slot
@@ -65,6 +66,18 @@ def _flushed_is_visible() -> list[Patch]:
         (Visibility, "reached", lambda self, moment: moment.position - 1),
         (replicas, "is_of_replica", lambda token: False),
     ]
+
+
+def _newest_is_not_seen() -> list[Patch]:
+    """A snapshot ends after the latest transaction that has ended, as PostgreSQL's `pg_snapshot_xmax` says."""
+
+    def moment(self: Server) -> tuple[int, int]:
+        running, newest = self._database.running, self._database.next_xid
+        while newest - 1 in running:
+            newest -= 1
+        return min(running, default=newest), newest
+
+    return [(Server, "_moment", moment)]
 
 
 def _never_waits() -> list[Patch]:
@@ -189,11 +202,28 @@ def _any_lease_will_do() -> list[Patch]:
 
 
 def _mark_of_anybody() -> list[Patch]:
-    """A mark is set over another one's lease, and without what arrived meanwhile."""
+    """A mark is set over another one's lease: that of who found the group empty again, after its node restarted.
+
+    Seen where a worker reads the position, a commit follows, the node restarts and forgets what that commit raised,
+    another worker leases the mark, and the first one sets its own, older position: a replica that lacks the commit has
+    reached it.
+    """
 
     async def set_marks(self: MemoryLevel, found: Mapping[int, bytes], position: int) -> None:
         for group in found:
-            self.marks[group] = Mark(position)
+            mark = self.marks.setdefault(group, Mark())
+            mark.position, mark.lease = max(mark.position, position), None
+
+    return [(MemoryLevel, "set_marks", set_marks)]
+
+
+def _mark_without_meanwhile() -> list[Patch]:
+    """A mark that is set over its own lease forgets what commits raised meanwhile."""
+
+    async def set_marks(self: MemoryLevel, found: Mapping[int, bytes], position: int) -> None:
+        for group, lease in found.items():
+            if group in self.marks and self.marks[group].lease == lease:
+                self.marks[group] = Mark(position)
 
     return [(MemoryLevel, "set_marks", set_marks)]
 
@@ -283,6 +313,7 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "a tree of two readings": _two_readings,
     "a look-up under another one's key": _path_twice,
     "a session goes back on the primary": _flushed_is_visible,
+    "the newest transaction is not seen to run (r1)": _newest_is_not_seen,
     "the primary does not wait for what replicas show (r8)": _never_waits,
     "a read of the primary claims its flush position (r1)": _claims_flush_position,
     "the token is from before the data (r8)": _token_before_data,
@@ -294,6 +325,7 @@ MUTANTS: Final[Mapping[str, Callable[[], list[Patch]]]] = {
     "its own memory is notified only before (r3)": _own_memory_once,
     "a missing mark is zero (r4)": _mark_from_nothing,
     "a mark is set over any lease (r4)": _mark_of_anybody,
+    "a mark forgets what arrived meanwhile (r4)": _mark_without_meanwhile,
     "the mark is not reached (r5)": _mark_is_not_reached,
     "a fill needs no lease (r5)": _any_lease_will_do,
     "what is unverified is kept (r5)": _unverified_is_kept,

@@ -44,6 +44,7 @@ class Run:
         self.is_alone = seed % 3 == 2
         self.database = Database(self.random)
         level = SlowLevel(self.random)
+        level.marks_are_slow = seed % 4 == 1
         self.servers = [Server(self.database, is_primary=number == 0) for number in range(3)]
         self.cluster = Cluster(
             self.database, level, Channel(self.random, level), self.servers[0], self.servers[1:]
@@ -238,6 +239,8 @@ class Run:
             self._evict, self._evict, self._restart_nodes_often, self._lose_node, self._cut, self._kill,
             self._stop_server, self._stop_server, self._pause_replica, self._pause_replica,
         )  # fmt: skip
+        if self.cluster.level.marks_are_slow:
+            possible = (*possible, *((self._pause_replicas, self._restart_nodes_often) * 4))
         faults = [fault for fault in possible if not (self.is_alone and fault == self._kill)]
         while not self._is_over:
             await asyncio.sleep(self.random.expovariate(4))
@@ -289,6 +292,15 @@ class Run:
         server.is_paused = True
         await asyncio.sleep(self.random.uniform(0.1, 0.8))
         server.is_paused = False
+
+    async def _pause_replicas(self) -> None:
+        """All of them, at one position, while marks are missing."""
+        for server in self.servers[1:]:
+            server.is_paused = True
+        await self._restart_node()
+        await asyncio.sleep(self.random.uniform(0.1, 0.6))
+        for server in self.servers[1:]:
+            server.is_paused = False
 
     # --- the end
 

@@ -19,6 +19,7 @@ class SlowLevel:
     def __init__(self, random: Random) -> None:
         self.level = MemoryLevel()
         self.away: set[int] = set()
+        self.marks_are_slow = False
         self._random = random
 
     def is_away(self, key: CacheKey) -> bool:
@@ -54,6 +55,8 @@ class SlowLevel:
 
     async def set_marks(self, leases: Mapping[int, bytes], position: int) -> None:
         await self._later()
+        if self.marks_are_slow:
+            await asyncio.sleep(self._random.expovariate(25))
         await self.level.set_marks(
             {g: lease for g, lease in leases.items() if g % NODES not in self.away}, position
         )

@@ -154,6 +154,23 @@ async def test_a_session_does_not_go_back_to_a_primary_that_holds_a_commit_up(
             assert await other.reads(token) == 2
 
 
+async def test_nor_where_that_commit_is_of_the_newest_transaction_of_all(
+    workers: tuple[Worker, Worker], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot's upper end is the transaction after the latest one that has ended: this one is not below it."""
+    one, other = workers
+    monkeypatch.setattr(postgres_replicas, "VISIBLE_POLLS", 10)
+    async with held(settings, 2):
+        token = await sees_on_a_replica(one, 2)
+        await other.stores.cache.drop_all()
+        other.forgets()
+        async with without_replicas(other.stores):
+            assert await other.reads() == 1, "the primary was to show what was before"
+            with pytest.raises(TransientError, match="does not show yet"):
+                await other.reads(token)
+    assert await other.reads(token) == 2
+
+
 async def test_what_the_primary_gave_a_cache_meanwhile_does_not_pass_for_newer(
     workers: tuple[Worker, Worker], settings: Settings
 ) -> None:
