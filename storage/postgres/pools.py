@@ -94,7 +94,7 @@ async def _create_staging(connection: Connection) -> None:
 def _flush_function() -> str:
     """The text of create_flush, with those of the queries that it names."""
     # Parameters of remove_edges follow those of the others.
-    shifted = {"remove_edges": 3}
+    shifted = {"remove_edges": 4}
 
     def text(match: re.Match[str]) -> str:
         by = shifted.get(match[1], 0)

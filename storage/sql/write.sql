@@ -12,7 +12,8 @@ WHERE NOT EXISTS (SELECT FROM entities e WHERE e.type = r.type AND e.reference =
 -- Which of these fields could win over what is stored. Read-only: winning is monotonic, so what loses against an
 -- older state loses against every later one.
 -- Without a value a field is removed, which wins over any value of the same date: `~` sorts after the text of any JSON.
--- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates; returns positions from 1.
+-- $1 types, $2 references, $3 fields, $4 values as JSON text or null, $5 reference dates, $6 stored bytes from which an
+-- entity is large; returns positions from 1, and of large entities the bytes of all properties and of this one.
 WITH batch AS (
     SELECT type, reference, array_agg(field) AS fields, array_agg(value) AS texts,
            array_agg(reference_date) AS dates, array_agg(ord) AS ords
@@ -20,15 +21,17 @@ WITH batch AS (
         WITH ORDINALITY AS r (type, reference, field, value, reference_date, ord)
     GROUP BY type, reference
 )
-SELECT w.ord
+SELECT w.ord, CASE WHEN e.is_large THEN pg_column_size(e.properties) END AS held,
+       CASE WHEN e.is_large THEN w.old END AS old
 FROM batch b
 LEFT JOIN LATERAL (
     -- `|| '{}'` reads a large value once for all of its fields; OFFSET 0 keeps the planner from repeating it.
-    SELECT x.id, x.properties || '{}' AS properties FROM entities x
+    SELECT x.id, x.properties || '{}' AS properties, pg_column_size(x.properties) > $6::integer AS is_large
+    FROM entities x
     WHERE x.type = b.type AND x.reference = b.reference
     OFFSET 0) AS e ON true
 CROSS JOIN LATERAL (
-    SELECT r.ord
+    SELECT r.ord, CASE WHEN e.is_large THEN coalesce(pg_column_size(e.properties -> r.field), 0) END AS old
     FROM unnest(b.fields, b.texts, b.dates, b.ords) AS r (field, value, reference_date, ord)
     WHERE e.id IS NULL
        OR NOT e.properties ? r.field
@@ -134,7 +137,9 @@ RETURNING 'created'::text AS kind, id, type, reference, 1::bigint AS rows, NULL:
 -- name: merge_staged
 -- Merge the staged rows into what is there, and return what changed: for properties the fields that won, old and
 -- new, read from the locked row (the snapshot may be older), and how large all are now; for edges the left entity; for
--- temporal points theirs. $1 true, $2 and $3 sizes, as above.
+-- temporal points theirs. An entity that would have more bytes than $4 is left as it is, and returned with that size:
+-- the caller refuses the batch, so nothing of it is compressed, logged and measured for nothing.
+-- $1 true, $2 and $3 sizes, as above, $4 the most bytes of an entity's properties.
 WITH patches AS MATERIALIZED (
     SELECT type, reference,
            jsonb_object_agg(field, stored_property(value, reference_date)) AS patch,
@@ -154,6 +159,11 @@ WITH patches AS MATERIALIZED (
     WHERE e.xmin <> pg_current_xact_id()::xid AND winning_properties(e.properties, p.patch) <> '{}'
     ORDER BY e.type, e.reference
     FOR NO KEY UPDATE OF e
+), fitting AS MATERIALIZED (
+    -- Stored sizes are compressed ones, so that small entities are not put together once more.
+    SELECT l.*, CASE WHEN pg_column_size(l.stored) + pg_column_size(l.won) > $2::integer
+                     THEN pg_column_size(l.stored || l.won) ELSE 0 END AS bytes
+    FROM locked l
 ), merged AS (
     UPDATE entities e
     SET properties = l.stored || l.won,
@@ -164,8 +174,8 @@ WITH patches AS MATERIALIZED (
                            || (SELECT jsonb_object_agg(k, l.sources[array_position(l.fields, k)])
                                FROM jsonb_object_keys(l.won) AS k)) END,
         updated_at = now()
-    FROM locked l
-    WHERE e.id = l.id
+    FROM fitting l
+    WHERE e.id = l.id AND l.bytes <= $4::integer
     RETURNING e.id, e.type, e.reference, l.stored, l.won, pg_column_size(e.properties) AS bytes,
               CASE WHEN pg_column_size(e.properties) > $2::integer
                    THEN octet_length(to_json(e.properties::text)::text) END AS written,
@@ -251,6 +261,10 @@ SELECT 'property' AS kind, m.id, m.type, m.reference, 1::bigint AS rows,
        m.won AS new, m.bytes, m.written, m.fields
 FROM merged m
 UNION ALL
+SELECT 'property', e.id, e.type, e.reference, 1, NULL, NULL, f.bytes, NULL, NULL
+FROM fitting f JOIN entities e ON e.id = f.id
+WHERE f.bytes > $4::integer
+UNION ALL
 SELECT 'edge', w.left_entity_id, NULL, NULL, count(*), NULL, NULL, NULL, NULL, NULL
 FROM (SELECT left_entity_id FROM edges_updated UNION ALL SELECT left_entity_id FROM edges_inserted) AS w
 GROUP BY w.left_entity_id
@@ -301,7 +315,7 @@ GROUP BY left_entity_id;
 -- The names after colons stand for the texts of those queries; `removed` are the parameters of remove_edges. A row of
 -- the kind `step` tells how many microseconds the statement of that name (`type`) took, for traces.
 CREATE OR REPLACE FUNCTION pg_temp.flush_staged(
-    staged boolean, measured_from integer, counted_from integer,
+    staged boolean, measured_from integer, counted_from integer, most_bytes integer,
     removed_1 text[], removed_2 text[], removed_3 text[], removed_4 text[], removed_5 text[], removed_ends text)
 RETURNS TABLE (kind text, id bigint, type text, reference text, rows bigint, old jsonb, new jsonb, bytes integer,
                written integer, fields bigint)
@@ -332,8 +346,8 @@ $flush$;
 
 -- name: flush_staged
 -- Write what is staged, then remove edges; returns what changed, as the statements within it do.
--- $1 whether rows are staged, $2 and $3 sizes as in insert_missing_entities, $4 to $9 the parameters of remove_edges.
-SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8, $9);
+-- $1 whether rows are staged, $2 to $4 sizes as in merge_staged, $5 to $10 the parameters of remove_edges.
+SELECT * FROM pg_temp.flush_staged($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- name: property_sizes
 -- What each of these properties would take of its entity, what it takes now, and what all take that are stored. As a

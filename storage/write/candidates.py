@@ -1,6 +1,8 @@
 """Which rows of a batch could win over what is stored, asked without writing."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final, NamedTuple, TypeVar
 
 from app.core.models import Batch, EdgeRow, EntityKey, EntityRow, PropertyRow, TemporalRow
@@ -12,6 +14,7 @@ from storage.write import fold
 R = TypeVar("R", bound=NamedTuple)
 
 _COMPARED_AT_ONCE: Final = 1_000
+_NEVER: Final = 2**31 - 1
 
 
 async def folded(batch: Batch) -> Batch:
@@ -25,11 +28,27 @@ async def folded(batch: Batch) -> Batch:
     )
 
 
-async def candidates(connection: Connection, batch: Batch) -> Batch:
-    """The rows that could win over what is stored; of entities those that do not exist; removed edges stay."""
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """About how many bytes entities of more than `large_from` stored bytes would have, by what a comparison saw."""
+
+    large_from: int
+    bytes: dict[EntityKey, int] = field(default_factory=dict)
+
+    def add(self, row: PropertyRow, held: int, old: int) -> None:
+        """This property would replace `old` bytes of the `held` ones."""
+        entity = EntityKey(row.type, row.reference)
+        self.bytes[entity] = self.bytes.get(entity, held) + value_bytes(row) - old
+
+
+async def candidates(connection: Connection, batch: Batch, growth: Growth | None = None) -> Batch:
+    """The rows that could win over what is stored; of entities those that do not exist; removed edges stay.
+
+    `growth` learns what the winning properties would add to large entities.
+    """
     return Batch(
         entities=await _winners(connection, "candidate_entities", batch.entities, entity_columns),
-        properties=await _winners(connection, "candidate_properties", batch.properties, property_columns),
+        properties=await _winning_properties(connection, batch.properties, growth or Growth(_NEVER)),
         edges=await _winners(connection, "candidate_edges", batch.edges, edge_columns),
         temporal=await _winners(connection, "candidate_temporal", batch.temporal, temporal_columns),
         removed_edges=batch.removed_edges,
@@ -64,6 +83,22 @@ def temporal_columns(rows: Iterable[TemporalRow]) -> list[list[object]]:
 async def missing_entities(connection: Connection, keys: list[EntityKey]) -> list[EntityKey]:
     """Those that do not exist."""
     return await _winners(connection, "candidate_entities", keys, columns)
+
+
+async def _winning_properties(
+    connection: Connection, rows: list[PropertyRow], growth: Growth
+) -> list[PropertyRow]:
+    won: list[PropertyRow] = []
+    async for piece in Pieces(rows, items=_COMPARED_AT_ONCE, size=value_bytes):
+        found = await connection.fetch(
+            query("candidate_properties"), *property_columns(piece), growth.large_from
+        )
+        for record in sorted(found, key=itemgetter("ord")):
+            row = piece[record["ord"] - 1]
+            won.append(row)
+            if record["held"] is not None:
+                growth.add(row, record["held"], record["old"])
+    return won
 
 
 async def _winners(

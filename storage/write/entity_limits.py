@@ -15,7 +15,7 @@ from app.core.models import Batch, EntityKey, PropertyRow
 from app.core.refusals import RefusedRowsError, deciding
 from storage.postgres.pools import Connection
 from storage.postgres.queries import query
-from storage.write.candidates import property_columns
+from storage.write.candidates import Growth, property_columns
 from storage.write.changes import Effects
 
 _LEAST_BYTES_OF_A_PROPERTY: Final = 50  # with its date, in jsonb
@@ -88,15 +88,30 @@ class EntityLimits:
             of_them = [told for told in written if (told.type, told.reference) in found]
             raise EntitiesTooLargeError(next(iter(found.values())), of_them)
 
+    async def require_room(
+        self, connection: Connection, batch: Batch, could_win: Sequence[PropertyRow], growth: Growth
+    ) -> None:
+        """Raise RefusedRowsError before anything is written, where a comparison suggests that entities get too large.
+
+        What it misses `require` finds; a batch of one row is left to that, since there is nothing to tell apart.
+        """
+        too_large = {entity for entity, size in growth.bytes.items() if size > self.property_bytes}
+        if not too_large or len(batch) == 1:
+            return
+        of_them = [row for row in could_win if (row.type, row.reference) in too_large]
+        refusal = await self.refused_rows(connection, batch, of_them)
+        if refusal is not None:
+            raise refusal
+
     async def refused_rows(
-        self, connection: Connection, batch: Batch, error: EntitiesTooLargeError
+        self, connection: Connection, batch: Batch, rows: Sequence[PropertyRow]
     ) -> RefusedRowsError | None:
-        """Which properties don't fit: each has the room that those before it in the batch leave.
+        """Which of these properties of the batch don't fit: each has the room that those before it leave.
 
         None where all of them would fit by now.
         """
         order = {deciding(row): number for number, row in reversed([*enumerate(batch.properties)])}
-        told = sorted(error.rows, key=lambda row: order[deciding(row)])
+        told = sorted(rows, key=lambda row: order[deciding(row)])
         sizes = await connection.fetch(query("property_sizes"), *property_columns(told))
         rooms: dict[EntityKey, _Room] = {}
         refused: dict[tuple[object, ...], InvalidError] = {}

@@ -26,7 +26,7 @@ from storage.postgres.errors import translated
 from storage.postgres.pools import Connection, primary_clock
 from storage.postgres.queries import query
 from storage.postgres.stored_sources import SourceTopics, spelled
-from storage.write.candidates import candidates, columns, folded, value_bytes
+from storage.write.candidates import Growth, candidates, columns, folded, value_bytes
 from storage.write.changes import Effects, changes_of
 from storage.write.entity_limits import EntitiesTooLargeError, EntityLimits
 from storage.write.erasure_ledger import ErasureLedger, spelled_ends
@@ -118,11 +118,11 @@ class PostgresWriter:
         self, connection: Connection, batch: Batch, error: InvalidError
     ) -> RefusedRowsError | None:
         """The rows for which a batch of several was refused, where that can be found out."""
-        if len(batch) == 1:
+        if len(batch) == 1 or isinstance(error, RefusedRowsError):
             return None
         if not isinstance(error, EntitiesTooLargeError):
             return await refused_rows(connection, batch)
-        return await self._limits.refused_rows(connection, batch, error)
+        return await self._limits.refused_rows(connection, batch, error.rows)
 
     async def _flush(
         self, connection: Connection, batch: Batch, effects: Effects, topics: Mapping[str, int] | None
@@ -131,10 +131,12 @@ class PostgresWriter:
             told = await self._ledger.begin_flush(connection, batch)
         await self._hooks.reach("after-ledger")
         with span("compare"):
-            could_win = await candidates(connection, await folded(told))
+            growth = Growth(self._limits.measured_from)
+            could_win = await candidates(connection, await folded(told), growth)
         effects.compare(batch, told, could_win)
         if not len(could_win):
             return
+        await self._limits.require_room(connection, batch, could_win.properties, growth)
         is_staged = len(could_win) > len(could_win.removed_edges)
         if is_staged:
             await self._hooks.reach("before-copy")
@@ -145,7 +147,7 @@ class PostgresWriter:
             *(columns(could_win.removed_edges) or [[]] * len(RemovedEdge._fields)),
             None if batch.log_ends is None else spelled_ends(batch.log_ends),
         ]
-        sizes = self._limits.measured_from, self._limits.counted_from
+        sizes = self._limits.measured_from, self._limits.counted_from, self._limits.property_bytes
         if self._hooks.waits_at("between-entities-and-merge"):
             await self._flush_in_steps(connection, effects, removed, sizes, is_staged=is_staged)
         else:
@@ -158,13 +160,13 @@ class PostgresWriter:
         connection: Connection,
         effects: Effects,
         removed: Sequence[object],
-        sizes: tuple[int, int],
+        sizes: tuple[int, int, int],
         *,
         is_staged: bool,
     ) -> None:
         """What flush_staged does, with a place between its statements at which a test can stop."""
         if is_staged:
-            effects.add(await connection.fetch(query("insert_missing_entities"), True, *sizes))
+            effects.add(await connection.fetch(query("insert_missing_entities"), True, *sizes[:2]))
             await self._hooks.reach("between-entities-and-merge")
             effects.add(await connection.fetch(query("merge_staged"), True, *sizes))
         if removed[0]:

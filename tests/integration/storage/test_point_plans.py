@@ -146,7 +146,7 @@ async def _write_and_preview(writer: ExplainedPool, reader: ExplainedPool, rows:
         await connection.copy_records_to_table(
             "staging_temporal", records=[row[:9] for row in rows], columns=TemporalRow._fields[:9]
         )
-        await connection.fetch(query("flush_staged"), True, 1, 1, [], [], [], [], [], None)
+        await connection.fetch(query("flush_staged"), True, 1, 1, 1_000_000, [], [], [], [], [], None)
         await flush.rollback()
     async with reader.acquire(timeout=5) as connection, connection.transaction():
         await connection.execute(query("plan_for_these_sizes"))

@@ -14,6 +14,7 @@ import pytest
 import storage.stores
 from app.config.settings import Settings
 from app.core.models import Batch, RemovedEdge
+from app.core.refusals import RefusedRowsError
 from storage.postgres.pools import Prepare, open_writer
 from storage.postgres.queries import load
 from storage.stores import Stores
@@ -115,3 +116,36 @@ async def test_rows_are_locked_for_one_statement_and_the_commit(
     pools[0].trips.clear()
     await stores.writer.write(Batch(removed_edges=[RemovedEdge("user", "a", "user", "b", "knows")]))
     assert locked(pools[0].trips)[-2:] == ["flush_staged", "COMMIT"]
+
+
+async def test_what_has_no_room_is_refused_before_anything_is_staged(
+    stores: Stores, pools: list[CountedPool], settings: Settings
+) -> None:
+    """Else half a window is copied, merged into megabytes, compressed and logged, and all of it rolled back."""
+    most = settings.max_entity_bytes
+    stored = [prop("large", f"f{n}", f'"{"x" * (most // 100 - 200)}"') for n in range(98)]
+    await stores.writer.write(Batch(properties=stored))
+    more = [prop("large", f"f{n}", f'"{"y" * (most // 50)}"', 1) for n in range(50)]
+    others = [prop(f"u{n}", "f", "1") for n in range(50)]
+    pools[0].trips.clear()
+    with pytest.raises(RefusedRowsError) as refused:
+        await stores.writer.write(Batch(properties=[*more, *others]))
+    assert pools[0].trips.count("property_sizes") == 1
+    assert not {trip for trip in pools[0].trips if trip.startswith(("COPY", "flush_staged"))}
+    fitting = [
+        row for row in more if refused.value.cause_in(Batch(properties=[row])) is None
+    ]  # as many as the room that is left
+    assert 0 < len(fitting) < 10
+
+    # What only replaces as much is not asked about, however large it is.
+    pools[0].trips.clear()
+    await stores.writer.write(
+        Batch(
+            properties=[
+                row._replace(value=row.value.replace("x", "z"), reference_date=more[0].reference_date)
+                for row in stored
+            ]
+        )
+    )  # type: ignore[union-attr]
+    assert "property_sizes" not in pools[0].trips
+    assert locked(pools[0].trips) == ["flush_staged", "COMMIT"]

@@ -39,12 +39,13 @@ class Connection:
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
 
-    async def fetch(self, _: str, *arrays: Sequence[Any]) -> list[dict[str, int]]:
+    async def fetch(self, _: str, *parameters: Any) -> list[dict[str, int | None]]:
+        arrays: list[Sequence[Any]] = [each for each in parameters if isinstance(each, list)]
         texts = sum(
             len(value) for array in arrays for value in array if isinstance(value, str) and value[0] == '"'
         )
         self.turns.note(len(arrays[0]), texts)
-        return [{"ord": number} for number in range(1, len(arrays[0]) + 1)]
+        return [{"ord": number, "held": None, "old": None} for number in range(1, len(arrays[0]) + 1)]
 
     async def copy_records_to_table(
         self, _: str, *, records: AsyncIterable[tuple[Any, ...]], columns: Sequence[str]

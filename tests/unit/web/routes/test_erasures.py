@@ -159,7 +159,9 @@ def test_letters_that_were_left_are_named_with_the_reason() -> None:
     (told,) = [each for each in receipt_of(left, settings, None).not_reached if each.what == "dead_letters"]
     assert told.names == ["t.crm.events/0/1", "t.temporal-data/2/7"]
     assert told.note.startswith("30 dead letters")
-    assert not [each for each in receipt_of(RECEIPT, settings, None).not_reached if each.what == "dead_letters"]
+    assert not [
+        each for each in receipt_of(RECEIPT, settings, None).not_reached if each.what == "dead_letters"
+    ]
 
 
 async def test_an_id_that_was_merged_erases_nothing_and_names_the_other(client: Client, world: World) -> None:
