@@ -5,6 +5,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from html import unescape
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
@@ -18,13 +19,23 @@ _BOMS: Final = (
 _WIDE: Final = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 # Those that differ above ASCII, where names are.
 _NARROW: Final = ("cp1252", "latin-1", "cp850", "mac-roman")
+# Of other scripts, for letters of a usual size: each is one more text to be looked through.
+_OF_OTHER_SCRIPTS: Final = (
+    *("cp1250", "cp1251", "cp1253", "koi8-r", "cp866", "iso8859-2"),
+    *("gb18030", "shift_jis", "euc-jp", "euc-kr", "big5"),
+)
+_MOST_IN_OTHER_SCRIPTS: Final = 64 * 1024
 
 _MEMBER: Final = re.compile(
     r"""(?<![\w.$-])["'<]?(?P<name>\w[\w.$-]{0,99})["'>]?\s{0,8}[:=>]\s{0,8}(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>[^']{0,1024})'|(?P<bare>[^\s,;&|{}\[\]()"'<>]{1,1024}))""",
     re.DOTALL,
 )
 _QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_FIELDS: Final = re.compile(r"""[,;|&\t\r\n{}\[\]()<>"'`]+""")
+# Control characters frame the texts of binary records.
+_FIELDS: Final = re.compile(r"""[,;|&\x00-\x1f\x7f{}\[\]()<>"'`]+""")
+# What may hold quotes and brackets of its own: columns of a table, and what stands between two tags.
+_COLUMNS: Final = re.compile(r"[,;|\x00-\x08\x0a-\x1f\x7f]+|\t")
+_TAGGED: Final = re.compile(r">([^<>]{1,1024})<")
 _SEPARATOR: Final = re.compile(r"[:=/?#]")
 _EDGES: Final = ".!*_-\u2026 "
 _MAX_SPLITS: Final = 16
@@ -51,7 +62,8 @@ def texts_of(data: bytes) -> list[str]:
     wide = [text for text in (_decoded(data, name) for name in _WIDE) if text is not None and _is_text(text)]
     if whole is not None:
         return [whole, *wide]
-    narrow = [text for text in (_decoded(data, name) for name in _NARROW) if text is not None]
+    encodings = _NARROW if len(data) > _MOST_IN_OTHER_SCRIPTS else (*_NARROW, *_OF_OTHER_SCRIPTS)
+    narrow = [text for text in (_decoded(data, name) for name in encodings) if text is not None]
     return list(dict.fromkeys((*narrow, *wide, data.decode(errors="replace"))))
 
 
@@ -68,8 +80,8 @@ def document_of(text: str) -> Any:
 def tokens_of(text: str) -> Iterator[Token]:
     """Everything in a text that may be a reference: its members, its fields, its words, and what follows a separator.
 
-    A word ends at blanks, quotes, brackets and commas, and at colons, slashes and equals signs; never at a letter, a
-    digit, a dot, a hyphen or an at sign.
+    A word ends at blanks, quotes, brackets, commas and control characters, and at colons, slashes and equals signs;
+    never at a letter, a digit, a dot, a hyphen or an at sign. A column is taken with its quotes and brackets, too.
     """
     for found in _MEMBER.finditer(text):
         value = found["double"] if found["double"] is not None else found["single"] or found["bare"] or ""
@@ -79,6 +91,13 @@ def tokens_of(text: str) -> Iterator[Token]:
         yield Token(inner, "")
         yield from _parts(inner)
     yield from _parts(text)
+    for column in (text, *_COLUMNS.split(text)):
+        if len(column) <= MAX_CHARACTERS and _FIELDS.search(column):
+            yield Token(column, "")
+            yield from _split(column.strip().strip("\"'"))
+    for tagged in _TAGGED.finditer(text):
+        if _FIELDS.search(tagged[1]):
+            yield Token(unescape(tagged[1]), "")
 
 
 def _parts(text: str) -> Iterator[Token]:
@@ -166,9 +185,13 @@ def _decoded(data: bytes, encoding: str) -> str | None:
 
 
 def _is_text(text: str) -> bool:
-    """Whether bytes that are read as a wide encoding give letters that somebody writes together."""
+    """Whether bytes that are read as a wide encoding give letters that somebody writes together.
+
+    In the wrong order of bytes next to none of them is a usual one; in the right one those of JSON's structure are,
+    though the names are of any script.
+    """
     sample = text[:400]
     plain = sum(
         1 for character in sample if character < "\u0530" and (character.isprintable() or character.isspace())
     )
-    return bool(sample) and plain * 10 >= len(sample) * 7
+    return bool(sample) and plain * 10 >= len(sample) * 3

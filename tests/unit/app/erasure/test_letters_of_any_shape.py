@@ -276,3 +276,34 @@ def test_a_letter_that_names_too_many_says_so(monkeypatch: pytest.MonkeyPatch) -
     assert not names_of(key=None, value=value, timestamp_ms=AT, typed=True).cut
     monkeypatch.setattr("app.erasure.mentions._MAX_NAMES", 500)
     assert names_of(key=None, value=value, timestamp_ms=AT, typed=True).cut
+
+
+@pytest.mark.parametrize(
+    ("reference", "value"),
+    [
+        ("maria@x.com", b"\x00\x00\x00\x00\x05\x02\x16maria@x.com\x00"),  # a text in a binary record
+        ("maria@x.com", b"\x0a\x0bmaria@x.com\x10\x01"),
+        ("O'Brien", b"O'Brien"),
+        ("O'Brien", b"7;O'Brien;12,50"),
+        ("O'Brien", b'7,"O\'Brien",12'),
+        ("O'Brien", b"7\tO'Brien\t12"),
+        ("O'Brien", b"name=O'Brien"),
+        ("O'Brien", b"<user><name>O&#x27;Brien</name></user>"),
+        ("x{y}", b"<name>x{y}</name>"),
+        ("a&b <c>", b"<name>a&amp;b &lt;c&gt;</name>"),
+        ("\u65e5\u672c\u592a\u90ce", '{"x": "\u65e5\u672c\u592a\u90ce"}'.encode("utf-16-le")),
+        ("\u65e5\u672c\u592a\u90ce", '{"x": "\u65e5\u672c\u592a\u90ce"}'.encode("utf-16-be")),
+        (
+            "\u0410\u043d\u043d\u0430 \u041f\u0435\u0442\u0440\u043e\u0432\u0430",
+            b"1;\xc0\xed\xed\xe0 \xcf\xe5\xf2\xf0\xee\xe2\xe0;2",  # cp1251
+        ),
+        ("Łukasz Żak", "x=1,name=Łukasz Żak".encode("cp1250")),
+        ("日本太郎", '{"x": "日本太郎"'.encode("shift_jis")),
+        ("王小明", "1,王小明,2".encode("gb18030")),
+    ],
+)
+def test_names_in_binary_records_columns_tags_and_other_scripts(reference: str, value: bytes) -> None:
+    for typed in (True, False):
+        assert about(value, reference, typed=typed)
+        assert not about(value, reference + "x", typed=typed)
+        assert not about(value, reference[1:], typed=typed) or not reference[0].isalnum()
