@@ -13,6 +13,18 @@ FROM erasures e
 LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
 WHERE e.subject = ANY ($1::bytea[]);
 
+-- name: erased_references
+-- The erasures of entities that bore these references, of whatever type. $1 hashes of the references alone.
+SELECT e.reference_subject, e.erased_at, n.log_ends
+FROM erasures e
+LEFT JOIN erasure_notes n ON n.subject = e.subject AND n.erased_at = e.erased_at
+WHERE e.reference_subject = ANY ($1::bytea[]);
+
+-- name: bearers_of_references
+-- The typed entities that bear these references, but for those that are being deleted. $1 references.
+SELECT type, reference FROM entities
+WHERE reference = ANY ($1::text[]) AND type <> 'unknown' AND erased_as IS NULL;
+
 -- name: begin_erasure
 -- Of an erasure, and of a flush that removes edges: wait until no flush is open, and keep new ones waiting until this transaction ends.
 SELECT pg_advisory_xact_lock(writers_lock());

@@ -1,6 +1,7 @@
 """The ledger of erasures: an erased entity stays erased.
 
-What a record tells about an erased entity (an edge: about either end) is dropped where it was told not later than the
+What a record tells about an erased entity (an edge: about either end; a placeholder of its reference alone, where no
+other entity may be meant) is dropped where it was told not later than the
 erasure, or lay in its topic when that began, since a timestamp may be ahead. A flush holds a shared advisory lock and
 reads the ledger in a statement after the lock is held; an erasure holds the exclusive one. So no flush is open across
 an erasure, and one that comes after it sees the ledger. A flush that removes edges holds the exclusive one too, since
@@ -10,7 +11,7 @@ The ledger holds keyed hashes (BLAKE2b, RFC 7693), counts and dates, and nothing
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
@@ -24,6 +25,7 @@ from storage.postgres.pools import Connection
 from storage.postgres.queries import query
 
 _MAX_KEY_BYTES: Final = 64
+_UNKNOWN: Final = "unknown"  # the type of placeholders
 _ERASED: Final = 1
 _REMOVED: Final = 2
 Erased = Mapping[EntityKey, Erasure]
@@ -75,7 +77,38 @@ class ErasureLedger:
         subjects = {self.subject(key): key for key in batch.keys}
         rows = await connection.fetch(query("erased_subjects"), list(subjects))
         erased = {subjects[row["subject"]]: erasure_of(row) for row in rows}
+        unknown = {key for key in batch.keys if key.type == _UNKNOWN}
+        erased |= await self._erased_placeholders(connection, unknown)
         return surviving(batch, erased) if erased else batch
+
+    async def _erased_placeholders(
+        self, connection: Connection, keys: Collection[EntityKey]
+    ) -> dict[EntityKey, Erasure]:
+        """Those placeholders that would bear the reference of an erased entity, and can be about nobody else.
+
+        An entity of another type that bears the reference, and was not erased, may be meant.
+        """
+        references = {self.subject_of_reference(key.reference): key.reference for key in keys}
+        if not references:
+            return {}
+        found: dict[str, list[Erasure]] = {}
+        for row in await connection.fetch(query("erased_references"), list(references)):
+            found.setdefault(references[row["reference_subject"]], []).append(erasure_of(row))
+        if not found:
+            return {}
+        bearers = [
+            EntityKey(row["type"], row["reference"])
+            for row in await connection.fetch(query("bearers_of_references"), list(found))
+        ]
+        subjects = {self.subject(key): key for key in bearers}
+        rows = await connection.fetch(query("erased_subjects"), list(subjects))
+        others = set(bearers) - {subjects[row["subject"]] for row in rows}
+        for reference in {key.reference for key in others}:
+            del found[reference]
+        return {
+            EntityKey(_UNKNOWN, reference): max(erasures, key=lambda erasure: erasure.erased_at)
+            for reference, erasures in found.items()
+        }
 
 
 async def _dated(connection: Connection, batch: Batch) -> Batch:

@@ -180,6 +180,47 @@ async def test_an_edge_told_before_stays_out_by_either_end(
     assert await references(db) == {"a", "b", "c", "new"}
 
 
+@pytest.mark.parametrize("left", [True, False])
+async def test_an_edge_told_before_does_not_bring_the_reference_back_as_a_placeholder(
+    stores: Stores, db: Any, *, left: bool
+) -> None:
+    def unnamed(told_at: datetime) -> Batch:
+        row = edge_told("a", "c", told_at) if left else edge_told("c", "a", told_at)
+        return Batch(
+            edges=[row._replace(left_type="unknown") if left else row._replace(right_type="unknown")]
+        )
+
+    await stores.writer.write(everything(datetime.now(UTC) - HOUR))
+    receipt = await stores.eraser.erase(user("a"))
+    assert receipt is not None
+    await stores.writer.write(unnamed(receipt.erased_at))
+    assert await references(db) == {"b", "c"}
+
+    # It is back, and is still the only one who can be meant.
+    later = after(receipt.erased_at)
+    await stores.writer.write(Batch(properties=[prop("a", "f", "1")._replace(told_at=later)]))
+    await stores.writer.write(unnamed(receipt.erased_at))
+    assert await db.fetchval("SELECT count(*) FROM entities WHERE type = 'unknown'") == 0
+
+    await stores.writer.write(unnamed(later))
+    assert await db.fetchval("SELECT count(*) FROM entities WHERE type = 'unknown'") == 1
+
+
+async def test_an_edge_told_before_that_may_mean_another_entity_comes_in(stores: Stores, db: Any) -> None:
+    company = entity("a")._replace(type="company")
+    await stores.writer.write(Batch(entities=[entity("a"), company]))
+    receipt = await stores.eraser.erase(user("a"))
+    assert receipt is not None
+    row = edge_told("c", "a", receipt.erased_at)._replace(right_type="unknown")
+    await stores.writer.write(Batch(edges=[row]))
+    assert await stores.placeholders.merge() == 1
+    found = await db.fetchval(
+        "SELECT t.type FROM edges JOIN entities t ON t.id = right_entity_id WHERE relationship_type = $1",
+        row.relationship_type,
+    )
+    assert found == "company"
+
+
 async def test_others_of_the_batch_and_of_the_same_reference_are_not_touched(stores: Stores, db: Any) -> None:
     namesake = EntityKey("device", "a")
     old = datetime.now(UTC) - HOUR
