@@ -1,4 +1,4 @@
-"""How long a topic may hold a record, by what the topic is set to. The receipt of an erasure and `doctor` both ask here."""
+"""How long a topic may hold a record, by what it is set to: for the receipt of an erasure, and for `doctor`."""
 
 from collections.abc import Mapping
 from typing import Final

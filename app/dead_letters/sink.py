@@ -9,6 +9,7 @@ from app.core.records import DeadLetter
 from app.dead_letters.letter import headers_of, key_of
 from app.kafka.client import KafkaError
 from app.kafka.producer import DurableProducer, Outgoing
+from app.kafka.refused_writes import why
 
 
 class KafkaDeadLetters:
@@ -35,7 +36,7 @@ class KafkaDeadLetters:
             await self._producer.publish(records)
         except (KafkaError, OSError, TimeoutError) as error:
             raise TransientError(
-                f"Kafka did not take {len(letters)} dead letters of {letters[0].topic} ({type(error).__name__})."
+                f"Kafka did not take {len(letters)} dead letters of {letters[0].topic} ({why(error)})."
             ) from error
 
     async def close(self) -> None:

@@ -29,6 +29,7 @@ from app.kafka.client import (
     unreachable,
 )
 from app.kafka.producer import DurableProducer, Outgoing
+from app.kafka.refused_writes import why
 
 REPLAYED_FROM: Final = "dlq.replayed-from"
 
@@ -281,7 +282,7 @@ class DeadLetterStore:
             ) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise TransientError(
-                f"Kafka did not take {len(records)} records for {records[0].topic} ({type(error).__name__}): the "
+                f"Kafka did not take {len(records)} records for {records[0].topic} ({why(error)}): the "
                 "letters that are not told of are still there. Repeat the command."
             ) from error
 

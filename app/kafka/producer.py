@@ -1,8 +1,10 @@
 """A Kafka producer whose calls return when the broker has everything, and that replaces itself after a failure."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -11,10 +13,14 @@ from app.core.pieces import Pieces
 from app.kafka.client import KafkaError, MessageSizeTooLargeError, client_options
 from app.kafka.compression import use_fast_lz4
 from app.kafka.partitioner import partition_of
+from app.kafka.refused_writes import REFUSED, NotTakenError
 
 logger = logging.getLogger(__name__)
 
 _MAX_BATCH_BYTES: Final = 256 * 1024
+_REFUSED_S: Final = 5.0  # of refusals and nothing else, after which the caller hears of it
+_LOOK_S: Final = 0.5
+_GIVEN_UP_S: Final = 2.0  # to close in order, for a producer that has failed
 _Place = tuple[str, int]  # topic and partition
 
 
@@ -35,6 +41,9 @@ class DurableProducer:
     Records of one key go to one partition in the order of the calls; calls wait for each other. Where a record
     fails, later ones of the same call may be stored already. After a failure the producer is replaced, since an
     idempotent one may be spoilt. Raises KafkaError, OSError or TimeoutError: the caller publishes the call again.
+
+    aiokafka would try for ever what a living broker refuses. Here a call ends with NotTakenError, which says why, when
+    for five seconds the broker took nothing of it and refused some, or took nothing for `timeout_s`.
     """
 
     def __init__(
@@ -60,19 +69,20 @@ class DurableProducer:
             try:
                 await self._send(await self._started(), records)
             except BaseException:
-                await self._discard()
+                await self._discard(_GIVEN_UP_S)
                 raise
 
     async def close(self) -> None:
         """Wait for what is being sent, within bounds, and disconnect."""
         async with self._turn:
-            await self._discard()
+            await self._discard(self._timeout_s)
 
     async def _send(self, producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> None:
         """Pack the records into batches of their partitions here: aiokafka would make a future for each record."""
         partitions = {
             topic: sorted(await producer.partitions_for(topic)) for topic in {each.topic for each in records}
         }
+        watch = _Watch(frozenset(partitions), self._timeout_s)
         open_batches: dict[_Place, Any] = {}
         deliveries: list[asyncio.Future[object]] = []
         try:
@@ -83,12 +93,15 @@ class DurableProducer:
                     if batch is not None and _append(batch, record):
                         continue
                     if batch is not None:  # it is full
-                        deliveries.append(await self._deliver(producer, batch, place))
+                        deliveries.append(await watch.over(self._deliver(producer, batch, place)))
                     open_batches[place] = producer.create_batch()
                     _append(open_batches[place], record)  # the first one is taken, however large
             for place, batch in open_batches.items():
-                deliveries.append(await self._deliver(producer, batch, place))
+                deliveries.append(await watch.over(self._deliver(producer, batch, place)))
+            await watch.until_done(deliveries)
         finally:
+            for delivery in deliveries:
+                delivery.cancel()  # of those that are done it is nothing
             outcomes = await asyncio.gather(*deliveries, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -129,14 +142,57 @@ class DurableProducer:
             self._producer = producer
         return self._producer
 
-    async def _discard(self) -> None:
+    async def _discard(self, timeout_s: float) -> None:
         producer, self._producer = self._producer, None
         if producer is None:
             return
         try:
-            await asyncio.wait_for(producer.stop(), self._timeout_s)
+            await asyncio.wait_for(producer.stop(), min(timeout_s, self._timeout_s))
         except (KafkaError, OSError, TimeoutError) as error:
             logger.warning("A Kafka producer could not be closed in order: %s.", type(error).__name__)
+            # It waits for the answer to a request that the broker holds back; without its connections none comes.
+            with contextlib.suppress(KafkaError, OSError, TimeoutError):
+                await asyncio.wait_for(producer.client.close(), self._timeout_s)
+
+
+class _Watch:
+    """Ends the wait for a broker that takes nothing."""
+
+    def __init__(self, topics: frozenset[str], timeout_s: float) -> None:
+        self._topics = topics
+        self._timeout_s = timeout_s
+        self._moved_at = time.monotonic()
+
+    async def over(
+        self, handing_over: Coroutine[Any, Any, "asyncio.Future[object]"]
+    ) -> "asyncio.Future[object]":
+        """Wait for a batch to be taken in by the client, which one of the same partition may hold up."""
+        task = asyncio.ensure_future(handing_over)
+        try:
+            while not (await asyncio.wait([task], timeout=_LOOK_S))[0]:
+                self._require_patience()
+        except BaseException:
+            task.cancel()
+            raise
+        return task.result()
+
+    async def until_done(self, deliveries: Sequence["asyncio.Future[object]"]) -> None:
+        """Return when each is taken, or has failed."""
+        left: set[asyncio.Future[object]] = set(deliveries)
+        while left:
+            done, left = await asyncio.wait(left, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+            if done:
+                self._moved_at = time.monotonic()
+            else:
+                self._require_patience()
+
+    def _require_patience(self) -> None:
+        now = time.monotonic()
+        refused = REFUSED.since(self._topics, max(self._moved_at, now - _REFUSED_S))
+        if refused is not None and now - self._moved_at >= _REFUSED_S:
+            raise NotTakenError(f"the broker refuses writes for now: {refused}")
+        if now - self._moved_at >= self._timeout_s:
+            raise NotTakenError(f"the broker took nothing for {self._timeout_s:g} s")
 
 
 def _place(record: Outgoing, partitions: list[int]) -> _Place:

@@ -41,8 +41,8 @@ from app.ingest.window import WindowLimits
 from app.kafka.admin import create_topics
 from app.kafka.broker_clock import BrokerClock
 from app.kafka.log_ends import KafkaLogEnds
-from app.kafka.topic_configs import KafkaTopicConfigs
 from app.kafka.retention import LogRetention
+from app.kafka.topic_configs import KafkaTopicConfigs
 from app.observability import metrics, tracing
 from app.observability.readiness import Readiness
 from app.ports.health import Probe

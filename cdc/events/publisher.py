@@ -15,6 +15,7 @@ from app.kafka.client import (
     TopicAuthorizationFailedError,
 )
 from app.kafka.producer import DurableProducer, Outgoing
+from app.kafka.refused_writes import why
 
 _HOPELESS: Final = (MessageSizeTooLargeError, RecordListTooLargeError, TopicAuthorizationFailedError)
 # The keys of notes are all different, so that hashing each as Kafka's partitioner does would take some microseconds:
@@ -76,7 +77,7 @@ class KafkaEventSink:
             ) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise TransientError(
-                f"Kafka did not take domain events for {self._topic} ({type(error).__name__})."
+                f"Kafka did not take domain events for {self._topic} ({why(error)})."
             ) from error
 
     async def _send(self, events: Sequence[OutgoingEvent], notes: Sequence[PublishedNote] = ()) -> None:

@@ -235,12 +235,12 @@ class Run:
                 done += len(batch)
 
     async def _break(self) -> None:
-        possible = (
+        possible = [
             self._evict, self._evict, self._restart_nodes_often, self._lose_node, self._cut, self._kill,
             self._stop_server, self._stop_server, self._pause_replica, self._pause_replica,
-        )  # fmt: skip
+        ]  # fmt: skip
         if self.cluster.level.marks_are_slow:
-            possible = (*possible, *((self._pause_replicas, self._restart_nodes_often) * 4))
+            possible += [self._pause_replicas, self._restart_nodes_often] * 4
         faults = [fault for fault in possible if not (self.is_alone and fault == self._kill)]
         while not self._is_over:
             await asyncio.sleep(self.random.expovariate(4))

@@ -11,7 +11,6 @@ from app.core import dates
 from app.core.erasure import ErasureReceipt
 from web.bodies.held_topics import Configs, HeldTopics
 
-
 What = Literal[
     "dead_letters",
     "dead_letter_topics",

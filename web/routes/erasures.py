@@ -79,11 +79,11 @@ async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str
         raise ProblemError("not-found", f"There is no entity with {what}, and none was erased.")
     services, settings = request.app[SERVICES], request.app[SETTINGS]
     # What Kafka is asked here is asked after the commit, with no transaction open.
-    erased, configs = await asyncio.gather(
+    seen_to, configs = await asyncio.gather(
         _with_letters(services, erased, min(_LETTERS_WAIT_S, settings.web_request_timeout_s / 4)),
         _topic_configs(services),
     )
-    receipt = receipt_of(erased, settings, configs)
+    receipt = receipt_of(seen_to, settings, configs)
     # Of whom it was says the ledger id alone, to whoever has the key and the reference.
     audit.info(
         "entity erased: ledger id %s, request %s",
@@ -96,7 +96,7 @@ async def _answer(request: web.Request, erased: ErasureReceipt | None, what: str
             **receipt.model_dump(exclude={"not_reached"}),
         },
     )
-    return _response(receipt, services.tokens.spell(erased.position))
+    return _response(receipt, services.tokens.spell(seen_to.position))
 
 
 def _response(receipt: Receipt, token: str) -> web.Response:

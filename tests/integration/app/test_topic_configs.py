@@ -20,7 +20,7 @@ async def alter(settings: Settings, topic: str, config: dict[str, str]) -> None:
     try:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=config)])
         async with asyncio.timeout(30):  # the broker's answer is ahead of its own knowledge
-            while not config.items() <= (await described(admin, [topic]))[topic].items():
+            while not config.items() <= (await described(admin, [topic]))[topic].items():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     finally:
         await admin.close()

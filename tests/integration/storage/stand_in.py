@@ -89,7 +89,7 @@ async def moment_of(pool: Any) -> Any:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - servers tell of none
             await asyncio.sleep(0.005)
 
 
@@ -200,6 +200,7 @@ class StandIn:
 # --- PostgreSQL
 
 
+_PROPERTIES = '{"f": {"value": 0, "reference_date": "2024-01-01T00:00:00.000000Z"}}'
 _CHANGE = """
     UPDATE entities SET properties = jsonb_set(properties, '{f,value}', to_jsonb((properties #>> '{f,value}')::int + 1))
     WHERE id = ANY ($1::bigint[])
@@ -285,8 +286,8 @@ class Postgres:
         await admin.execute("SET synchronous_commit = local")
         await admin.executemany(
             "INSERT INTO entities (id, type, reference, properties) OVERRIDING SYSTEM VALUE "
-            """VALUES ($1::bigint, 'user', 'r' || $1::bigint, '{"f": {"value": 0, "reference_date": "2024-01-01T00:00:00.000000Z"}}')""",
-            [(entity,) for entity in ENTITIES],
+            "VALUES ($1::bigint, 'user', 'r' || $1::bigint, $2)",
+            [(entity, _PROPERTIES) for entity in ENTITIES],
         )
         await replicas.reach(await position(admin))
         primary = await asyncpg.create_pool(dsn, min_size=1, max_size=4)

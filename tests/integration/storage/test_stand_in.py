@@ -1,4 +1,4 @@
-"""One contract for PostgreSQL and what stands in for it in simulations: positions, visibility, and who waits for whom."""
+"""One contract for PostgreSQL and what stands in for it in simulations: positions, visibility, who waits for whom."""
 
 from collections.abc import AsyncIterator
 

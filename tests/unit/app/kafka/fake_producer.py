@@ -24,6 +24,16 @@ class FakeBatch:
         return sum(len(record["value"] or b"") for record in self.records)
 
 
+class FakeClient:
+    """Its connections."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
 class FakeProducer:
     """Holds every delivery open until the test ends it, or until `ends_deliveries` does."""
 
@@ -36,6 +46,8 @@ class FakeProducer:
         self.records: list[dict[str, Any]] = []  # as they were appended, with their topic
         self.deliveries: list[asyncio.Future[None]] = []
         self.stopped = False
+        self.hangs = False
+        self.client = FakeClient()
         self.made.append(self)
 
     @property
@@ -45,6 +57,8 @@ class FakeProducer:
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
         self.stopped = True
 
     async def partitions_for(self, topic: str) -> set[int]:
