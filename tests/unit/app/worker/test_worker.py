@@ -166,6 +166,12 @@ async def test_a_worker_merges_placeholders_until_it_closes(
     called = asyncio.Event()
 
     class Merger:
+        def waiting(self) -> int:
+            return 0
+
+        def still_s(self) -> float:
+            return 0.0
+
         async def merge(self) -> int | None:
             called.set()
             return 0
