@@ -25,7 +25,7 @@ class FakeBatch:
 
 
 class FakeClient:
-    """Its connections."""
+    """Its connections, or what sends over them."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -47,7 +47,7 @@ class FakeProducer:
         self.deliveries: list[asyncio.Future[None]] = []
         self.stopped = False
         self.hangs = False
-        self.client = FakeClient()
+        self.client, self._sender = FakeClient(), FakeClient()
         self.made.append(self)
 
     @property

@@ -5,6 +5,7 @@ import inspect
 import logging
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import NotEnoughReplicasError
 from aiokafka.producer import sender
 from aiokafka.structs import TopicPartition
@@ -37,6 +38,7 @@ def test_the_text_is_that_of_the_pinned_client() -> None:
     source = inspect.getsource(sender.SendProduceReqHandler.handle_response)
     assert '"Got error produce response on topic-partition"' in source
     assert '" %s, retrying. Error: %s"' in source
+    assert "self._sender = Sender(" in inspect.getsource(AIOKafkaProducer.__init__)
     assert sender.log.name == "aiokafka.producer.sender"
 
 
@@ -86,7 +88,7 @@ async def test_a_silent_broker_is_given_up_after_the_time_out(waiting: type[Fake
     assert waiting.made[0].stopped
 
 
-async def test_one_that_does_not_stop_loses_its_connections(
+async def test_one_that_does_not_stop_is_ended(
     waiting: type[FakeProducer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its last request may be held back by the broker until it times out."""
@@ -99,6 +101,7 @@ async def test_one_that_does_not_stop_loses_its_connections(
     with pytest.raises(NotTakenError):
         await publishing
     assert waiting.made[0].client.closed
+    assert waiting.made[0]._sender.closed, "else it sends what is old when it is allowed to"
 
 
 def test_other_failures_are_told_by_their_type() -> None:
