@@ -174,6 +174,7 @@ class StandIn:
         made = cls()
         replaying = asyncio.create_task(made.replica.replay())
         await made._database.commit(dict.fromkeys(ENTITIES), is_lost=False)
+        made.replica.replayed = made._database.flushed
         yield made
         replaying.cancel()
         with suppress(asyncio.CancelledError):
