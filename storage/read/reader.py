@@ -30,7 +30,6 @@ from storage.read.tree_cache import KeptTrees
 from storage.read.walking import apart, walk
 
 
-
 class CachedGraphReader:
     """Implements app.ports.graph.GraphReader. A tree is not one snapshot: each of its fragments is fresh."""
 
