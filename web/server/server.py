@@ -24,12 +24,6 @@ logger = logging.getLogger(__name__)
 
 KEEPALIVE_S: Final = 75.0
 LINGER_S: Final = 5.0  # how long the rest of a refused body is read
-_LIMITS: Final[dict[str, Any]] = {
-    "max_line_size": MAX_LINE_BYTES,
-    "max_field_size": MAX_HEADER_BYTES,
-    "keepalive_timeout": KEEPALIVE_S,
-    "lingering_time": LINGER_S,
-}
 _LAST_REQUEST_S: Final = 1.0  # how long a stop waits for the next request of those who are connected
 _CHECK_S: Final = 0.01
 _OWN_DESCRIPTORS: Final = 256  # of pools, Redis, Kafka, files
@@ -95,7 +89,7 @@ class WebServer:
             handler_cancellation=False,
             shutdown_timeout=self._shutdown_timeout_s,
             auto_decompress=False,
-            **_LIMITS,
+            **_limits(),
         )
         await runner.setup()
         server = runner.server
@@ -130,6 +124,16 @@ class WebServer:
             runner.server.is_ending = True
             await _hear_the_last(runner.server)
         await runner.cleanup()
+
+
+def _limits() -> dict[str, Any]:
+    """Of a connection, whichever class it has."""
+    return {
+        "max_line_size": MAX_LINE_BYTES,
+        "max_field_size": MAX_HEADER_BYTES,
+        "keepalive_timeout": KEEPALIVE_S,
+        "lingering_time": LINGER_S,
+    }
 
 
 def _count(server: web.Server) -> int:
@@ -189,5 +193,5 @@ class _ProblemRunner(web.AppRunner):
             handler_cancellation=server.handler_cancellation,
             loop=asyncio.get_running_loop(),
             access_log=None,
-            **_LIMITS,
+            **_limits(),
         )
