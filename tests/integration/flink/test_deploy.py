@@ -74,7 +74,9 @@ async def test_an_upgrade_that_does_not_fit_leaves_what_runs_unless_it_starts_an
         await _deploy(job)
     await job.send(source, [TWO, payment("de-4", "u-deploy", 4000, DAY)])
     sums = await _sums(job, 3)
-    assert sums == [(1, 1), (2, 20_001), (3, 4_020_001)]
+    # The second came while the upgrade began: the SQL before may have counted it.
+    assert sums[1] in ((2, 21), (2, 20_001))
+    assert sums == [(1, 1), sums[1], (3, sums[1][1] + 4_000_000)]
 
     # Anew it may have another shape: the sums of the new SQL come, under the same versions.
     assert await _deploy(job, anew=True) == [name]
