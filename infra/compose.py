@@ -90,19 +90,13 @@ def up(settings: InfraSettings, names: Sequence[str] = ()) -> list[str]:
     logger.info("Building the images; the first time takes minutes …")
     _compose(settings, "build", *_containers(names))
     if not names:
-        # `up --wait` takes a step that has ended for one that failed, unless something waits for its end.
-        _compose(settings, "up", "--detach", "--wait", *_awaited(), *_tools())
-        _compose(settings, "up", "--no-recreate", "connector")
+        _compose(settings, "up", "--detach", "--wait")
     else:
         _compose(settings, "up", "--detach", "--wait", *_containers(names))
     if _tools():
         logger.info("Kafka UI: http://127.0.0.1:%d, user admin", _KAFKA_UI_PORT + settings.port_offset)
         logger.info("RedisInsight: http://127.0.0.1:%d", _REDISINSIGHT_PORT + settings.port_offset)
     return [*(names or (*SERVICE_CONTAINERS, WORKER))]
-
-
-def _awaited() -> list[str]:
-    return [*(each for containers in SERVICE_CONTAINERS.values() for each in containers), FLINK_JOBS, WORKER]
 
 
 def _tools() -> Sequence[str]:

@@ -231,6 +231,17 @@ def test_the_service_has_no_rights_and_no_writable_files() -> None:
         assert container["security_opt"] == ["no-new-privileges:true"]
 
 
+def test_something_waits_for_each_step() -> None:
+    """Else `docker compose up --wait` takes a step that has ended for one that failed."""
+    awaited = {
+        needed
+        for name, container in CONTAINERS.items()
+        if name not in STEPS
+        for needed in container.get("depends_on", {})
+    }
+    assert set(STEPS) <= awaited
+
+
 def test_a_worker_has_time_to_drain() -> None:
     assert int(CONTAINERS[WORKER]["stop_grace_period"].removesuffix("s")) > ProfileApp.stop_limit_s
 
