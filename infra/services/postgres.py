@@ -165,7 +165,8 @@ class PostgresService(Service):
             )
         else:
             copy_running(
-                str(self._bin / "psql"),
+                [str(self._bin / "psql"), *self._server(0), "--dbname=postgres"],
+                self._environment,
                 self.settings.postgres_dsn(database="postgres"),
                 source=self._data("primary"),
                 target=scratch,

@@ -5,6 +5,7 @@ PostgreSQL's low-level backup: between its start and its stop the files may be c
 
 import shlex
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +15,20 @@ from infra.service import run
 _LEFT_OUT: Final = ("postmaster.pid", "postmaster.opts", "pg_replslot")
 
 
-def copy_running(psql: str, dsn: str, *, source: Path, target: Path, slot: str, user: str | None) -> None:
-    """Copy `source`, the directory of the primary at `dsn`, to `target`, which will stream through `slot`."""
+def copy_running(
+    psql: Sequence[str],
+    environment: Mapping[str, str],
+    dsn: str,
+    *,
+    source: Path,
+    target: Path,
+    slot: str,
+    user: str | None,
+) -> None:
+    """Copy `source`, the directory of the primary at `dsn`, to `target`, which will stream through `slot`.
+
+    `psql` is the command that reaches the primary; the password is in `environment`.
+    """
     target.mkdir(mode=0o700)
     if user is not None:
         shutil.chown(target, user, user)
@@ -26,8 +39,12 @@ def copy_running(psql: str, dsn: str, *, source: Path, target: Path, slot: str, 
         f"\\o {shlex.quote(str(target / 'backup_label'))}",
         "SELECT labelfile FROM pg_backup_stop(false);",
     ]
-    argv = [psql, "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", f"name={slot}", "-f", "-", dsn]
-    run(argv, purpose=f"Copying the primary to {slot}", stdin="\n".join(statements) + "\n")
+    run(
+        [*psql, "-XqAt", "-v", "ON_ERROR_STOP=1", "-v", f"name={slot}", "-f", "-"],
+        purpose=f"Copying the primary to {slot}",
+        stdin="\n".join(statements) + "\n",
+        environment=environment,
+    )
     for name in _LEFT_OUT:
         path = target / name
         if path.is_dir():

@@ -18,7 +18,7 @@ _KNOWN: Final = frozenset(map(str, Scope))
 class PostgresKeys:
     """Implements app.core.api_keys.KeyStore on the primary, where a revocation counts at once.
 
-    `writer` makes and revokes keys; without it, `pool` does.
+    `writer` makes and revokes keys, and makes the key of signatures; without it, `pool` does.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class PostgresKeys:
     ) -> bool:
         with translated():
             async with (
-                self._pool.acquire(timeout=self._acquire_timeout_s) as connection,
+                self._writer.acquire(timeout=self._acquire_timeout_s) as connection,
                 connection.transaction(),
             ):
                 # A statement of its own: the next one's snapshot sees what the holder before has committed.
@@ -75,7 +75,8 @@ class PostgresKeys:
         with translated():
             async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
                 found = await connection.fetchval(query("signing_key"))
-                if found is None:
+            if found is None:
+                async with self._writer.acquire(timeout=self._acquire_timeout_s) as connection:
                     await connection.execute(query("make_signing_key"), secrets.token_bytes(KEY_BYTES))
                     found = await connection.fetchval(query("signing_key"))
         return bytes(found)

@@ -24,7 +24,8 @@ def test_postgresqls_programs_get_it_by_their_environment(
         return ""
 
     monkeypatch.setattr(postgres, "run", run)
-    monkeypatch.setattr(postgres, "find_postgres_bin", lambda: Path("/nowhere"))
+    (tmp_path / "pg_basebackup").touch()
+    monkeypatch.setattr(postgres, "find_postgres_bin", lambda: tmp_path)
     service = PostgresService(settings)
     service.directory.mkdir(parents=True)
     service._clone(ServerProcess(name="replica1", directory=service.directory / "replica1", port=1))

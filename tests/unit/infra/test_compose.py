@@ -205,12 +205,13 @@ def test_flink_has_the_same_settings_as_natively() -> None:
             render(
                 "flink.yaml",
                 rpc_port=1,
-                port=1,
+                port=settings.flink_port,
                 directory="/d",
                 jobmanager_heap_mb=settings.flink_jobmanager_heap_mb,
                 task_heap_mb=settings.flink_task_heap_mb,
                 checkpoint_ms=settings.flink_checkpoint_ms,
                 slots=settings.flink_task_slots,
+                rocksdb_memory_mb=settings.flink_rocksdb_memory_mb,
             )
         )
     )
