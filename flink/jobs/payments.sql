@@ -24,7 +24,7 @@
 --
 -- Running totals by a function, not GROUP BY: an updating aggregate can't go to a kafka sink, and upsert-kafka with the key of
 -- the customer alone writes tombstones. Not by OVER, of which a payment would be three rows with a state of their own each:
--- that took more than half of the CPU, and four fifths of the state.
+-- that took a third of the CPU, and four fifths of the state.
 
 SET 'table.exec.state.ttl' = '1500 d';
 

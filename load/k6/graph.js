@@ -20,6 +20,7 @@ import { STAGES, THRESHOLDS } from "./lib/profile.js";
 import { describe } from "./lib/summary.js";
 
 const BASE_URL = __ENV.BASE_URL || "http://127.0.0.1:8888";
+/** @type {Record<string, string>} */
 const HEADERS = __ENV.PROFILE_API_KEY ? { Authorization: `Bearer ${__ENV.PROFILE_API_KEY}` } : {};
 const CSV = __ENV.CSV || "../../.run/entities.csv";
 
@@ -38,7 +39,8 @@ const responseTime = new Trend("response_time", true);
 const entities = new SharedArray("entities", () => parseEntities(open(CSV)));
 
 export function setup() {
-  return { emailPath: __ENV.EMAIL_PATH || findEmailPath(entities, (path) => String(http.get(BASE_URL + path, { headers: HEADERS }).body)) };
+  const get = (/** @type {string} */ path) => String(http.get(BASE_URL + path, { headers: HEADERS }).body);
+  return { emailPath: __ENV.EMAIL_PATH || findEmailPath(entities, get) };
 }
 
 /** @param {{ emailPath: string }} found */
