@@ -146,9 +146,12 @@ class EntityIndex(Protocol):
 
 
 class EdgePlace(NamedTuple):
-    """Where a relationship stands among those of one of its ends: by the id of the other end, and then by its own."""
+    """Where a relationship stands among those of one of its ends: by the id of its target, and then by its own.
 
-    other: int
+    Seen from the target, by its own alone: `target` is 0.
+    """
+
+    target: int
     edge: int
 
 
@@ -177,7 +180,7 @@ class RelationshipReader(Protocol):
         token: int = 0,
         matches: Callable[[str], bool] | None = None,
     ) -> RelationshipPage | None:
-        """At most `limit` of them, with their metadata and their other end, in order of the other end's id.
+        """At most `limit` of them, with their metadata and their other end, in the order of EdgePlace.
 
         With a type, of the relationship or of the other end, a page looks at a bounded number of them: it may hold
         fewer than `limit`, or none, and have another one after it.

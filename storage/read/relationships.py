@@ -48,9 +48,9 @@ class PostgresRelationships:
         shown = listed[:limit]
         more = None
         if shown and listed[0]["listed"] > len(shown):
-            more = EdgePlace(shown[-1]["other"], shown[-1]["id"])
+            more = EdgePlace(shown[-1]["place"], shown[-1]["id"])
         elif rows[0]["looked"] == look_at:
-            more = EdgePlace(rows[0]["last_other"], rows[0]["last_id"])
+            more = EdgePlace(rows[0]["last_place"], rows[0]["last_id"])
         body = b"[" + b",".join(map(_item, shown)) + b"]"
         return RelationshipPage(_answered(answer, body, matches, entity_id, *arguments, more), more)
 

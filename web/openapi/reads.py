@@ -120,7 +120,8 @@ READS: Final = (
         id="listRelationships",
         tag="Reads",
         summary="The relationships of one entity, from either end",
-        description="In order of the other end's id, a page at a time, with their metadata. With `type` or "
+        description="Those that lead away in order of the other end's id, those that lead to it in order of their "
+        "making, a page at a time, with their metadata. With `type` or "
         "`entity_type` a page looks at 2,000 relationships at most: it may hold fewer than `limit`, or none, and still "
         "lead to a next one. Not from the cache.",
         parameters=(parts.ID, *parts.RELATIONSHIPS, parts.LIMIT, parts.CURSOR, *_CONDITIONAL),

@@ -13,7 +13,7 @@ _KEPT = ("direction", "type", "entity_type", "limit")
 
 
 async def get_relationships(request: web.Request) -> TreeResponse | web.Response:
-    """A page, in order of the other end's id; a header `Link: <…>; rel="next"` leads to the next one.
+    """A page, in the order of app.ports.graph.EdgePlace; a header `Link: <…>; rel="next"` leads to the next one.
 
     301 where the entity was merged into another one, 404 where there is none.
     """

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -138,8 +139,11 @@ async def replicas(settings: Settings, postgres_stack: InfraSettings) -> AsyncIt
     lock = file_lock(postgres_stack.data_root / f"stack-{postgres_stack.port_offset}.replay.lock")
     await asyncio.to_thread(lock.__enter__)
     try:
-        dsns = [dsn.get_secret_value() for dsn in settings.postgres_replica_dsns]
-        connections = [await asyncpg.connect(dsn) for dsn in dsns]
+        # A login of workers may not pause replay.
+        database = urlsplit(settings.postgres_dsn.get_secret_value()).path.removeprefix("/")
+        connections = [
+            await asyncpg.connect(postgres_stack.postgres_dsn(node, database=database)) for node in (1, 2)
+        ]
         yield Replicas(connections)
         for connection in connections:
             await connection.close()
