@@ -147,6 +147,8 @@ def _databases(settings: Settings) -> dict[str, str]:
     replicas = [dsn.get_secret_value() for dsn in settings.postgres_replica_dsns]
     return {
         "PROFILE_POSTGRES_DSN": settings.postgres_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_READ_DSN": settings.read_dsn.get_secret_value(),
+        "PROFILE_POSTGRES_WRITE_DSN": settings.write_dsn.get_secret_value(),
         "PROFILE_POSTGRES_REPLICA_DSNS": ",".join(replicas),
     }
 

@@ -65,9 +65,11 @@ async def test_all_is_well_but_what_is_taken_away(
     assert found["postgres.schema"].mend == "`python -m app migrate`"
 
 
-async def test_a_good_key_opens_the_door_to_others(settings: Settings) -> None:
-    beyond = settings.model_copy(update={"web_host": "0.0.0.0"})
-    assert by_name(await examine(beyond))["settings.web_host"].level is Level.FAIL
+async def test_others_are_let_in_by_keys_alone(settings: Settings) -> None:
+    beyond = settings.model_copy(update={"web_host": "0.0.0.0", "auth": "required"})
+    open_to_all = beyond.model_copy(update={"auth": "off"})
+    assert by_name(await examine(open_to_all))["settings.web_host"].level is Level.FAIL
+    assert "the first start makes one" in by_name(await examine(beyond))["settings.web_host"].what
     stores = await Stores.open(settings.model_copy(update={"roles": []}))
     await stores.keys.add(
         key_id="0" * 12,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +27,8 @@ from storage.write.candidates import folded
 from tests.integration.flink.conftest import REVISION, Output, Pipeline, Source, started
 from tests.integration.flink.test_jobs import AT, payment
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+# Two minutes on a quiet machine: test_partitions has the part of it that each run of CI can afford.
+pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
 PARTITIONS = 4
 USERS = 30
@@ -137,6 +139,7 @@ def test_tasks_managers_and_state_change_nothing_nor_does_a_start_from_the_begin
     with started(two_tasks, account_wait_s=600, source_partitions=PARTITIONS) as pipeline:
         asyncio.run(_begin(pipeline))
         servers.up(two_managers, ["flink"])
+        _wait_for_both(two_managers)
         scaled = two_managers.model_copy(update={"flink_account_wait_s": 600})
         # Another expression, too, which keeps the shape.
         _change(
@@ -205,6 +208,14 @@ async def _upgrade(pipeline: Pipeline, scaled: InfraSettings) -> None:
     upgrade = asyncio.create_task(asyncio.to_thread(deploy.deploy, scaled, topic_prefix=pipeline.prefix))
     await _burst(pipeline, 1)
     assert len(await upgrade) == len(jobs.JOBS)
+
+
+def _wait_for_both(settings: InfraSettings) -> None:
+    """A manager that is not registered yet is given no tasks."""
+    deadline = time.monotonic() + 60
+    while len(request("GET", f"{settings.flink_url}/taskmanagers")[1]["taskmanagers"]) < 2:
+        assert time.monotonic() < deadline, "the second task manager did not register"
+        time.sleep(0.2)
 
 
 def _runs_on_both(settings: InfraSettings, pipeline: Pipeline) -> None:
