@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,19 +24,23 @@ from infra.rest import request
 from infra.services.flink import FlinkService
 from infra.settings import InfraSettings
 from storage.write.candidates import folded
-from tests.integration.flink.conftest import REVISION, Output, Pipeline, Source, started
-from tests.integration.flink.test_jobs import AT, payment
+from tests.integration.flink.conftest import REVISION, Output, Pipeline, started
+from tests.integration.flink.quiet_partitions import (
+    BEFORE,
+    PARTITIONS,
+    PAYMENTS,
+    QUIET_S,
+    USERS,
+    Sums,
+    account_of,
+    expected,
+    payment_of,
+)
 
 # Two minutes on a quiet machine: test_partitions has the part of it that each run of CI can afford.
 pytestmark = [pytest.mark.integration, pytest.mark.chaos, pytest.mark.timeout(1800)]
 
-PARTITIONS = 4
-USERS = 30
-PAYMENTS = 900
-BEFORE = 60  # of them come before the quiet spell
-QUIET_S = 8.0  # longer than idle timeouts of sources are, and than some checkpoints
 _NEVER = datetime.min.replace(tzinfo=UTC)
-Sums = dict[tuple[str, str], tuple[int, int]]  # (count, cents) by user and month
 
 
 @pytest.fixture
@@ -57,35 +61,6 @@ def two_managers(flink_stack: InfraSettings) -> Iterator[InfraSettings]:
     for process in FlinkService(settings).processes():
         if process.name == "taskmanager-2":
             process.stop(settings.stop_timeout_s)
-
-
-def _payment(number: int) -> Source:
-    """Of three months in no order; each second user is named by the account."""
-    user = number % USERS
-    month = 1 + (number * 7) % 3
-    key, value, at = payment(f"pt-{number}", f"u-pt-{user}", number + 1, f"1997-{month:02d}-15T10:00:00Z")
-    if user % 2:
-        body = json.loads(value or b"")
-        del body["customer_id"]
-        value = json.dumps(body | {"account_id": f"acc-pt-{user}"}).encode()
-    return key, value, at
-
-
-def _account(user: int) -> Source:
-    body = {
-        "meta": {"eventId": f"pt-{user}", "kind": "account.opened", "occurredAt": AT},
-        "account": {"accountId": f"acc-pt-{user}", "status": "ACTIVE"},
-        "owner": {"customerId": f"u-pt-{user}"},
-    }
-    return b"", json.dumps(body).encode(), AT
-
-
-def _expected(payments: int = PAYMENTS) -> Sums:
-    sums: Sums = defaultdict(lambda: (0, 0))
-    for number in range(payments):
-        key = f"u-pt-{number % USERS}", f"1997-{1 + (number * 7) % 3:02d}"
-        sums[key] = sums[key][0] + 1, sums[key][1] + number + 1
-    return dict(sums)
 
 
 def _months(output: Output, pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -149,7 +124,7 @@ def test_tasks_managers_and_state_change_nothing_nor_does_a_start_from_the_begin
         assert deploy.deploy(scaled, topic_prefix=pipeline.prefix) == []
         _runs_on_both(scaled, pipeline)
         before = asyncio.run(_rest(pipeline))
-        assert _found(before, pipeline) == _expected()
+        assert _found(before, pipeline) == expected()
         assert not before.records[pipeline.topics.dead_letters(pipeline.topics.sources[0])]
         # Exactly once, through the savepoint too: each version of each sum is there once.
         versions = Counter(
@@ -169,7 +144,7 @@ def test_tasks_managers_and_state_change_nothing_nor_does_a_start_from_the_begin
         for topic, records in both.records.items():
             earlier = {(record.partition, record.offset) for record in before.records[topic]}
             after.records[topic] = [r for r in records if (r.partition, r.offset) not in earlier]
-        assert _found(after, pipeline, REVISION // 2 * 3) == _expected()
+        assert _found(after, pipeline, REVISION // 2 * 3) == expected()
         written = asyncio.run(_database(before, pipeline))
         assert len(written.temporal) > USERS
         assert len(written.properties) == USERS
@@ -185,11 +160,11 @@ def _change(path: Path, old: str, new: str) -> None:
 
 async def _begin(pipeline: Pipeline) -> None:
     payments, accounts = pipeline.topics.sources[0], pipeline.topics.sources[1]
-    await pipeline.send(accounts, [_account(user) for user in range(USERS // 2)], partition=1)
+    await pipeline.send(accounts, [account_of(user) for user in range(USERS // 2)], partition=1)
     for partition in (0, 1):
         await pipeline.send(
             payments,
-            [_payment(number) for number in range(BEFORE) if number % 2 == partition],
+            [payment_of(number) for number in range(BEFORE) if number % 2 == partition],
             partition=partition,
         )
     await pipeline.read(until=lambda o: _found(o, pipeline))
@@ -199,7 +174,7 @@ async def _begin(pipeline: Pipeline) -> None:
 
 async def _burst(pipeline: Pipeline, turn: int) -> None:
     for partition in range(3):
-        records = [_payment(n) for n in range(BEFORE * turn, PAYMENTS) if (n + turn) % 3 == partition]
+        records = [payment_of(n) for n in range(BEFORE * turn, PAYMENTS) if (n + turn) % 3 == partition]
         await pipeline.send(pipeline.topics.sources[0], records, partition=partition)
 
 
@@ -237,8 +212,8 @@ def _runs_on_both(settings: InfraSettings, pipeline: Pipeline) -> None:
 
 async def _rest(pipeline: Pipeline) -> Output:
     accounts = pipeline.topics.sources[1]
-    await pipeline.send(accounts, [_account(user) for user in range(USERS // 2, USERS)], partition=2)
-    await pipeline.read(until=lambda o: _found(o, pipeline) == _expected())
+    await pipeline.send(accounts, [account_of(user) for user in range(USERS // 2, USERS)], partition=2)
+    await pipeline.read(until=lambda o: _found(o, pipeline) == expected())
     return await pipeline.settled()
 
 
