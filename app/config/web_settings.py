@@ -25,7 +25,7 @@ class WebSettings(BaseModel):
     )
     web_allow_non_loopback: bool = Field(
         default=False,
-        description="on other hosts it listens where there are API keys, or when told so",
+        description="on other hosts it listens where there are API keys, or where this allows it",
     )
     web_allowed_hosts: CommaList = Field(
         default=[],
@@ -34,8 +34,8 @@ class WebSettings(BaseModel):
     )
     web_trusted_proxies: CommaList = Field(
         default=[],
-        description="addresses of proxies whose requests are answered where no key is asked for; whoever gets through "
-        "them may do everything. Commas between them",
+        description="addresses of proxies whose requests are answered where no key is asked for; a client that gets "
+        "through them may do everything. Commas between them",
     )
     auth: Annotated[Literal["required", "off"], BeforeValidator(_auth)] = Field(
         default="required",

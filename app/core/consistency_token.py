@@ -94,14 +94,14 @@ class Tokens:
                 code="foreign-token",
                 field=HEADER,
             )
-        told = int(position, 16)
+        reached = int(position, 16)
         if len(timeline) < len(str(_SMALLEST_TAG)):  # of the version before
-            return told if timeline == our_timeline else None
-        if self._is_signed(timeline, system, our_timeline, name, told):
-            return told
+            return reached if timeline == our_timeline else None
+        if self._is_signed(timeline, system, our_timeline, name, reached):
+            return reached
         latest_before = int(our_timeline) - 1
         for number in range(latest_before, max(0, latest_before - _TIMELINES_BEFORE), -1):
-            if self._is_signed(timeline, system, str(number), name, told):
+            if self._is_signed(timeline, system, str(number), name, reached):
                 return None
         raise InvalidError(
             f"{HEADER} is not as this service gave it; send the one of an answer as it was, or leave it out once.",
